@@ -1,1 +1,12 @@
-//! x
+//! Muster's wire protocol: the types and services generated from `muster/v1/*.proto`, and nothing else.
+//!
+//! The .proto files are the documentation of every message and call.
+
+/// Package `muster.v1`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rust_2018_idioms, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("muster.v1");
+}
+
+/// The encoded `FileDescriptorSet` of all packages, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/muster.bin"));
