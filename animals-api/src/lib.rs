@@ -1,1 +1,41 @@
-//! x
+//! A stand-in for the animals API: source and target of the first pipeline, with the pain points of the real one.
+//!
+//! Tests, the demo and benchmarks start a [`Server`] with a [`Config`], let a client load its animals, and then ask
+//! its [`Book`] what really happened. The same book is at `GET /book`.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! use animals_api::{Config, Server};
+//!
+//! let server = Server::start(Config { poison: 3_u64.into(), ..Config::calm(1000) }, ([127, 0, 0, 1], 0).into())?;
+//! let book = server.book();
+//! // ... load everything from and to server.base_url() ...
+//! assert_eq!(book.poison().len(), 3);
+//! assert_eq!(book.missing().len(), 997);
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod api;
+mod bits;
+mod book;
+mod book_pages;
+mod chaos;
+mod config;
+mod herd;
+mod knobs;
+mod moment;
+mod names;
+mod posted;
+mod refusal;
+mod route;
+mod server;
+
+pub use book::{Book, Counters, Entry, Post, Sample, Summary};
+pub use config::{Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Shifting, parse_duration, parse_range};
+pub use herd::{Animal, Fate};
+pub use knobs::Knobs;
+pub use server::Server;

@@ -1,0 +1,310 @@
+//! The API itself: what a request meets, and what it is answered.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{self, Answer};
+use crate::book::{Book, Judged, count};
+use crate::book_pages;
+use crate::chaos::{Chaos, Fortune, Kind, Outcome};
+use crate::config::{Config, Disconnect, Shifting};
+use crate::herd::{Fate, Herd};
+use crate::knobs::Knobs;
+use crate::posted::{self, Posted};
+use crate::refusal;
+use crate::route::{Call, Number, Route, route};
+
+/// The most animals a POST may bring.
+const MOST: usize = 100;
+
+/// Everything the requests share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    herd: Arc<Herd>,
+    pub(crate) book: Arc<Book>,
+    strict: bool,
+    shifting: Option<Shifting>,
+    max_body: usize,
+    knobs: RwLock<Knobs>,
+    chaos: Chaos,
+    pages_served: AtomicU64,
+    in_flight: AtomicU64,
+    closing: CancellationToken,
+}
+
+/// What a POST brought besides its path.
+struct Parcel {
+    key: Option<Box<str>>,
+    /// Its content type lets FastAPI read it as JSON.
+    is_json: bool,
+    body: Bytes,
+}
+
+impl Api {
+    pub(crate) fn new(config: &Config, closing: CancellationToken) -> Api {
+        let herd = Arc::new(Herd::new(config));
+        Api {
+            book: Arc::new(Book::new(herd.clone(), config.keep_payloads)),
+            herd,
+            strict: config.strict,
+            shifting: config.shifting,
+            max_body: config.max_body,
+            knobs: RwLock::new(Knobs::new(config)),
+            chaos: Chaos::new(config.seed),
+            pages_served: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            closing,
+        }
+    }
+
+    pub(crate) fn knobs(&self) -> Knobs {
+        *self.knobs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn turn<E>(&self, turn: impl FnOnce(Knobs) -> Result<Knobs, E>) -> Result<Knobs, E> {
+        let mut knobs = self.knobs.write().unwrap_or_else(PoisonError::into_inner);
+        *knobs = turn(*knobs)?;
+        Ok(*knobs)
+    }
+
+    pub(crate) async fn handle(self: Arc<Api>, request: Request<Incoming>) -> Answer {
+        match route(&request) {
+            Route::Hello => {
+                count(&self.book.tally.hellos);
+                answer::text(StatusCode::OK, "Hello!")
+            }
+            Route::Book => book_pages::answer(&self, request).await,
+            Route::Api(call) => self.meet(call, request).await,
+        }
+    }
+
+    /// Lets a request meet its fortune.
+    async fn meet(self: Arc<Api>, call: Call, request: Request<Incoming>) -> Answer {
+        let mut flight = Flight::new(self.clone(), call.kind());
+        // The body is read even for a request that is not going to be processed: an early answer would reset a
+        // connection that is still sending, and `Sorry!` would not arrive.
+        let parcel = match &call {
+            Call::Home => match self.receive(request).await {
+                Ok(parcel) => Some(parcel),
+                Err(answer) => return flight.land(answer),
+            },
+            _ => None,
+        };
+        let knobs = self.knobs();
+        let fortune = self.chaos.draw(&knobs, call.kind());
+        self.note(&fortune, call.kind());
+        let answer = if fortune.wait.is_zero() {
+            self.answer(&fortune, call, parcel)
+        } else {
+            let waiting = self.clone().wait(fortune, call, parcel);
+            match knobs.disconnect {
+                // On a task of its own, so that it goes on when the connection takes this future down with it.
+                Disconnect::Process => tokio::spawn(waiting).await.unwrap_or_else(|_| answer::internal_error()),
+                Disconnect::Drop => waiting.await,
+            }
+        };
+        flight.land(answer)
+    }
+
+    /// First the wait, then the answer; a server that closes meanwhile processes nothing more.
+    async fn wait(self: Arc<Api>, fortune: Fortune, call: Call, parcel: Option<Parcel>) -> Answer {
+        tokio::select! {
+            () = tokio::time::sleep(fortune.wait) => {
+                let answer = self.answer(&fortune, call, parcel);
+                // Nobody else says so when the client has left.
+                self.book.stir();
+                answer
+            }
+            () = self.closing.cancelled() => answer::sorry(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    fn note(&self, fortune: &Fortune, kind: Kind) {
+        let tally = &self.book.tally;
+        if let Some(stall) = fortune.stall {
+            count(match kind {
+                Kind::List => &tally.stalls_list,
+                Kind::Detail => &tally.stalls_detail,
+                Kind::Post => &tally.stalls_post,
+                Kind::Other => &tally.stalls_other,
+            });
+            if kind == Kind::Post {
+                let millis = u64::try_from(stall.as_millis()).unwrap_or(u64::MAX);
+                tally.longest_post_stall_ms.fetch_max(millis, Ordering::Relaxed);
+            }
+            self.book.stir();
+        }
+    }
+
+    async fn receive(&self, request: Request<Incoming>) -> Result<Parcel, Answer> {
+        let (head, body) = request.into_parts();
+        match Limited::new(body, self.max_body).collect().await {
+            Ok(body) => Ok(Parcel { key: key(&head.headers), is_json: is_json(&head.headers), body: body.to_bytes() }),
+            Err(error) if error.is::<LengthLimitError>() => {
+                count(&self.book.tally.refused_413);
+                Err(answer::detail(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"))
+            }
+            // The client broke off; nobody reads this.
+            Err(_) => Err(answer::detail(StatusCode::BAD_REQUEST, "There was an error parsing the body")),
+        }
+    }
+
+    fn answer(&self, fortune: &Fortune, call: Call, parcel: Option<Parcel>) -> Answer {
+        let tally = &self.book.tally;
+        match fortune.outcome {
+            Outcome::Processed => self.process(call, parcel),
+            Outcome::Sorry(status) => {
+                count(&tally.sorry);
+                answer::sorry(status)
+            }
+            Outcome::Outage => {
+                count(&tally.outage);
+                answer::sorry(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Outcome::Limited(wait) => {
+                count(&tally.limited);
+                answer::too_many(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+            }
+        }
+    }
+
+    fn process(&self, call: Call, parcel: Option<Parcel>) -> Answer {
+        match (call, parcel) {
+            (Call::List(page), _) => self.list(page),
+            (Call::Detail(id), _) => self.detail(id),
+            (Call::Home, Some(parcel)) => self.home(parcel),
+            (Call::Docs, _) => answer::html(include_str!("pages/docs.html")),
+            (Call::OpenApi, _) => answer::json(StatusCode::OK, include_str!("pages/openapi.json")),
+            (Call::NotAllowed(allowed), _) => answer::not_allowed(allowed),
+            (Call::Elsewhere(location), _) => answer::elsewhere(location),
+            (Call::Unknown | Call::Home, _) => answer::not_found(),
+        }
+    }
+
+    fn list(&self, page: Number) -> Answer {
+        let Number::Whole(page) = page else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_integer("query", "page"));
+        };
+        let Some(page) = u64::try_from(page).ok().filter(|page| *page > 0) else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_such_page());
+        };
+        let shift = self.shifting.map_or(0, |shifting| {
+            let served = self.pages_served.fetch_add(1, Ordering::Relaxed) / shifting.every.max(1);
+            i64::try_from(served).unwrap_or(i64::MAX).saturating_mul(shifting.by)
+        });
+        answer::json(StatusCode::OK, self.herd.write_page(page, shift, |id| self.book.listed.set(id)))
+    }
+
+    fn detail(&self, id: Number) -> Answer {
+        let Number::Whole(id) = id else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_integer("path", "animal_id"));
+        };
+        let Some(id) = u64::try_from(id).ok().filter(|id| *id < self.herd.len) else {
+            return answer::internal_error();
+        };
+        self.book.fetched.set(id);
+        match self.herd.fate(id) {
+            Fate::Gone => answer::not_found(),
+            Fate::Malformed => answer::json(StatusCode::OK, self.herd.write_malformed(id)),
+            Fate::Sound | Fate::Poison => answer::json(StatusCode::OK, self.herd.write_detail(id)),
+        }
+    }
+
+    fn home(&self, parcel: Parcel) -> Answer {
+        let tally = &self.book.tally;
+        let unprocessable = |detail: String| answer::json(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        let posted = match posted::parse(&parcel.body) {
+            Some(posted) if parcel.is_json => posted,
+            _ => {
+                count(&tally.refused_422);
+                let readable = parcel.is_json || parcel.body.is_empty();
+                return unprocessable(if readable { refusal::explain(&parcel.body) } else { refusal::no_list() });
+            }
+        };
+        if posted.len() > MOST {
+            count(&tally.refused_400);
+            return answer::detail(StatusCode::BAD_REQUEST, "Sorry, only 100 animals at a time");
+        }
+        let batch: Vec<Judged> = posted.iter().map(|posted| Judged::new(&self.herd, posted)).collect();
+        let poison: Vec<usize> = (0..batch.len()).filter(|place| batch[*place].is_poison()).collect();
+        if !poison.is_empty() {
+            count(&tally.refused_poison);
+            return unprocessable(refusal::poison(&poison));
+        }
+        let payloads = if self.book.keeps_payloads() { payloads(&parcel.body) } else { Vec::new() };
+        if self.book.accept(parcel.key, &batch, &payloads, self.strict) {
+            answer::json(StatusCode::OK, helped(&posted))
+        } else {
+            answer::internal_error()
+        }
+    }
+}
+
+fn helped(posted: &[Posted<'_>]) -> String {
+    format!("{{\"message\":\"Helped {} find home\"}}", posted.len())
+}
+
+/// The animals of a good body, each as it was spelt.
+fn payloads(body: &[u8]) -> Vec<Box<str>> {
+    let raw: Vec<&RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    raw.into_iter().map(|raw| raw.get().into()).collect()
+}
+
+fn key(headers: &HeaderMap) -> Option<Box<str>> {
+    headers.get("idempotency-key").map(|key| String::from_utf8_lossy(key.as_bytes()).into())
+}
+
+/// FastAPI reads JSON from a body without a content type, or with `application/json` or `application/*+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
+    let kind = kind.to_str().unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
+}
+
+/// A request on its way: counted when it came, and, if its answer was never given, when its client left.
+struct Flight {
+    api: Arc<Api>,
+    landed: bool,
+}
+
+impl Flight {
+    fn new(api: Arc<Api>, kind: Kind) -> Flight {
+        let tally = &api.book.tally;
+        count(match kind {
+            Kind::List => &tally.lists,
+            Kind::Detail => &tally.details,
+            Kind::Post => &tally.posts,
+            Kind::Other => &tally.others,
+        });
+        let now = api.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        if now > tally.most_in_flight.load(Ordering::Relaxed) {
+            tally.most_in_flight.fetch_max(now, Ordering::Relaxed);
+        }
+        api.book.stir();
+        Flight { api, landed: false }
+    }
+
+    fn land(&mut self, answer: Answer) -> Answer {
+        self.landed = true;
+        answer
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.api.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !self.landed {
+            count(&self.api.book.tally.clients_left);
+        }
+        self.api.book.stir();
+    }
+}

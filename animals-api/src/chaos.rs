@@ -1,0 +1,190 @@
+//! What befalls a request: a limit, an outage, an error, a stall, or nothing but latency.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use crate::bits::Bits;
+use crate::config::{ChaosOn, RateLimit};
+use crate::knobs::Knobs;
+
+/// What kind of request it is, as far as chaos and counters care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    List,
+    Detail,
+    Post,
+    Other,
+}
+
+/// What befalls one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fortune {
+    /// First it waits, latency and stall together.
+    pub(crate) wait: Duration,
+    /// The stall in it.
+    pub(crate) stall: Option<Duration>,
+    pub(crate) outcome: Outcome,
+}
+
+/// What comes after the wait.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Processed,
+    /// `Sorry!`, drawn by chaos.
+    Sorry(StatusCode),
+    /// `Sorry!`, because nothing works right now.
+    Outage,
+    /// 429; a token is there again after this.
+    Limited(Duration),
+}
+
+/// The seeded dice and the token bucket.
+#[derive(Debug)]
+pub(crate) struct Chaos {
+    seed: u64,
+    drawn: AtomicU64,
+    opened: Instant,
+    /// When the bucket will be full again, in nanoseconds since `opened`: the generic cell rate algorithm, which is a
+    /// token bucket without a token count and needs no lock.
+    full_at: AtomicU64,
+}
+
+const ERRORS: [StatusCode; 4] = [
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
+impl Chaos {
+    pub(crate) fn new(seed: u64) -> Chaos {
+        // Not the stream of an animal: those go up from 0.
+        let seed = Bits::new(seed, u64::MAX - 1).next();
+        Chaos { seed, drawn: AtomicU64::new(0), opened: Instant::now(), full_at: AtomicU64::new(0) }
+    }
+
+    /// Draws for the next request. The n-th draw of a seed is always the same; which request is the n-th is not.
+    pub(crate) fn draw(&self, knobs: &Knobs, kind: Kind) -> Fortune {
+        let mut bits = Bits::new(self.seed, self.drawn.fetch_add(1, Ordering::Relaxed));
+        let (chance, share) = (bits.unit(), bits.unit());
+        let jitter = if knobs.jitter_ms == 0 { 0 } else { bits.below(knobs.jitter_ms.saturating_add(1)) };
+        let latency = Duration::from_millis(knobs.latency_ms.saturating_add(jitter));
+        let plain = |outcome| Fortune { wait: latency, stall: None, outcome };
+        if let Some(limit) = knobs.rate_limit
+            && let Err(wait) = self.take(limit)
+        {
+            return plain(Outcome::Limited(wait));
+        }
+        if knobs.outage {
+            return plain(Outcome::Outage);
+        }
+        let meant = match knobs.chaos_on {
+            ChaosOn::All => true,
+            ChaosOn::Reads => kind != Kind::Post,
+            ChaosOn::Posts => kind == Kind::Post,
+        };
+        if !meant || chance >= knobs.chaos {
+            plain(Outcome::Processed)
+        } else if share < knobs.stall_share {
+            let stall = stall(&mut bits, knobs.stall_ms);
+            Fortune { wait: latency + stall, stall: Some(stall), outcome: Outcome::Processed }
+        } else {
+            plain(Outcome::Sorry(bits.pick(&ERRORS)))
+        }
+    }
+
+    /// Takes a token, or says when there will be one.
+    fn take(&self, limit: RateLimit) -> Result<(), Duration> {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let apart = nanos(Duration::try_from_secs_f64(1.0 / limit.per_second).unwrap_or(Duration::MAX)).max(1);
+        let ahead = apart.saturating_mul(u64::from(limit.burst.saturating_sub(1)));
+        let now = nanos(self.opened.elapsed());
+        let taken = self.full_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, |full_at| {
+            let from = full_at.max(now);
+            (from - now <= ahead).then(|| from.saturating_add(apart))
+        });
+        taken.map(|_| ()).map_err(|full_at| Duration::from_nanos(full_at.saturating_sub(now).saturating_sub(ahead)))
+    }
+}
+
+/// Whole seconds between whole seconds, as the real API; else whole milliseconds.
+fn stall(bits: &mut Bits, [low, high]: [u64; 2]) -> Duration {
+    let unit = if low % 1000 == 0 && high % 1000 == 0 { 1000 } else { 1 };
+    Duration::from_millis((low / unit + bits.below(high.saturating_sub(low) / unit + 1)) * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn draws(config: &Config, kind: Kind, count: usize) -> Vec<Fortune> {
+        let (chaos, knobs) = (Chaos::new(config.seed), Knobs::new(config));
+        (0..count).map(|_| chaos.draw(&knobs, kind)).collect()
+    }
+
+    #[test]
+    fn two_to_three_percent_half_of_them_stalls_of_whole_seconds() {
+        let fortunes = draws(&Config::default(), Kind::List, 100_000);
+        let stalls: Vec<Duration> = fortunes.iter().filter_map(|fortune| fortune.stall).collect();
+        let errors = fortunes.iter().filter(|fortune| matches!(fortune.outcome, Outcome::Sorry(_))).count();
+        assert!((1_000..1_500).contains(&stalls.len()), "{} stalls", stalls.len());
+        assert!((1_000..1_500).contains(&errors), "{errors} errors");
+        for seconds in 5..=15 {
+            assert!(stalls.contains(&Duration::from_secs(seconds)), "no stall of {seconds} s");
+        }
+        assert!(stalls.iter().all(|stall| stall.subsec_nanos() == 0 && (5..=15).contains(&stall.as_secs())));
+        for status in ERRORS {
+            assert!(fortunes.iter().any(|fortune| fortune.outcome == Outcome::Sorry(status)), "no {status}");
+        }
+    }
+
+    #[test]
+    fn draws_repeat_by_seed() {
+        let seeded = |seed| draws(&Config::seeded(seed), Kind::Post, 1000);
+        assert_eq!(seeded(3), seeded(3));
+        assert_ne!(seeded(3), seeded(4));
+    }
+
+    #[test]
+    fn chaos_keeps_to_its_requests() {
+        let posts = Config { chaos: 1.0, chaos_on: ChaosOn::Posts, ..Config::default() };
+        let calm = |fortune: &Fortune| fortune.outcome == Outcome::Processed && fortune.wait.is_zero();
+        assert!(draws(&posts, Kind::Detail, 100).iter().all(calm));
+        assert!(!draws(&posts, Kind::Post, 100).iter().any(calm));
+        let reads = Config { chaos_on: ChaosOn::Reads, ..posts };
+        assert!(draws(&reads, Kind::Post, 100).iter().all(calm));
+    }
+
+    #[test]
+    fn short_stalls_are_drawn_in_milliseconds() {
+        let stall = Duration::from_millis(20)..=Duration::from_millis(60);
+        let config = Config { chaos: 1.0, stall_share: 1.0, stall, ..Config::default() };
+        let stalls: Vec<u128> =
+            draws(&config, Kind::Post, 1000).iter().flat_map(|f| f.stall).map(|stall| stall.as_millis()).collect();
+        assert_eq!(stalls.len(), 1000);
+        assert_eq!((stalls.iter().min(), stalls.iter().max()), (Some(&20), Some(&60)));
+    }
+
+    #[test]
+    fn latency_has_its_jitter() {
+        let latency = Duration::from_millis(10);
+        let config = Config { latency, jitter: Duration::from_millis(5), ..Config::calm(1) };
+        let waits: Vec<Duration> = draws(&config, Kind::List, 1000).iter().map(|fortune| fortune.wait).collect();
+        assert_eq!(waits.iter().min(), Some(&latency));
+        assert_eq!(waits.iter().max(), Some(&Duration::from_millis(15)));
+    }
+
+    #[test]
+    fn a_bucket_holds_its_burst() {
+        // So slow that no token comes back during the test.
+        let limit = RateLimit { per_second: 0.001, burst: 3 };
+        let chaos = Chaos::new(1);
+        let taken = (0..10).filter(|_| chaos.take(limit).is_ok()).count();
+        assert_eq!(taken, 3);
+        let wait = chaos.take(limit).expect_err("an empty bucket");
+        assert!(wait > Duration::from_secs(900) && wait <= Duration::from_secs(1000), "{wait:?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Which request is which.
+
+use std::borrow::Cow;
+
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request};
+use percent_encoding::percent_decode_str;
+
+use crate::chaos::Kind;
+
+const LIST: &str = "/animals/v1/animals";
+const HOME: &str = "/animals/v1/home";
+
+/// Where a request goes.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Route {
+    /// `/`, which never fails.
+    Hello,
+    /// The book, under the rest of the path; never fails either.
+    Book,
+    /// Anything else meets chaos.
+    Api(Call),
+}
+
+/// A call of the API itself. Owns what it needs, so that it can outlive its connection.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Call {
+    List(Number),
+    Detail(Number),
+    Home,
+    Docs,
+    OpenApi,
+    Unknown,
+    NotAllowed(&'static str),
+    Elsewhere(HeaderValue),
+}
+
+impl Call {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Call::List(_) => Kind::List,
+            Call::Detail(_) => Kind::Detail,
+            Call::Home => Kind::Post,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// A parameter that should be a whole number. What does not fit is brought to the nearest that does: it is beyond
+/// every page and every animal anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    Whole(i64),
+    Not,
+}
+
+impl Number {
+    fn parse(text: &str) -> Number {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Number::Not;
+        }
+        let extreme = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+        Number::Whole(text.parse().unwrap_or(extreme))
+    }
+}
+
+pub(crate) fn route<B>(request: &Request<B>) -> Route {
+    let (method, path) = (request.method(), request.uri().path());
+    if path == "/" {
+        return if method == Method::GET { Route::Hello } else { Route::Api(Call::NotAllowed("GET")) };
+    }
+    if path == "/book" || path.starts_with("/book/") {
+        return Route::Book;
+    }
+    Route::Api(call(method, path, request.uri().query()).unwrap_or_else(|| stray(request)))
+}
+
+/// The call at a path of the API, if there is one.
+fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
+    let get = |call| if method == Method::GET { call } else { Call::NotAllowed("GET") };
+    match path {
+        LIST => Some(get(Call::List(page(query.unwrap_or_default())))),
+        HOME if method == Method::POST => Some(Call::Home),
+        HOME => Some(Call::NotAllowed("POST")),
+        "/docs" => Some(get(Call::Docs)),
+        "/openapi.json" => Some(get(Call::OpenApi)),
+        _ => {
+            let id = path.strip_prefix(LIST)?.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/'))?;
+            Some(get(Call::Detail(Number::parse(&decoded(id)))))
+        }
+    }
+}
+
+/// No path of the API; but with one slash less it may be.
+fn stray<B>(request: &Request<B>) -> Call {
+    let path = request.uri().path();
+    let known = path.strip_suffix('/').filter(|path| call(request.method(), path, None).is_some());
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let location = known.zip(host).and_then(|(path, host)| {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        HeaderValue::try_from(format!("http://{host}{path}{query}")).ok()
+    });
+    location.map_or(Call::Unknown, Call::Elsewhere)
+}
+
+/// The last `page` of a query, 1 without one.
+fn page(query: &str) -> Number {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let last = pairs.filter(|(name, _)| decoded(name) == "page").next_back();
+    last.map_or(Number::Whole(1), |(_, value)| Number::parse(&decoded(value)))
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { Cow::Borrowed(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(method: Method, uri: &str) -> Route {
+        let request = Request::builder().method(method).uri(uri).header(HOST, "zoo:3123").body(());
+        route(&request.expect("a request"))
+    }
+
+    fn get(uri: &str) -> Route {
+        at(Method::GET, uri)
+    }
+
+    #[test]
+    fn calls_are_told_apart() {
+        assert_eq!(get("/"), Route::Hello);
+        assert_eq!(get("/book"), Route::Book);
+        assert_eq!(get("/book/animals/7"), Route::Book);
+        assert_eq!(get("/bookish"), Route::Api(Call::Unknown));
+        assert_eq!(get("/docs"), Route::Api(Call::Docs));
+        assert_eq!(at(Method::POST, HOME), Route::Api(Call::Home));
+        assert_eq!(get(HOME), Route::Api(Call::NotAllowed("POST")));
+        assert_eq!(at(Method::DELETE, LIST), Route::Api(Call::NotAllowed("GET")));
+        assert_eq!(get("/animals/v1/animals/7/friends"), Route::Api(Call::Unknown));
+    }
+
+    #[test]
+    fn pages_are_read() {
+        let page = |query: &str| match get(&format!("{LIST}{query}")) {
+            Route::Api(Call::List(page)) => page,
+            other => panic!("{query} is {other:?}"),
+        };
+        assert_eq!(page(""), Number::Whole(1));
+        assert_eq!(page("?page=7"), Number::Whole(7));
+        assert_eq!(page("?x=1&page=2&page=%33"), Number::Whole(3));
+        assert_eq!(page("?page=99999999999999999999"), Number::Whole(i64::MAX));
+        assert_eq!(page("?page=-1"), Number::Whole(-1));
+        for junk in ["?page=", "?page", "?page=one", "?page=1.5", "?page=1e3", "?page=--1"] {
+            assert_eq!(page(junk), Number::Not, "{junk}");
+        }
+    }
+
+    #[test]
+    fn ids_are_read() {
+        let id = |id: &str| get(&format!("{LIST}/{id}"));
+        assert_eq!(id("0"), Route::Api(Call::Detail(Number::Whole(0))));
+        assert_eq!(id("%31"), Route::Api(Call::Detail(Number::Whole(1))));
+        assert_eq!(id("cat"), Route::Api(Call::Detail(Number::Not)));
+    }
+
+    #[test]
+    fn one_slash_too_many_goes_elsewhere() {
+        let location = |text: &'static str| Route::Api(Call::Elsewhere(HeaderValue::from_static(text)));
+        assert_eq!(get("/animals/v1/animals/?page=2"), location("http://zoo:3123/animals/v1/animals?page=2"));
+        assert_eq!(get("/animals/v1/animals/7/"), location("http://zoo:3123/animals/v1/animals/7"));
+        assert_eq!(get("/zoo/"), Route::Api(Call::Unknown));
+    }
+}
