@@ -1,1 +1,25 @@
-//! x
+//! Pipelines: what to move from where to where, and how, said in a YAML file.
+//!
+//! This crate reads and checks the file ([`Pipeline`]), makes it ready to run ([`CompiledPipeline`]) and carries its
+//! requests ([`Requester`]): listing, fetching, validating, transforming, loading. It knows nothing of leases, gRPC or
+//! the ledger.
+
+mod built_in;
+mod compiled;
+mod error;
+mod http;
+mod list;
+mod load;
+mod record_id;
+mod schema;
+mod spec;
+mod transform;
+
+pub use built_in::{built_in, built_in_names};
+pub use compiled::{CompiledPipeline, RecordError, Stage};
+pub use error::{Place, SpecError};
+pub use http::{FetchError, Fetched, Get, PostOutcome, Requester, RequesterConfig, RequesterError, RequesterStats};
+pub use list::{ListError, ListSource, ListStyle, Page};
+pub use load::{Loader, idempotency_key, sha256};
+pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
+pub use spec::{Limits, LoadSpec, OnDoubt, Parameter, ParameterKind, Pipeline, SourceSpec};

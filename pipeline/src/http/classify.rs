@@ -1,0 +1,198 @@
+//! What an answer means: to a GET, and (DESIGN.md section 6's table) to a POST.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+
+use super::FetchError;
+use super::transport::{Answer, BodyEnd, MAX_REASON, TransportError};
+use crate::load::Loader;
+use crate::spec::types;
+
+/// What happened to a POST, in terms of what the target did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostOutcome {
+    /// No byte of the request was sent: the target did nothing.
+    NotSent {
+        /// Why.
+        reason: String,
+    },
+    /// 2xx with an answer that could be read.
+    Applied {
+        /// The status.
+        status: u16,
+    },
+    /// The target refuses these records.
+    Rejected {
+        /// The status.
+        status: u16,
+        /// The beginning of what the target said.
+        detail: String,
+    },
+    /// The target refuses the request, whatever its records.
+    PipelineWrong {
+        /// The status.
+        status: u16,
+        /// The beginning of what the target said.
+        detail: String,
+    },
+    /// The target did nothing and may be asked again.
+    NotApplied {
+        /// The status.
+        status: u16,
+        /// How long it asks to be left alone, if it does.
+        retry_after: Option<Duration>,
+        /// The beginning of what the target said.
+        detail: String,
+    },
+    /// The target may or may not have applied it.
+    InDoubt {
+        /// The status, if there was one.
+        status: Option<u16>,
+        /// Why nothing is certain.
+        reason: String,
+        /// The beginning of what the target said.
+        detail: String,
+    },
+}
+
+/// What happened to one try of a GET.
+#[derive(Debug)]
+pub(crate) enum GetOutcome {
+    /// It is there, and JSON.
+    Fetched(Answer),
+    /// To be tried again.
+    Again { status: Option<u16>, reason: String },
+    /// No further try would change it.
+    Failed(FetchError),
+}
+
+/// The meaning of an answer to a GET of JSON.
+pub(crate) fn get(answer: Answer, limit: usize) -> GetOutcome {
+    let status = answer.status.as_u16();
+    match status {
+        200..=299 => {
+            let detail = match &answer.end {
+                BodyEnd::Broken(reason) => {
+                    let reason = format!("the answer broke off: {reason}");
+                    return GetOutcome::Again { status: Some(status), reason };
+                }
+                BodyEnd::Whole if looks_like_json(&answer) => return GetOutcome::Fetched(answer),
+                BodyEnd::Whole => told(&answer.body),
+                BodyEnd::TooLarge => format!("the answer is larger than {limit} bytes"),
+            };
+            let content_type = content_type(&answer.headers);
+            GetOutcome::Failed(FetchError::WrongContent { status, content_type, detail })
+        }
+        404 | 410 => GetOutcome::Failed(FetchError::Gone { status }),
+        401 | 403 => GetOutcome::Failed(FetchError::Refused { status, detail: told(&answer.body) }),
+        408 | 425 | 429 | 500..=599 => {
+            let reason = format!("{status} {}", told(&answer.body)).trim_end().to_owned();
+            GetOutcome::Again { status: Some(status), reason }
+        }
+        _ => GetOutcome::Failed(FetchError::ClientError { status, detail: refusal(&answer) }),
+    }
+}
+
+/// The meaning of what came back from a POST.
+pub(crate) fn post(loader: &Loader, result: Result<Answer, TransportError>) -> PostOutcome {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(TransportError::NotSent(reason)) => return PostOutcome::NotSent { reason },
+        Err(TransportError::Broken(reason)) => {
+            return PostOutcome::InDoubt { status: None, reason, detail: String::new() };
+        }
+    };
+    let status = answer.status.as_u16();
+    if answer.status.is_success() {
+        return match unread(loader, &answer) {
+            None => PostOutcome::Applied { status },
+            Some(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
+        };
+    }
+    let retry_after = retry_after(&answer.headers);
+    let detail = refusal(&answer);
+    // What the pipeline declares comes first: it knows this target.
+    let declared = loader.not_applied.iter().any(|pattern| {
+        pattern.status.contains(&status) && pattern.body.as_ref().is_none_or(|body| body.is_match(&answer.body))
+    });
+    if declared || status == 429 || (status == 503 && retry_after.is_some()) {
+        return PostOutcome::NotApplied { status, retry_after, detail };
+    }
+    if loader.rejected.contains(&status) {
+        return PostOutcome::Rejected { status, detail };
+    }
+    if status == 408 || answer.status.is_server_error() {
+        let reason = "the answer does not say whether it was applied".to_owned();
+        return PostOutcome::InDoubt { status: Some(status), reason, detail };
+    }
+    // 3xx and every other 4xx: the request itself is wrong, and so it would be with other records.
+    PostOutcome::PipelineWrong { status, detail }
+}
+
+/// Whether an answer says that the host has too much to do.
+pub(crate) fn is_overload(answer: &Answer) -> bool {
+    answer.status == StatusCode::TOO_MANY_REQUESTS
+        || (answer.status == StatusCode::SERVICE_UNAVAILABLE && answer.headers.contains_key(RETRY_AFTER))
+}
+
+/// `Retry-After` in seconds or as an HTTP date.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// Why a 2xx cannot be taken for a promise, if it cannot.
+fn unread(loader: &Loader, answer: &Answer) -> Option<String> {
+    match &answer.end {
+        BodyEnd::Broken(reason) => return Some(format!("the answer broke off: {reason}")),
+        BodyEnd::TooLarge => return Some(format!("the answer is larger than {} bytes", loader.answer_size)),
+        BodyEnd::Whole => {}
+    }
+    if loader.answer == types::Answer::Any {
+        return None;
+    }
+    let said_empty = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+        || answer.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if answer.body.is_empty() && said_empty {
+        return None;
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body)
+        .err()
+        .map(|error| format!("the answer is not JSON: {error}"))
+}
+
+fn looks_like_json(answer: &Answer) -> bool {
+    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    match kind {
+        Some(kind) if kind.windows(4).any(|part| part == b"json") => true,
+        Some(kind) if kind.windows(4).any(|part| part == b"html") => false,
+        // Some servers send JSON as text/plain or under no name at all.
+        _ => matches!(first, Some(b'{' | b'[')),
+    }
+}
+
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned)
+}
+
+/// The beginning of a body, as text.
+pub(crate) fn told(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(MAX_REASON)]).trim().to_owned()
+}
+
+fn refusal(answer: &Answer) -> String {
+    match answer.headers.get(LOCATION).and_then(|location| location.to_str().ok()) {
+        Some(location) if answer.status.is_redirection() => {
+            let location: String = location.split(['?', '#']).next().unwrap_or("").chars().take(200).collect();
+            format!("it redirects to {location}; redirects are not followed: put the final URL into the pipeline")
+        }
+        _ => told(&answer.body),
+    }
+}

@@ -1,0 +1,68 @@
+//! What is known about a host: how much it bears, how fast it answers, and whether it asked to be left alone.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+use super::budget::{HedgeBudget, RetryBudget};
+use super::latency::Latency;
+use super::limit::Limiter;
+use crate::spec::Limits;
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    scheme: String,
+    name: String,
+    port: Option<u16>,
+    pub(crate) limiter: Limiter,
+    pub(crate) retries: RetryBudget,
+    pub(crate) hedges: HedgeBudget,
+    pub(crate) latency: Latency,
+    closed_until: Mutex<Option<Instant>>,
+}
+
+impl Host {
+    pub(crate) fn new(url: &Url, limits: &Limits) -> Self {
+        Self {
+            scheme: url.scheme().to_owned(),
+            name: url.host_str().unwrap_or_default().to_owned(),
+            port: url.port_or_known_default(),
+            limiter: Limiter::new(limits.concurrency),
+            retries: RetryBudget::new(limits.retry_budget),
+            hedges: HedgeBudget::new(),
+            latency: Latency::new(),
+            closed_until: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn serves(&self, url: &Url) -> bool {
+        url.host_str() == Some(&self.name) && url.port_or_known_default() == self.port && url.scheme() == self.scheme
+    }
+
+    /// Leaves the host alone for a while; a longer wish that it uttered before stays.
+    pub(crate) fn close_for(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut closed = super::lock(&self.closed_until);
+        *closed = Some(closed.map_or(until, |before| before.max(until)));
+    }
+
+    /// How much longer the host wants to be left alone.
+    pub(crate) fn closed_for(&self) -> Option<Duration> {
+        let mut closed = super::lock(&self.closed_until);
+        let left = closed.map(|until| until.saturating_duration_since(Instant::now()))?;
+        if left.is_zero() {
+            *closed = None;
+            return None;
+        }
+        Some(left)
+    }
+
+    /// Waits while the host wants to be left alone.
+    pub(crate) async fn until_open(&self) {
+        while let Some(left) = self.closed_for() {
+            sleep_until(Instant::now() + left).await;
+        }
+    }
+}

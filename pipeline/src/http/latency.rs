@@ -1,0 +1,116 @@
+//! How long a host takes to answer: the 95th percentile of what was seen lately.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Four buckets to each doubling from 1 microsecond to over an hour: 19% is near enough to decide when to hedge.
+const BUCKETS: usize = 128;
+/// How many answers weigh in before the older half fades.
+const MEMORY: u32 = 2048;
+/// How many answers are needed before there is a percentile, and how often it is worked out again.
+const STEP: u32 = 32;
+
+#[derive(Debug)]
+pub(crate) struct Latency {
+    seen: Mutex<Seen>,
+    /// Microseconds; 0 while there were too few answers.
+    p95: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Seen {
+    counts: [u32; BUCKETS],
+    total: u32,
+}
+
+impl Latency {
+    pub(crate) fn new() -> Self {
+        Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn record(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let mut seen = super::lock(&self.seen);
+        seen.counts[bucket(micros)] += 1;
+        seen.total += 1;
+        if seen.total.is_multiple_of(STEP) {
+            self.p95.store(seen.percentile_95(), Ordering::Relaxed);
+        }
+        if seen.total >= MEMORY {
+            seen.counts.iter_mut().for_each(|count| *count /= 2);
+            seen.total = seen.counts.iter().sum();
+        }
+    }
+
+    /// `None` until enough was seen.
+    pub(crate) fn p95(&self) -> Option<Duration> {
+        match self.p95.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+}
+
+impl Seen {
+    fn percentile_95(&self) -> u64 {
+        let wanted = self.total - self.total / 20;
+        let mut sum = 0;
+        for (index, count) in self.counts.iter().enumerate() {
+            sum += count;
+            if sum >= wanted {
+                return upper(index);
+            }
+        }
+        upper(BUCKETS - 1)
+    }
+}
+
+/// The bucket of a number: its highest bit, and the two bits below it.
+fn bucket(micros: u64) -> usize {
+    let micros = micros.max(4);
+    let exponent = micros.ilog2();
+    let quarter = (micros >> (exponent - 2)) & 3;
+    let index = (exponent as usize - 2) * 4 + usize::try_from(quarter).unwrap_or(0);
+    index.min(BUCKETS - 1)
+}
+
+/// The first number above a bucket.
+fn upper(index: usize) -> u64 {
+    let (exponent, quarter) = (index / 4, index as u64 % 4);
+    (5 + quarter) << exponent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_hold_what_falls_into_them() {
+        for micros in [4, 5, 7, 8, 9, 15, 16, 1000, 50_000, 3_000_000, 15_000_000] {
+            let index = bucket(micros);
+            assert!(micros < upper(index), "{micros}");
+            assert!(index == 0 || micros >= upper(index - 1), "{micros}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn the_percentile_follows_what_is_seen() {
+        let latency = Latency::new();
+        for _ in 0..31 {
+            latency.record(Duration::from_millis(10));
+        }
+        assert_eq!(latency.p95(), None);
+        for _ in 0..300 {
+            latency.record(Duration::from_millis(10));
+        }
+        let early = latency.p95().unwrap();
+        assert!((Duration::from_millis(10)..Duration::from_millis(13)).contains(&early), "{early:?}");
+        for _ in 0..20_000 {
+            latency.record(Duration::from_millis(200));
+        }
+        let late = latency.p95().unwrap();
+        assert!((Duration::from_millis(200)..Duration::from_millis(250)).contains(&late), "{late:?}");
+    }
+}

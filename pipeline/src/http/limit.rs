@@ -1,0 +1,181 @@
+//! How many requests a host bears at once: additive increase, multiplicative decrease.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+/// Where the number starts, if the maximum allows: a host that bears it is used well at once, and one that does not is
+/// found out by its first refusal.
+const START: usize = 64;
+/// One overload is answered once: the requests that it met were all sent under the same limit.
+const COOL_DOWN: Duration = Duration::from_secs(1);
+/// How many answers a judgement of "in bulk" needs, and which share of them must be timeouts or failed connections.
+const WINDOW: u32 = 20;
+const BULK: u32 = 4;
+
+/// An adaptive limit on requests in flight. Those who wait are served in their order.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    places: Semaphore,
+    state: Mutex<State>,
+    max: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: usize,
+    /// Places to be taken away as soon as they are given back.
+    debt: usize,
+    successes: usize,
+    answers: u32,
+    lost: u32,
+    lowered: Option<Instant>,
+}
+
+/// A place among the requests in flight.
+pub(crate) struct Place<'a> {
+    limiter: &'a Limiter,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+/// What a request says about how the host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// It answered; a 500 is an answer too.
+    Answered,
+    /// No answer in time, or no connection: an overload only when it comes in bulk.
+    Lost,
+    /// 429, or 503 with `Retry-After`: the host says so itself.
+    Overload,
+}
+
+impl Limiter {
+    pub(crate) fn new(max: usize) -> Self {
+        let limit = max.clamp(1, START);
+        let state = State { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None };
+        Self { places: Semaphore::new(limit), state: Mutex::new(state), max: max.max(1) }
+    }
+
+    pub(crate) async fn place(&self) -> Place<'_> {
+        // The semaphore is never closed, so there always is a permit in the end.
+        Place { limiter: self, permit: self.places.acquire().await.ok() }
+    }
+
+    pub(crate) fn learn(&self, signal: Signal) {
+        let mut state = super::lock(&self.state);
+        state.answers += 1;
+        match signal {
+            Signal::Overload => self.lower(&mut state),
+            Signal::Lost => state.lost += 1,
+            Signal::Answered => self.raise(&mut state),
+        }
+        if state.answers >= WINDOW {
+            if state.lost * BULK >= state.answers {
+                self.lower(&mut state);
+            }
+            (state.answers, state.lost) = (0, 0);
+        }
+    }
+
+    #[cfg(test)]
+    fn limit(&self) -> usize {
+        super::lock(&self.state).limit
+    }
+
+    /// One place more for each round of answers, while places are what requests wait for.
+    fn raise(&self, state: &mut State) {
+        state.successes += 1;
+        if state.successes < state.limit || state.limit >= self.max || self.places.available_permits() > 0 {
+            return;
+        }
+        state.successes = 0;
+        state.limit += 1;
+        if state.debt > 0 {
+            state.debt -= 1;
+        } else {
+            self.places.add_permits(1);
+        }
+    }
+
+    fn lower(&self, state: &mut State) {
+        let now = Instant::now();
+        if state.lowered.is_some_and(|before| now.duration_since(before) < COOL_DOWN) {
+            return;
+        }
+        state.lowered = Some(now);
+        state.successes = 0;
+        let limit = (state.limit / 2).max(1);
+        let fewer = state.limit - limit;
+        state.limit = limit;
+        state.debt += fewer - self.places.forget_permits(fewer);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = super::lock(&self.limiter.state);
+        if state.debt > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.debt -= 1;
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overload_halves_the_limit_once_and_it_grows_back() {
+        let limiter = Limiter::new(128);
+        let mut places = Vec::new();
+        for _ in 0..START {
+            places.push(limiter.place().await);
+        }
+        limiter.learn(Signal::Overload);
+        limiter.learn(Signal::Overload);
+        assert_eq!(limiter.limit(), START / 2);
+        places.truncate(START / 2);
+        assert_eq!(limiter.places.available_permits(), 0, "places given back pay the debt first");
+        for _ in 0..START / 2 {
+            limiter.learn(Signal::Answered);
+        }
+        assert_eq!(limiter.limit(), START / 2 + 1);
+        assert_eq!(limiter.places.available_permits(), 1);
+        tokio::time::advance(COOL_DOWN).await;
+        limiter.learn(Signal::Overload);
+        assert_eq!(limiter.limit(), START / 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_lost_requests_are_no_overload_but_many_are() {
+        let limiter = Limiter::new(64);
+        for at in 0..1000 {
+            limiter.learn(if at % 10 == 0 { Signal::Lost } else { Signal::Answered });
+        }
+        assert_eq!(limiter.limit(), 64);
+        for _ in 0..WINDOW {
+            limiter.learn(Signal::Lost);
+        }
+        assert_eq!(limiter.limit(), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_never_falls_below_one_nor_rises_above_its_maximum() {
+        let limiter = Limiter::new(2);
+        for _ in 0..5 {
+            limiter.learn(Signal::Overload);
+            tokio::time::advance(COOL_DOWN).await;
+        }
+        assert_eq!(limiter.limit(), 1);
+        let _place = limiter.place().await;
+        for _ in 0..100 {
+            limiter.learn(Signal::Answered);
+        }
+        assert_eq!(limiter.limit(), 2);
+    }
+}

@@ -1,0 +1,155 @@
+//! Resilient HTTP: GETs that get through, POSTs that are sent once and understood.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use url::Url;
+
+mod budget;
+mod classify;
+mod host;
+mod latency;
+mod limit;
+mod race;
+mod requester;
+mod transport;
+
+pub use classify::PostOutcome;
+pub use requester::Requester;
+
+/// What a process wants of its requests, beside the pipeline's limits.
+#[derive(Debug, Clone)]
+pub struct RequesterConfig {
+    /// The most requests at once to a host, in place of the pipeline's limit.
+    pub concurrency: Option<usize>,
+    /// Where randomness comes from: the same seed jitters the same.
+    pub seed: u64,
+    /// How the process names itself to servers.
+    pub user_agent: String,
+    /// A proxy for all requests. Those of the environment are not looked at.
+    pub proxy: Option<Url>,
+}
+
+impl Default for RequesterConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: None,
+            seed: 0,
+            user_agent: concat!("muster/", env!("CARGO_PKG_VERSION")).to_owned(),
+            proxy: None,
+        }
+    }
+}
+
+/// A requester that cannot be made: the proxy or the trusted certificates are unusable.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP cannot be set up: {0}")]
+pub struct RequesterError(String);
+
+impl RequesterError {
+    fn from_reqwest(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        match std::error::Error::source(&error) {
+            Some(cause) => Self(format!("{error}: {cause}")),
+            None => Self(error.to_string()),
+        }
+    }
+}
+
+/// What a GET is for; it decides how large the answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Get {
+    /// A page of the list.
+    List,
+    /// One record.
+    Detail,
+}
+
+/// An answer in JSON.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The body, decompressed.
+    pub body: Bytes,
+    /// The status, 2xx.
+    pub status: u16,
+    /// What the server calls it.
+    pub content_type: Option<String>,
+    /// How many tries it took.
+    pub attempts: u32,
+    /// How many further copies were sent because an earlier one was slow.
+    pub hedges: u32,
+}
+
+/// Why a GET came to nothing, by what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// 404 or 410: of a detail, the record is no more.
+    #[error("the source says {status}: there is nothing at this URL")]
+    Gone {
+        /// The status.
+        status: u16,
+    },
+    /// 401 or 403: nothing can be read until a person mends it.
+    #[error("the source refuses with {status}: {detail}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// The beginning of what the source said.
+        detail: String,
+    },
+    /// A 2xx that is no JSON, or too much of it.
+    #[error("the source answered {status} with {}, not JSON of bounded size: {detail}", content_type.as_deref().unwrap_or("no content type"))]
+    WrongContent {
+        /// The status.
+        status: u16,
+        /// What the source calls it.
+        content_type: Option<String>,
+        /// What is wrong, or the beginning of the answer.
+        detail: String,
+    },
+    /// Tried as often as the limits allow.
+    #[error("given up after {attempts} attempts, the last: {last}")]
+    GivenUp {
+        /// How many tries there were.
+        attempts: u32,
+        /// What came of the last one.
+        last: String,
+        /// The status of the last one, if it had one.
+        status: Option<u16>,
+    },
+    /// Another 3xx or 4xx: the same request would fare the same.
+    #[error("the source refuses the request with {status}: {detail}")]
+    ClientError {
+        /// The status.
+        status: u16,
+        /// The beginning of what the source said.
+        detail: String,
+    },
+}
+
+/// What a requester did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequesterStats {
+    /// Requests on the wire, retries and hedges included.
+    pub requests: u64,
+    /// GETs sent again after they failed.
+    pub retries: u64,
+    /// Second and third copies of slow GETs.
+    pub hedges: u64,
+    /// Hedges that answered before their original.
+    pub hedges_won: u64,
+    /// Answers that asked to be left alone: 429, and 503 with `Retry-After`.
+    pub throttled: u64,
+    /// Bytes of bodies received, decompressed.
+    pub bytes_in: u64,
+    /// Bytes of bodies sent.
+    pub bytes_out: u64,
+}
+
+/// The guard of a mutex, also after a panic elsewhere: what these guard is counters, valid at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

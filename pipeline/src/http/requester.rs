@@ -1,0 +1,263 @@
+//! The requester: what ties host, race and classification together.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use tokio::time::{Instant, sleep, timeout_at};
+use tower::Service;
+use url::Url;
+
+use super::classify::{self, GetOutcome, PostOutcome};
+use super::host::Host;
+use super::limit::Signal;
+use super::race::{self, Race};
+use super::transport::{self, Answer, Exchange, Transport, TransportConfig, TransportError};
+use super::{FetchError, Fetched, Get, RequesterConfig, RequesterError, RequesterStats};
+use crate::load::Loader;
+use crate::spec::Limits;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Sends the requests of one pipeline from one process. Cheap to clone; clones share what they know of each host.
+#[derive(Clone)]
+pub struct Requester {
+    shared: Arc<Shared>,
+    transport: Transport,
+}
+
+struct Shared {
+    limits: Limits,
+    get_headers: HeaderMap,
+    random: Mutex<fastrand::Rng>,
+    hosts: RwLock<Vec<Arc<Host>>>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    hedges: AtomicU64,
+    hedges_won: AtomicU64,
+    throttled: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Requester {
+    /// Makes a requester for the limits of one pipeline.
+    pub fn new(limits: &Limits, config: &RequesterConfig) -> Result<Self, RequesterError> {
+        let mut limits = limits.clone();
+        limits.concurrency = config.concurrency.unwrap_or(limits.concurrency).max(1);
+        let transport = transport::over_reqwest(&TransportConfig {
+            user_agent: &config.user_agent,
+            proxy: config.proxy.as_ref(),
+            connections: limits.concurrency * 2,
+            connect_timeout: limits.get_timeout,
+        })?;
+        Ok(Self::over(transport, limits, config.seed))
+    }
+
+    pub(super) fn over(transport: Transport, limits: Limits, seed: u64) -> Self {
+        let shared = Shared {
+            limits,
+            get_headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            hosts: RwLock::default(),
+            counters: Counters::default(),
+        };
+        Self { shared: Arc::new(shared), transport }
+    }
+
+    /// Gets JSON, through failures, stalls and refusals, within the limits of the pipeline.
+    ///
+    /// Dropping the future stops it at once; a GET changes nothing.
+    pub async fn get(&self, url: &Url, kind: Get) -> Result<Fetched, FetchError> {
+        let shared = &*self.shared;
+        let host = shared.host(url);
+        let limit = match kind {
+            Get::List => shared.limits.page_size,
+            Get::Detail => shared.limits.record_size,
+        };
+        let headers = shared.get_headers.clone();
+        let exchange = Exchange { method: Method::GET, url: url.clone(), headers, body: Bytes::new(), limit };
+        let mut transport = self.transport.clone();
+        host.retries.deposit();
+        let (mut attempts, mut hedges) = (0, 0);
+        loop {
+            attempts += 1;
+            let race = {
+                host.until_open().await;
+                let _place = host.limiter.place().await;
+                race::run(&mut transport, &host, &shared.limits, &exchange).await
+            };
+            hedges += race.hedges;
+            shared.count(&race, attempts);
+            let (status, reason) = match shared.judge(&host, race.result, limit) {
+                GetOutcome::Fetched(answer) => {
+                    return Ok(Fetched {
+                        status: answer.status.as_u16(),
+                        content_type: classify::content_type(&answer.headers),
+                        body: answer.body,
+                        attempts,
+                        hedges,
+                    });
+                }
+                GetOutcome::Failed(error) => return Err(error),
+                GetOutcome::Again { status, reason } => (status, reason),
+            };
+            if attempts >= shared.limits.get_attempts {
+                return Err(FetchError::GivenUp { attempts, last: reason, status });
+            }
+            let delay = shared.backoff(attempts);
+            tracing::debug!(
+                url.full = %url, http.response.status_code = status, error.type = reason, http.request.resend_count = attempts,
+                muster.delay_ms = delay.as_millis(), "http.get.again"
+            );
+            sleep(delay).await;
+            host.retries.take().await;
+        }
+    }
+
+    /// Sends one POST, once, and says what became of it.
+    ///
+    /// `deadline` is when the caller's right to send ends: nothing is sent or waited for beyond it. While the host
+    /// wants to be left alone nothing is sent either; see [`Requester::until_open`]. Dropping the future leaves the
+    /// delivery in doubt.
+    pub async fn post(&self, loader: &Loader, body: Bytes, idempotency_key: &str, deadline: Instant) -> PostOutcome {
+        let shared = &*self.shared;
+        let host = shared.host(&loader.url);
+        if let Some(left) = host.closed_for() {
+            let reason = format!("the host asked to be left alone for another {} ms", left.as_millis());
+            return PostOutcome::NotSent { reason };
+        }
+        let now = Instant::now();
+        let until = deadline.min(now + loader.timeout);
+        if until <= now {
+            return PostOutcome::NotSent { reason: "the deadline had passed before it was sent".to_owned() };
+        }
+        let Ok(key) = HeaderValue::from_str(idempotency_key) else {
+            return PostOutcome::NotSent { reason: "the idempotency key cannot stand in a header".to_owned() };
+        };
+        let exchange = Exchange {
+            method: Method::POST,
+            url: loader.url.clone(),
+            headers: HeaderMap::from_iter([(ACCEPT, JSON), (CONTENT_TYPE, JSON), (IDEMPOTENCY_KEY, key)]),
+            body,
+            limit: loader.answer_size,
+        };
+        let counters = &shared.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
+        let mut transport = self.transport.clone();
+        let Ok(result) = timeout_at(until, transport.call(exchange)).await else {
+            let reason = format!("no answer within {} ms", until.duration_since(now).as_millis());
+            return PostOutcome::InDoubt { status: None, reason, detail: String::new() };
+        };
+        if let Ok(answer) = &result {
+            shared.heed(&host, answer);
+        }
+        classify::post(loader, result)
+    }
+
+    /// Waits while the host of this URL wants to be left alone (`Retry-After`): before a delivery is announced.
+    pub async fn until_open(&self, url: &Url) {
+        self.shared.host(url).until_open().await;
+    }
+
+    /// What this requester and its clones did so far.
+    #[must_use]
+    pub fn stats(&self) -> RequesterStats {
+        let counters = &self.shared.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RequesterStats {
+            requests: read(&counters.requests),
+            retries: read(&counters.retries),
+            hedges: read(&counters.hedges),
+            hedges_won: read(&counters.hedges_won),
+            throttled: read(&counters.throttled),
+            bytes_in: read(&counters.bytes_in),
+            bytes_out: read(&counters.bytes_out),
+        }
+    }
+}
+
+impl Shared {
+    fn host(&self, url: &Url) -> Arc<Host> {
+        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = known.iter().find(|host| host.serves(url)) {
+            return Arc::clone(host);
+        }
+        drop(known);
+        let mut known = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = known.iter().find(|host| host.serves(url)) {
+            return Arc::clone(host);
+        }
+        let host = Arc::new(Host::new(url, &self.limits));
+        known.push(Arc::clone(&host));
+        host
+    }
+
+    fn count(&self, race: &Race, attempt: u32) {
+        let counters = &self.counters;
+        counters.requests.fetch_add(1 + u64::from(race.hedges), Ordering::Relaxed);
+        if attempt > 1 {
+            counters.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        if race.hedges > 0 {
+            counters.hedges.fetch_add(race.hedges.into(), Ordering::Relaxed);
+            counters.hedges_won.fetch_add(race.hedge_won.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// What follows from a try of a GET, for this record and for the host.
+    fn judge(&self, host: &Host, result: Option<Result<Answer, TransportError>>, limit: usize) -> GetOutcome {
+        match result {
+            Some(Ok(answer)) => {
+                self.heed(host, &answer);
+                classify::get(answer, limit)
+            }
+            Some(Err(error)) => {
+                host.limiter.learn(Signal::Lost);
+                GetOutcome::Again { status: None, reason: error.reason().to_owned() }
+            }
+            None => {
+                host.limiter.learn(Signal::Lost);
+                let reason = format!("no answer within {} ms", self.limits.get_timeout.as_millis());
+                GetOutcome::Again { status: None, reason }
+            }
+        }
+    }
+
+    /// Counts an answer, and obeys a host that says it has too much to do.
+    fn heed(&self, host: &Host, answer: &Answer) {
+        self.counters.bytes_in.fetch_add(answer.body.len() as u64, Ordering::Relaxed);
+        if !classify::is_overload(answer) {
+            host.limiter.learn(Signal::Answered);
+            return;
+        }
+        self.counters.throttled.fetch_add(1, Ordering::Relaxed);
+        host.limiter.learn(Signal::Overload);
+        if let Some(wished) = classify::retry_after(&answer.headers) {
+            host.close_for(wished.min(self.limits.retry_after_max));
+        }
+    }
+
+    /// Full jitter over an exponentially growing span: AWS Architecture Blog, "Exponential Backoff And Jitter".
+    fn backoff(&self, attempt: u32) -> Duration {
+        let span = self.limits.backoff.saturating_mul(1 << (attempt - 1).min(16)).min(self.limits.backoff_max);
+        span.mul_f64(super::lock(&self.random).f64())
+    }
+}
+
+impl fmt::Debug for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,81 @@
+//! Validation of source records by JSON Schema 2020-12.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::error::SpecError;
+use crate::spec::field::Field;
+
+/// How many violations of one record are told; the first ones are enough to mend it.
+const MAX_TOLD: usize = 5;
+
+/// A compiled schema.
+#[derive(Clone)]
+pub(crate) struct Schema {
+    source: Arc<Value>,
+    validator: Option<Arc<jsonschema::Validator>>,
+}
+
+impl Schema {
+    /// Compiles the schema of a pipeline. Nothing is fetched: a `$ref` must stay within the schema.
+    pub(crate) fn read(field: &Field<'_>) -> Result<Self, SpecError> {
+        let source = field.node().value.to_json();
+        if let Err(error) = jsonschema::draft202012::meta::validate(&source) {
+            let at = error.instance_path().to_string();
+            let within = if at.is_empty() { String::new() } else { format!(" (at {at})") };
+            return Err(field.error(format!("this is not a JSON Schema of 2020-12: {error}{within}")));
+        }
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&source)
+            .map_err(|error| {
+                field
+                    .error(format!("this JSON Schema cannot be used: {error}"))
+                    .help("a $ref must point into this schema; nothing is fetched")
+            })?;
+        Ok(Self { source: Arc::new(source), validator: Some(Arc::new(validator)) })
+    }
+
+    /// The schema that every record meets.
+    pub(crate) fn anything() -> Self {
+        Self { source: Arc::new(Value::Bool(true)), validator: None }
+    }
+
+    /// The schema as the pipeline has it.
+    pub(crate) fn source(&self) -> &Value {
+        &self.source
+    }
+
+    /// Checks a record; the error names the path within it.
+    pub(crate) fn check(&self, record: &Value) -> Result<(), String> {
+        let Some(validator) = &self.validator else { return Ok(()) };
+        if validator.is_valid(record) {
+            return Ok(());
+        }
+        let told: Vec<String> = validator
+            .iter_errors(record)
+            .take(MAX_TOLD)
+            .map(|error| {
+                let path = error.instance_path().to_string();
+                let path = if path.is_empty() { "the record".to_owned() } else { path };
+                let mut what = error.to_string();
+                if what.len() > 300 {
+                    let end = (0..=300).rev().find(|at| what.is_char_boundary(*at)).unwrap_or(0);
+                    what.truncate(end);
+                    what.push('…');
+                }
+                format!("{path}: {what}")
+            })
+            .collect();
+        Err(told.join("; "))
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)
+    }
+}

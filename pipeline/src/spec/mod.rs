@@ -1,0 +1,152 @@
+//! The pipeline file: read, checked, explained, and brought to its canonical form.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::compiled::CompiledPipeline;
+use crate::error::{SpecError, suggest};
+use crate::load::Loader;
+use crate::schema::Schema;
+use crate::spec::field::Field;
+use crate::spec::tree::{Located, Node};
+use crate::transform::Transform;
+
+mod canonical;
+pub(crate) mod field;
+pub(crate) mod json_path;
+mod read;
+pub(crate) mod template;
+pub(crate) mod tree;
+pub(crate) mod types;
+mod units;
+
+pub use types::{Limits, LoadSpec, OnDoubt, Parameter, ParameterKind, SourceSpec};
+
+/// A pipeline that was read and checked, with all its defaults filled in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    spec: Arc<Spec>,
+    canonical: Arc<str>,
+    revision: Arc<str>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) source: SourceSpec,
+    pub(crate) schema: Schema,
+    pub(crate) transform: Transform,
+    pub(crate) load: LoadSpec,
+    pub(crate) limits: Limits,
+}
+
+impl Pipeline {
+    /// Reads a pipeline file; `origin` names it in errors.
+    pub fn from_yaml(text: &str, origin: &str) -> Result<Self, SpecError> {
+        Self::from_tree(&tree::from_yaml(text, origin)?, origin)
+    }
+
+    /// Reads what [`Pipeline::canonical`] gave.
+    pub fn from_canonical(json: &str) -> Result<Self, SpecError> {
+        let origin = "the stored pipeline";
+        Self::from_tree(&tree::from_json(json, origin)?, origin)
+    }
+
+    fn from_tree(root: &Located<Node>, origin: &str) -> Result<Self, SpecError> {
+        let spec = read::spec(&Field::root(origin, root))?;
+        let canonical = canonical::write(&spec);
+        let revision = hex::encode(crate::load::sha256(canonical.as_bytes()));
+        Ok(Self { spec: Arc::new(spec), canonical: canonical.into(), revision: revision.into() })
+    }
+
+    /// Canonical JSON: keys sorted, defaults filled in, no whitespace.
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// The SHA-256 of the canonical form, in hex.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The pipeline's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// What it does, in the words of its author.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.spec.description
+    }
+
+    /// What a run may be told.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.spec.parameters
+    }
+
+    /// Where records come from.
+    #[must_use]
+    pub fn source(&self) -> &SourceSpec {
+        &self.spec.source
+    }
+
+    /// Where records go.
+    #[must_use]
+    pub fn load(&self) -> &LoadSpec {
+        &self.spec.load
+    }
+
+    /// The bounds of its requests.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.spec.limits
+    }
+
+    /// Checks what a run was told, fills in defaults and brings each value to its one form.
+    pub fn resolve_parameters(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SpecError> {
+        let origin = format!("pipeline {}", self.spec.name);
+        let names = || self.spec.parameters.iter().map(|parameter| parameter.name.as_str());
+        if let Some(unknown) = given.keys().find(|name| names().all(|known| known != *name)) {
+            return Err(SpecError::new(&origin, "there is no such parameter")
+                .key(unknown)
+                .help(suggest(unknown, names())));
+        }
+        let mut resolved = BTreeMap::new();
+        for parameter in &self.spec.parameters {
+            let error = |what: String| SpecError::new(&origin, what).key(&parameter.name);
+            let value = match (given.get(&parameter.name), &parameter.default) {
+                (Some(value), _) => read::parameter_value(parameter.kind, value).map_err(error)?,
+                (None, Some(default)) => default.clone(),
+                (None, None) => {
+                    let name = &parameter.name;
+                    let about = if parameter.description.is_empty() { "" } else { ": " };
+                    return Err(error(format!("this parameter must be set{about}{}", parameter.description))
+                        .help(format!("set it with --set {name}=VALUE")));
+                }
+            };
+            resolved.insert(parameter.name.clone(), value);
+        }
+        Ok(resolved)
+    }
+
+    /// Makes the pipeline ready to run with these parameters (resolved as by [`Pipeline::resolve_parameters`]).
+    pub fn compile(&self, parameters: &BTreeMap<String, String>) -> Result<CompiledPipeline, SpecError> {
+        let parameters = self.resolve_parameters(parameters)?;
+        let spec = &self.spec;
+        let list = crate::list::ListSource::new(&spec.source.list, &parameters)?;
+        let detail = spec.source.detail.fill("source.detail.request.url", &parameters)?;
+        let loader = Loader::new(&spec.load, &spec.limits, &parameters)?;
+        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, loader))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+//! URLs with references: `${param:base_url}/animals/${record:id}`.
+//!
+//! References are a family, `${kind:name}`; a literal `${` is written `$${`.
+
+use std::collections::BTreeMap;
+
+use crate::error::{SpecError, suggest};
+use crate::record_id::RecordId;
+use crate::spec::field::Field;
+use crate::spec::types::Parameter;
+use url::Url;
+
+/// A URL template, checked when the pipeline is loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Parameter(String),
+    RecordId,
+}
+
+/// A template with its parameters filled in: only the record's ID is still open.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordUrl {
+    literals: Vec<String>,
+}
+
+impl Template {
+    /// Reads a template; `with_record` says whether `${record:id}` may (and must) stand in it.
+    pub(crate) fn read(field: &Field<'_>, parameters: &[Parameter], with_record: bool) -> Result<Self, SpecError> {
+        let text = field.text()?;
+        let parts = parse(text).map_err(|(what, help)| field.error(what).help(help))?;
+        for part in &parts {
+            if let Part::Parameter(name) = part
+                && !parameters.iter().any(|known| known.name == *name)
+            {
+                return Err(field
+                    .error(format!("the parameter \"{name}\" is not declared under parameters"))
+                    .help(suggest(name, parameters.iter().map(|known| known.name.as_str()))));
+            }
+        }
+        let records = parts.iter().filter(|part| **part == Part::RecordId).count();
+        if with_record && records == 0 {
+            return Err(field.error("this URL is the same for every record").help("put ${record:id} into it"));
+        }
+        if !with_record && records > 0 {
+            return Err(field.error("${record:id} has no meaning here").help("it stands in source.detail only"));
+        }
+        Ok(Self { text: text.to_owned(), parts })
+    }
+
+    /// The text as the file has it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Fills the parameters in and checks that the result is an http(s) URL whose host does not depend on the record.
+    pub(crate) fn fill(&self, key: &str, parameters: &BTreeMap<String, String>) -> Result<RecordUrl, SpecError> {
+        let mut literals = vec![String::new()];
+        for part in &self.parts {
+            let text = match part {
+                Part::Literal(text) => text.as_str(),
+                Part::Parameter(name) => parameters.get(name).map(String::as_str).unwrap_or_default(),
+                Part::RecordId => {
+                    literals.push(String::new());
+                    continue;
+                }
+            };
+            if let Some(last) = literals.last_mut() {
+                last.push_str(text);
+            }
+        }
+        let filled = RecordUrl { literals };
+        let wrong = |what: String| Err(SpecError::new("the pipeline with these parameters", what).key(key));
+        let (one, other) = (filled.text_for("0"), filled.text_for("1"));
+        match (http_url(&one), http_url(&other)) {
+            (Ok(one), Ok(other)) if one.origin() == other.origin() => Ok(filled),
+            (Ok(_), Ok(_)) => wrong("the record's ID must not stand in the host of the URL".to_owned()),
+            (Err(what), _) | (_, Err(what)) => wrong(what),
+        }
+    }
+}
+
+impl RecordUrl {
+    fn text_for(&self, segment: &str) -> String {
+        self.literals.join(segment)
+    }
+
+    /// The URL of one record. The ID is percent-encoded, so the rest of the URL is what [`Template::fill`] checked.
+    pub(crate) fn of(&self, id: &RecordId) -> Result<Url, url::ParseError> {
+        Url::parse(&self.text_for(&id.path_segment()))
+    }
+
+    /// The URL of a template without a record.
+    pub(crate) fn fixed(&self) -> Result<Url, url::ParseError> {
+        Url::parse(&self.text_for(""))
+    }
+}
+
+/// An absolute http or https URL without credentials; the error says what to do.
+pub(crate) fn http_url(text: &str) -> Result<Url, String> {
+    let shown: String = text.chars().take(200).collect();
+    let url = Url::parse(text).map_err(|error| {
+        format!("\"{shown}\" is not a URL ({error}); write it whole, such as http://127.0.0.1:3123")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("\"{shown}\" is not an http or https URL; write it whole, such as http://127.0.0.1:3123"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // Not echoed: what stands there is a secret.
+        return Err("a URL must not carry a user name or password".to_owned());
+    }
+    Ok(url)
+}
+
+fn parse(text: &str) -> Result<Vec<Part>, (String, String)> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        literal.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$${") {
+            literal.push_str("${");
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("${") {
+            let end = after
+                .find('}')
+                .ok_or_else(|| ("a reference is not closed".to_owned(), "write ${param:name}".to_owned()))?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(reference(&after[..end])?);
+            rest = &after[end + 1..];
+        } else {
+            literal.push('$');
+            rest = &rest[1..];
+        }
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    Ok(parts)
+}
+
+fn reference(inner: &str) -> Result<Part, (String, String)> {
+    let unknown = |what: String| Err((what, suggest(inner, ["param:NAME", "record:id"])));
+    match inner.split_once(':') {
+        Some(("param", name)) if !name.is_empty() => Ok(Part::Parameter(name.to_owned())),
+        Some(("record", "id")) => Ok(Part::RecordId),
+        Some((kind, _)) => unknown(format!("${{{kind}:…}} is not a reference that may stand here")),
+        None => Err((
+            format!("\"${{{inner}}}\" does not say what kind of reference it is"),
+            format!("write ${{param:{inner}}} for a parameter"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_and_literals_are_told_apart() {
+        let parts = parse("${param:base}/a/$5/$${x}/${record:id}.json").unwrap();
+        assert_eq!(
+            parts,
+            [
+                Part::Parameter("base".into()),
+                Part::Literal("/a/$5/${x}/".into()),
+                Part::RecordId,
+                Part::Literal(".json".into())
+            ]
+        );
+        assert!(parse("${base}").unwrap_err().1.contains("${param:base}"));
+        assert!(parse("${params:base}").is_err());
+        assert!(parse("${param:base").unwrap_err().0.contains("not closed"));
+    }
+
+    #[test]
+    fn credentials_are_neither_taken_nor_echoed() {
+        let error = http_url("http://user:canary@host.test/").unwrap_err();
+        assert!(!error.contains("canary"));
+        for text in ["ftp://host.test/", "host.test", "/animals", "http://", "file:///etc/passwd", "javascript:1"] {
+            assert!(http_url(text).is_err(), "{text}");
+        }
+    }
+}

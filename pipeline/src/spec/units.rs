@@ -1,0 +1,113 @@
+//! Durations, sizes and shares with their units: `3s`, `50ms`, `8MiB`, `1%`.
+
+use std::time::Duration;
+
+const TIMES: [(&str, u64); 5] = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// `3s`, `1.5s`, `50ms`; microseconds are the finest.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    parse(text, &TIMES, "a duration such as 3s or 50ms (units: us, ms, s, m, h)").map(Duration::from_micros)
+}
+
+/// The shortest exact text of a duration.
+pub(crate) fn write_duration(duration: Duration) -> String {
+    write(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), &TIMES)
+}
+
+/// `512B`, `8MiB`; bytes after decompression.
+pub(crate) fn parse_size(text: &str) -> Result<usize, String> {
+    let what = "a size such as 512KiB or 8MiB (units: B, KiB, MiB, GiB)";
+    let bytes = parse(text, &SIZES, what)?;
+    usize::try_from(bytes).map_err(|_| format!("{text} is more than this machine can address"))
+}
+
+/// The shortest exact text of a size.
+pub(crate) fn write_size(bytes: usize) -> String {
+    write(bytes as u64, &SIZES)
+}
+
+/// `1%` as 0.01.
+pub(crate) fn parse_percent(text: &str) -> Result<f64, String> {
+    text.strip_suffix('%')
+        .and_then(|number| number.trim_end().parse::<f64>().ok())
+        .filter(|number| (0.0..=100.0).contains(number))
+        .map(|number| number / 100.0)
+        .ok_or_else(|| format!("\"{text}\" is not a share from 0% to 100%, such as 1% or 0.5%"))
+}
+
+/// The inverse of [`parse_percent`], to six digits after the point.
+pub(crate) fn write_percent(ratio: f64) -> String {
+    format!("{}%", (ratio * 100.0 * 1e6).round() / 1e6)
+}
+
+fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is not {what}");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(wrong)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole: u64 = whole.parse().map_err(|_| wrong())?;
+    let mut value = whole.checked_mul(*factor).ok_or_else(wrong)?;
+    let mut part = *factor;
+    for digit in fraction.chars() {
+        // A fraction finer than the smallest unit is a slip, not a wish.
+        if part % 10 != 0 && part % 2 != 0 {
+            return Err(wrong());
+        }
+        let digit = u64::from(digit.to_digit(10).ok_or_else(wrong)?);
+        if (part * digit) % 10 != 0 {
+            return Err(wrong());
+        }
+        value = value.checked_add(part * digit / 10).ok_or_else(wrong)?;
+        part /= 10;
+    }
+    Ok(value)
+}
+
+fn write(value: u64, units: &[(&str, u64)]) -> String {
+    let whole = |(_, factor): &&(&str, u64)| value != 0 && value % factor == 0;
+    let (name, factor) = units.iter().rev().find(whole).unwrap_or(&units[0]);
+    format!("{}{name}", value / factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_written_exactly() {
+        for (text, micros, back) in [
+            ("3s", 3_000_000, "3s"),
+            ("1.5s", 1_500_000, "1500ms"),
+            ("50ms", 50_000, "50ms"),
+            ("0.25ms", 250, "250us"),
+            ("120s", 120_000_000, "2m"),
+            ("1 h", 3_600_000_000, "1h"),
+            ("0s", 0, "0us"),
+        ] {
+            let duration = parse_duration(text).unwrap();
+            assert_eq!(duration, Duration::from_micros(micros), "{text}");
+            assert_eq!(write_duration(duration), back);
+            assert_eq!(parse_duration(back).unwrap(), duration);
+        }
+        for text in ["", "3", "s", "3 sec", "-3s", "1.2.3s", "0.0000001s", "99999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_shares_too() {
+        assert_eq!(parse_size("8MiB").unwrap(), 8 << 20);
+        assert_eq!(write_size(8 << 20), "8MiB");
+        assert_eq!(write_size(1536), "1536B");
+        assert!(parse_size("8MB").unwrap_err().contains("KiB"));
+        for (text, ratio) in [("1%", 0.01), ("0.5%", 0.005), ("100%", 1.0), ("7%", 0.07)] {
+            assert_eq!(parse_percent(text).unwrap(), ratio);
+            assert_eq!(write_percent(ratio), text);
+        }
+        for text in ["1", "101%", "-1%", "NaN%", "%"] {
+            assert!(parse_percent(text).is_err(), "{text}");
+        }
+    }
+}

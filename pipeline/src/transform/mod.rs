@@ -1,0 +1,173 @@
+//! The jq transform: checked and compiled once, deterministic and bounded.
+//!
+//! jaq has no fuel, so what cannot be bounded is refused when the pipeline is loaded ([`bounds`]), and the operations
+//! that can grow without a loop carry bounds of their own ([`functions`]).
+
+use std::fmt;
+use std::sync::Arc;
+
+use jaq_core::data::JustLut;
+use jaq_core::load::{Arena, File, Loader, lex, parse};
+use jaq_core::{Compiler, Ctx, Vars};
+use jaq_json::Val;
+
+use crate::error::{Place, SpecError};
+use crate::spec::field::Field;
+
+mod bounds;
+mod clock;
+mod functions;
+mod guard;
+mod output;
+mod words;
+
+type Data = JustLut<Val>;
+
+/// The filter that the prelude knows the transform under. No program can call it: it is on no list of functions.
+const MAIN: &str = "muster_transform";
+
+/// A compiled transform.
+#[derive(Clone)]
+pub(crate) struct Transform {
+    source: Arc<str>,
+    filter: Option<Arc<jaq_core::Filter<Data>>>,
+}
+
+/// Something wrong in a program: what, what to do, and where (a part of the program's text).
+pub(crate) struct Fault<'s> {
+    what: String,
+    help: Option<String>,
+    at: &'s str,
+}
+
+impl Transform {
+    /// Checks and compiles the program of a pipeline.
+    pub(crate) fn read(field: &Field<'_>) -> Result<Self, SpecError> {
+        let text = field.text()?;
+        let filter = compile(text).map_err(|fault| {
+            let error = field.error(fault.what);
+            let error = match (field.node().place, place_in(text, fault.at)) {
+                (Some(start), Some((line, column))) => error.at(Some(Place {
+                    line: start.line + line,
+                    // A block of text keeps its indentation on each line; a text on one line starts at its column.
+                    column: start.column + column,
+                })),
+                (None, Some((line, column))) => error.at(Some(Place { line: line + 1, column: column + 1 })),
+                (place, None) => error.at(place),
+            };
+            match fault.help {
+                Some(help) => error.help(help),
+                None => error,
+            }
+        })?;
+        Ok(Self { source: text.into(), filter: Some(Arc::new(filter)) })
+    }
+
+    /// The transform that changes nothing.
+    pub(crate) fn identity() -> Self {
+        Self { source: ".".into(), filter: None }
+    }
+
+    /// The program as the pipeline has it.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Transforms one record, which must be strict JSON of bounded depth, to exactly one output in compact JSON.
+    pub(crate) fn apply(&self, record: &[u8]) -> Result<Vec<u8>, String> {
+        let input = jaq_json::read::parse_single(record).map_err(|error| format!("this is not JSON: {error}"))?;
+        let mut json = Vec::with_capacity(record.len() + 64);
+        let Some(filter) = &self.filter else {
+            output::write(&mut json, &input)?;
+            return Ok(json);
+        };
+        functions::start_record();
+        let context = Ctx::<Data>::new(&filter.lut, Vars::new([]));
+        let mut outputs = filter.id.run((context, input)).map(|result| {
+            // `halt` is refused when the program is loaded, and nothing else escapes as more than an error.
+            result.map_err(|escaped| match escaped.get_err() {
+                Ok(error) => shown(&error.to_string()),
+                Err(_) => "the program stopped".to_owned(),
+            })
+        });
+        let first = outputs.next().ok_or("the transform gave no output, it must give exactly one")??;
+        match outputs.next() {
+            None => {}
+            Some(Ok(_)) => return Err("the transform gave more than one output, it must give exactly one".to_owned()),
+            Some(Err(error)) => return Err(error),
+        }
+        functions::check_record()?;
+        output::write(&mut json, &first)?;
+        Ok(json)
+    }
+}
+
+/// An error of jq may carry the whole record; its beginning is enough.
+fn shown(text: &str) -> String {
+    const MOST: usize = 300;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let mut head: String = text.chars().take(MOST).collect();
+    head.push('…');
+    head
+}
+
+fn compile(text: &str) -> Result<jaq_core::Filter<Data>, Fault<'_>> {
+    let program = parse_program(text)?;
+    bounds::check(&program)?;
+    let main = parse::Def { name: MAIN, args: Vec::new(), body: guard::rewrite(program) };
+    let prelude = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).map(|def| parse::Def {
+        name: def.name,
+        args: def.args,
+        body: guard::rewrite(def.body),
+    });
+    let arena = Arena::default();
+    let modules = Loader::new(prelude.chain([main]))
+        .load(&arena, File { code: MAIN, path: () })
+        .map_err(|_| Fault { what: "this program cannot be loaded".to_owned(), help: None, at: "" })?;
+    Compiler::default().with_funs(functions::all()).compile(modules).map_err(|files| {
+        let first = files.into_iter().flat_map(|(_, errors)| errors).next();
+        let (at, kind) = first.map_or(("", "name"), |(at, undefined)| (at, undefined.as_str()));
+        // `at` is a part of `text`, or of the prelude, which is always whole.
+        let at = place_in(text, at).map_or("", |_| inside(text, at));
+        Fault { what: format!("{kind} {at} is not defined"), help: None, at }
+    })
+}
+
+fn parse_program(text: &str) -> Result<parse::Term<&str>, Fault<'_>> {
+    let tokens = lex::Lexer::new(text).lex().map_err(|errors| {
+        let (expected, at) = errors.into_iter().next().unwrap_or((lex::Expect::Token, ""));
+        Fault { what: format!("this is not jq: expected {} here", expected.as_str()), help: None, at }
+    })?;
+    let parsed = parse::Parser::new(&tokens).parse(|parser| parser.term());
+    parsed.map_err(|errors| {
+        let (expected, at) = errors.into_iter().next().unwrap_or((parse::Expect::Nothing, None));
+        let at = lex::Token::opt_as_str(at, text);
+        let found = at.split_whitespace().next().map_or("the end".to_owned(), |word| format!("\"{word}\""));
+        Fault { what: format!("this is not jq: expected {}, found {found}", expected.as_str()), help: None, at }
+    })
+}
+
+/// The part of `text` that `part` is, with the lifetime of `text`.
+fn inside<'t>(text: &'t str, part: &str) -> &'t str {
+    let start = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    text.get(start..start.wrapping_add(part.len())).unwrap_or("")
+}
+
+/// Line and column, from 0, of a part of `text`; `None` for what is not a part of it.
+fn place_in(text: &str, part: &str) -> Option<(u64, u64)> {
+    let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    let before = text.get(..start)?;
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Some((before.matches('\n').count() as u64, before[line_start..].chars().count() as u64))
+}
+
+impl fmt::Debug for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests;
