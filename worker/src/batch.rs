@@ -1,0 +1,86 @@
+//! One batch, from its lease to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::v1::LeasedRun;
+use muster_telemetry::names;
+use tracing::debug;
+
+use crate::delivery::{self, Ending};
+use crate::fetch::{self, Interrupted};
+use crate::held::{HeldLease, Stop};
+use crate::lease_loop::Granted;
+use crate::pipelines::NoPipeline;
+use crate::ready::ReadyPipeline;
+use crate::report::{Book, End, settle};
+use crate::session::Session;
+
+/// What all steps of a batch need.
+pub(crate) struct Work {
+    pub(crate) session: Arc<Session>,
+    pub(crate) lease: Arc<HeldLease>,
+    pub(crate) pipeline: Arc<ReadyPipeline>,
+}
+
+/// Works on a granted batch until the coordinator knows what came of it.
+pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
+    let lease = Arc::clone(&granted.held);
+    debug!(
+        { names::RUN } = lease.run_id(),
+        { names::BATCH } = lease.batch(),
+        { names::ATTEMPT } = lease.attempt(),
+        "batch leased"
+    );
+    let mut book = Book::default();
+    let end = match prepare(&session, &lease, &granted.run).await {
+        Ok(pipeline) => {
+            let work = Work { session: Arc::clone(&session), lease: Arc::clone(&lease), pipeline };
+            // Boxed: a batch's state is large, and most of the time it waits.
+            Box::pin(fetch_and_deliver(&work, granted, &mut book)).await
+        }
+        Err(end) => end,
+    };
+    lease.fetch_over();
+    settle(&session, &lease, book, end).await;
+    session.leases.remove(&lease);
+}
+
+/// Gets the run's pipeline, for as long as the lease is worth it.
+async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Result<Arc<ReadyPipeline>, End> {
+    let mut backoff = session.call_backoff();
+    let tries = async {
+        loop {
+            match session.pipelines.get(&session.coordinator, run).await {
+                Ok(pipeline) => return Ok(pipeline),
+                Err(NoPipeline::Unusable(reason)) => return Err(End { pause_reason: Some(reason), ..End::default() }),
+                Err(NoPipeline::Later(status)) => {
+                    debug!({ names::RUN } = run.run_id, { names::ERROR } = ?status.code(), "pipeline not there yet");
+                    tokio::time::sleep(backoff.next()).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = lease.stopped(Stop::Draining) => Err(End { untouched: true, ..End::default() }),
+        pipeline = tries => pipeline,
+    }
+}
+
+async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {
+    work.session.saw_limit(work.pipeline.concurrency());
+    let chunks = match fetch::fetch(work, &granted.lease.parts, book).await {
+        Ok(chunks) => chunks,
+        Err(Interrupted::Stopped) => return End { untouched: true, ..End::default() },
+        Err(Interrupted::PipelineWrong(reason)) => return End { pause_reason: Some(reason), ..End::default() },
+    };
+    work.lease.fetch_over();
+    match delivery::deliver(work, chunks, book).await {
+        Ending::Over => End::default(),
+        Ending::Later(after) => {
+            End { retry_after: Some(after).filter(|after| *after > Duration::ZERO), ..End::default() }
+        }
+        Ending::PipelineWrong(reason) => End { pause_reason: Some(reason), ..End::default() },
+    }
+}

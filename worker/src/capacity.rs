@@ -1,0 +1,76 @@
+//! How many more batches to ask for.
+
+/// Records that a worker keeps waiting for each fetch slot, so that no slot runs dry while the next batch is on its way.
+const RECORDS_PER_SLOT: usize = 2;
+/// Size of a batch as long as none was seen.
+const UNKNOWN_BATCH: usize = 100;
+
+/// What a worker holds right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Leases held, whatever they wait for.
+    pub(crate) leases: usize,
+    /// Records of these leases whose fetch is not over.
+    pub(crate) unfetched: usize,
+}
+
+/// What a worker can take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    max_leases: usize,
+    batch_size: usize,
+}
+
+impl Capacity {
+    /// For a worker with at most so many leases.
+    pub(crate) fn new(max_leases: usize) -> Self {
+        Self { max_leases, batch_size: UNKNOWN_BATCH }
+    }
+
+    /// Learns how large batches are from one that was leased.
+    pub(crate) fn saw_batch(&mut self, records: usize) {
+        self.batch_size = records.max(1);
+    }
+
+    /// How many more batches keep `slots` fetch slots busy: none as long as enough records wait, never beyond the lease
+    /// limit.
+    pub(crate) fn wanted(&self, slots: usize, load: Load) -> usize {
+        let missing = (slots * RECORDS_PER_SLOT).saturating_sub(load.unfetched);
+        missing.div_ceil(self.batch_size).min(self.max_leases.saturating_sub(load.leases))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(capacity: &Capacity, leases: usize, unfetched: usize) -> usize {
+        capacity.wanted(64, Load { leases, unfetched })
+    }
+
+    #[test]
+    fn an_idle_worker_asks_for_what_fills_its_slots_twice() {
+        let capacity = Capacity::new(32);
+        assert_eq!(wanted(&capacity, 0, 0), 2);
+        assert_eq!(wanted(&capacity, 2, 127), 1);
+        assert_eq!(wanted(&capacity, 2, 128), 0);
+        assert_eq!(wanted(&capacity, 2, 200), 0);
+    }
+
+    #[test]
+    fn stalled_posts_stop_nobody_until_the_limit() {
+        let capacity = Capacity::new(32);
+        assert_eq!(wanted(&capacity, 31, 0), 1);
+        assert_eq!(wanted(&capacity, 32, 0), 0);
+        assert_eq!(wanted(&capacity, 40, 0), 0);
+    }
+
+    #[test]
+    fn small_batches_are_asked_for_in_numbers() {
+        let mut capacity = Capacity::new(32);
+        capacity.saw_batch(20);
+        assert_eq!(wanted(&capacity, 0, 0), 7);
+        capacity.saw_batch(0);
+        assert_eq!(wanted(&capacity, 0, 0), 32);
+    }
+}

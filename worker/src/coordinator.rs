@@ -1,0 +1,158 @@
+//! The coordinator as a worker sees it: each call with a deadline, and what to make of its errors.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
+use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_proto::v1::{
+    AcquireLeasesRequest, AcquireLeasesResponse, AttendRequest, AttendResponse, BeginDeliveryRequest,
+    BeginDeliveryResponse, CompleteBatchRequest, CompleteBatchResponse, GetPipelineRequest, GetPipelineResponse,
+    ReleaseLeasesRequest, ReleaseLeasesResponse, RenewLeasesRequest, RenewLeasesResponse, WorkerInfo,
+};
+use muster_telemetry::names;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+
+/// How long the coordinator may take for an answer that it need not wait for.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A session's way to the coordinator.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinator {
+    worker: WorkerServiceClient<Channel>,
+    pipelines: PipelineServiceClient<Channel>,
+    session_id: Arc<str>,
+    info: WorkerInfo,
+    link: Arc<Link>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(channel: Channel, session_id: &str, info: WorkerInfo) -> Self {
+        Self {
+            worker: WorkerServiceClient::new(channel.clone()),
+            pipelines: PipelineServiceClient::new(channel),
+            session_id: session_id.into(),
+            info,
+            link: Arc::default(),
+        }
+    }
+
+    pub(crate) fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Asks for up to `capacity` batches and waits up to `wait` for the first.
+    pub(crate) async fn acquire(
+        &self,
+        held_lease_tokens: Vec<String>,
+        capacity: usize,
+        wait: Duration,
+    ) -> Result<AcquireLeasesResponse, Status> {
+        let request = AcquireLeasesRequest {
+            session_id: self.session_id.to_string(),
+            worker: Some(self.info.clone()),
+            held_lease_tokens,
+            capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
+            wait: prost_types::Duration::try_from(wait).ok(),
+        };
+        self.within(wait + CALL_DEADLINE, self.worker.clone().acquire_leases(request)).await
+    }
+
+    /// Opens the stream of pushes.
+    pub(crate) async fn attend(&self) -> Result<Streaming<AttendResponse>, Status> {
+        let request = AttendRequest { session_id: self.session_id.to_string(), worker: Some(self.info.clone()) };
+        self.within(CALL_DEADLINE, self.worker.clone().attend(request)).await
+    }
+
+    pub(crate) async fn renew(&self, lease_tokens: Vec<String>) -> Result<RenewLeasesResponse, Status> {
+        let request = RenewLeasesRequest { session_id: self.session_id.to_string(), lease_tokens };
+        self.within(CALL_DEADLINE, self.worker.clone().renew_leases(request)).await
+    }
+
+    pub(crate) async fn begin(&self, request: BeginDeliveryRequest) -> Result<BeginDeliveryResponse, Status> {
+        self.within(CALL_DEADLINE, self.worker.clone().begin_delivery(request)).await
+    }
+
+    pub(crate) async fn complete(&self, request: CompleteBatchRequest) -> Result<CompleteBatchResponse, Status> {
+        self.within(CALL_DEADLINE, self.worker.clone().complete_batch(request)).await
+    }
+
+    /// Gives leases back; `end_session` says goodbye.
+    pub(crate) async fn release(
+        &self,
+        lease_tokens: Vec<String>,
+        end_session: bool,
+    ) -> Result<ReleaseLeasesResponse, Status> {
+        let request = ReleaseLeasesRequest { session_id: self.session_id.to_string(), lease_tokens, end_session };
+        self.within(CALL_DEADLINE, self.worker.clone().release_leases(request)).await
+    }
+
+    pub(crate) async fn pipeline(&self, revision: &str) -> Result<GetPipelineResponse, Status> {
+        let request = GetPipelineRequest { revision: revision.to_owned(), name: String::new() };
+        self.within(CALL_DEADLINE, self.pipelines.clone().get_pipeline(request)).await
+    }
+
+    /// Tells the link that a stream broke: streams end outside of any call.
+    pub(crate) fn stream_broke(&self, status: &Status) {
+        self.link.note(Some(status));
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Status> {
+        let answer = match tokio::time::timeout(deadline, call).await {
+            Ok(answer) => answer.map(Response::into_inner),
+            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", deadline.as_secs()))),
+        };
+        self.link.note(answer.as_ref().err());
+        answer
+    }
+}
+
+/// Whether repeating the call can help: the coordinator was not reached, was busy, or something between had no answer.
+///
+/// The list names what is final, because an unknown failure on the way must never lose a report.
+pub(crate) fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::OutOfRange
+    )
+}
+
+/// Whether the coordinator can be reached, so that a change is logged once and not by every loop.
+#[derive(Debug, Default)]
+struct Link {
+    down: AtomicBool,
+}
+
+impl Link {
+    fn note(&self, error: Option<&Status>) {
+        match error {
+            Some(status) if !is_final(status) => {
+                let code = status.code();
+                if self.down.swap(true, Ordering::Relaxed) {
+                    debug!({ names::ERROR } = ?code, { names::REASON } = status.message(), "coordinator still away");
+                } else {
+                    warn!(
+                        { names::ERROR } = ?code,
+                        { names::REASON } = status.message(),
+                        { names::NEXT } = "trying again until it answers; POSTs in flight go on",
+                        "coordinator does not answer"
+                    );
+                }
+            }
+            _ if self.down.swap(false, Ordering::Relaxed) => info!("coordinator answers again"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Deliveries: announced first, then sent, then settled, one at a time under each lease.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use muster_pipeline::{idempotency_key, sha256};
+use muster_proto::v1::RecordOutcome;
+use muster_telemetry::names;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::announce::{Announced, Message, announce};
+use crate::batch::Work;
+use crate::held::Stop;
+use crate::plan::{Chunk, MAX_PAUSE, Next, ReadyRecord, Verdict, decide};
+use crate::planted::{self, Bug};
+use crate::ready::Posted;
+use crate::report::{Book, Failure, LOAD};
+use crate::session::count;
+
+/// Pauses before records that were certainly not applied are sent again.
+const RESEND: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How the deliveries of a batch ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing more is to be sent under this lease.
+    Over,
+    /// Something is left, which is to be leased again after this pause.
+    Later(Duration),
+    /// The target would refuse any records: the reason in words.
+    PipelineWrong(String),
+}
+
+/// Sends all chunks, splits those the target rejects, and notes in `book` what came of each delivery.
+pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) -> Ending {
+    let mut queue = VecDeque::from(chunks);
+    let mut refusals = Refusals::default();
+    let mut pauses = work.session.backoff(RESEND.0, RESEND.1);
+    while let Some(chunk) = queue.pop_front() {
+        if !target_open(work).await {
+            return Ending::Later(MAX_PAUSE);
+        }
+        if work.lease.stop() >= Stop::RunStopped || !drain_leaves_room(work) {
+            return Ending::Over;
+        }
+        let (ordinal, retry_of) = (book.next_ordinal(), chunk.retry_of);
+        let posted = match send(work, &chunk, book).await {
+            Ok(posted) => posted,
+            Err(ending) => return ending,
+        };
+        let next = decide(chunk, &posted.verdict, pauses.next(), work.lease.stop() == Stop::Draining);
+        log_posted(work, ordinal, &posted, &next);
+        refusals.saw(work, &posted, &next);
+        if !matches!(next, Next::Again { .. }) {
+            pauses.reset();
+        }
+        match next {
+            Next::Done => {}
+            Next::Split([first, second]) => {
+                queue.push_front(second);
+                queue.push_front(first);
+            }
+            Next::DeadLetter(record) => note_refused(work, &record, retry_of, posted, book),
+            Next::Again { chunk, after } => {
+                pause(work, after).await;
+                queue.push_front(chunk);
+            }
+            Next::GiveBack { after } => return Ending::Later(after),
+            Next::Pause => return Ending::PipelineWrong(posted.words),
+        }
+    }
+    refusals.judge(work, book)
+}
+
+/// Whether the target refused all that a batch had.
+#[derive(Debug, Default)]
+struct Refusals {
+    records: u32,
+    last_words: String,
+    others: bool,
+}
+
+impl Refusals {
+    fn saw(&mut self, work: &Work, posted: &Posted, next: &Next) {
+        match (&posted.verdict, next) {
+            (Verdict::Rejected, Next::DeadLetter(_)) => {
+                self.records += 1;
+                self.last_words.clone_from(&posted.words);
+            }
+            (Verdict::Rejected | Verdict::NotApplied { .. }, _) => {}
+            _ => self.others = true,
+        }
+        if posted.verdict == Verdict::Applied {
+            work.session.some_applied(work.lease.run_id());
+        }
+    }
+
+    /// Several whole batches in a row: more likely the pipeline is wrong than each of their records, so nobody is judged.
+    /// A batch of one record says nothing about others.
+    fn judge(self, work: &Work, book: &mut Book) -> Ending {
+        if self.others || self.records < 2 {
+            return Ending::Over;
+        }
+        let in_a_row = work.session.whole_batch_refused(work.lease.run_id());
+        if in_a_row < work.pipeline.max_rejected_in_a_row() {
+            return Ending::Over;
+        }
+        book.judge_no_load();
+        let words = self.last_words;
+        Ending::PipelineWrong(format!(
+            "the target refused every record of {in_a_row} batches in a row, the last with: {words}"
+        ))
+    }
+}
+
+/// Whether a POST that begins now ends before a drain would cut it off and make a doubt of it.
+fn drain_leaves_room(work: &Work) -> bool {
+    let end = work.session.leases.drains_until();
+    end.is_none_or(|end| Instant::now() + work.pipeline.post_timeout() <= end)
+}
+
+/// Waits while the target wants to be left alone, but not for ever with a lease in hand; gives whether it is open.
+async fn target_open(work: &Work) -> bool {
+    tokio::select! {
+        biased;
+        () = work.pipeline.until_target_open() => true,
+        _ = work.lease.stopped(Stop::Draining) => false,
+        () = tokio::time::sleep(MAX_PAUSE) => false,
+    }
+}
+
+/// Waits, unless the lease is to be given back.
+async fn pause(work: &Work, pause: Duration) {
+    tokio::select! {
+        _ = work.lease.stopped(Stop::Draining) => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}
+
+/// Announces a chunk, sends it, notes and gives what came of it.
+async fn send(work: &Work, chunk: &Chunk, book: &mut Book) -> Result<Posted, Ending> {
+    let body = work.pipeline.body(chunk.records.iter().map(|record| &record.body[..]));
+    let message = Message { sha256: sha256(&body), body };
+    let early = match planted::is(Bug::PostBeforeBegin) {
+        true => Some(post(work, chunk, &message).await),
+        false => None,
+    };
+    let posted = match announce(work, chunk, &message, book).await {
+        Announced::Refused(ending) => return Err(ending),
+        Announced::Begun { deadline } => match (early, still_allowed(work, deadline)) {
+            (Some(posted), _) => posted,
+            (None, Ok(())) => post(work, chunk, &message).await,
+            (None, Err(why)) => Posted::not_sent(why),
+        },
+    };
+    book.note_delivery(posted.verdict.outcome(), posted.http_status, &posted.words);
+    Ok(posted)
+}
+
+/// The last look before a POST: only this process's own clock says whether the lease still covers all of it.
+fn still_allowed(work: &Work, deadline: Instant) -> Result<(), &'static str> {
+    if planted::is(Bug::IgnoreDeadline) {
+        return Ok(());
+    }
+    if work.lease.stop() >= Stop::RunStopped {
+        return Err("not sent: the lease was lost or the run stopped after the announcement");
+    }
+    if Instant::now() + work.pipeline.post_timeout() > deadline {
+        return Err("not sent: the lease's time no longer covers a whole POST");
+    }
+    if !drain_leaves_room(work) {
+        return Err("not sent: the worker ends before a whole POST could");
+    }
+    Ok(())
+}
+
+async fn post(work: &Work, chunk: &Chunk, message: &Message) -> Posted {
+    let ids = chunk.records.iter().map(|record| &record.id);
+    let key = idempotency_key(work.lease.run_id(), ids, &message.sha256);
+    let mut posted = work.pipeline.post(message.body.clone(), &key).await;
+    if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
+        posted.verdict = Verdict::NotApplied { retry_after: None };
+    }
+    match posted.verdict {
+        Verdict::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
+        Verdict::InDoubt => count(&work.session.tally.deliveries_in_doubt, 1),
+        _ => {}
+    }
+    posted
+}
+
+/// One line for each POST: what an operator must know of is a warning, what resolves itself is not.
+fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
+    let next = match next {
+        Next::Done if posted.verdict == Verdict::Applied => "its records are loaded",
+        Next::Done => "sent again when the target cannot act on it any more, as the pipeline's on_doubt says",
+        Next::Split(_) => "its halves are sent",
+        Next::DeadLetter(_) => "its record is reported as refused",
+        Next::Again { .. } => "sent again",
+        Next::GiveBack { .. } => "the batch is given back and leased again later",
+        Next::Pause => "the run is paused",
+    };
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            $level!(
+                { names::RUN } = work.lease.run_id(),
+                { names::BATCH } = work.lease.batch(),
+                { names::ATTEMPT } = work.lease.attempt(),
+                { names::ORDINAL } = ordinal,
+                { names::HTTP_STATUS } = posted.http_status,
+                { names::URL } = work.pipeline.post_url(),
+                { names::REASON } = posted.words,
+                { names::NEXT } = next,
+                $message
+            )
+        };
+    }
+    match posted.verdict {
+        Verdict::Applied => line!(debug, "delivery applied"),
+        Verdict::Rejected => line!(info, "delivery rejected"),
+        Verdict::NotApplied { .. } => line!(debug, "delivery not applied"),
+        Verdict::InDoubt => line!(warn, "delivery in doubt"),
+        Verdict::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
+    }
+}
+
+/// Notes a record that the target refuses even alone. When it repeats a doubt, the coordinator keeps it in doubt and
+/// does not send it again.
+fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: Posted, book: &mut Book) {
+    warn!(
+        { names::RUN } = work.lease.run_id(),
+        { names::BATCH } = work.lease.batch(),
+        { names::ATTEMPT } = work.lease.attempt(),
+        { names::RECORD } = record.id.as_text(),
+        { names::OUTCOME } = if retry_of == 0 { "dead_letter" } else { "in_doubt" },
+        { names::STAGE } = LOAD,
+        { names::HTTP_STATUS } = posted.http_status,
+        { names::URL } = work.pipeline.post_url(),
+        { names::REASON } = posted.words,
+        { names::NEXT } = "the rest of the batch goes on",
+        "the target refuses the record"
+    );
+    let reason = format!("the target refuses it with {}", posted.http_status);
+    let failure = Failure { stage: LOAD, reason, http_status: posted.http_status, body: posted.words };
+    book.note_record(record.position, RecordOutcome::DeadLetter, failure);
+}

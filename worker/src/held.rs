@@ -1,0 +1,245 @@
+//! The leases this worker holds, and what it was told about them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use muster_proto::v1::{Lease, LeasedRun};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::capacity::Load;
+use crate::planted::{self, Bug};
+
+/// Why work on a lease is to stop; in rising order: a later one wins over those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// It is not.
+    No,
+    /// The worker ends: what is not fetched yet is given back, what is fetched is delivered.
+    Draining,
+    /// The run is paused or cancelled: no delivery begins any more.
+    RunStopped,
+    /// The lease is somebody else's: no delivery begins, and only deliveries already announced are reported.
+    Lost,
+}
+
+/// One lease this worker holds. Nothing is delivered, completed or released without one.
+#[derive(Debug)]
+pub(crate) struct HeldLease {
+    token: String,
+    run_id: String,
+    batch: i64,
+    attempt: i32,
+    stop: watch::Sender<Stop>,
+    deadline: Mutex<Instant>,
+    unfetched: AtomicUsize,
+    ending: AtomicBool,
+    changed: Arc<Notify>,
+}
+
+impl HeldLease {
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    pub(crate) fn batch(&self) -> i64 {
+        self.batch
+    }
+
+    pub(crate) fn attempt(&self) -> i32 {
+        self.attempt
+    }
+
+    /// What the worker was told so far.
+    pub(crate) fn stop(&self) -> Stop {
+        *self.stop.borrow()
+    }
+
+    /// Waits until there is a reason to stop that is at least `least`.
+    pub(crate) async fn stopped(&self, least: Stop) -> Stop {
+        let mut stop = self.stop.subscribe();
+        // The sender lives in self, so the channel cannot close while this waits.
+        stop.wait_for(|now| *now >= least).await.map_or(Stop::Lost, |now| *now)
+    }
+
+    /// The fetch of one record is over.
+    pub(crate) fn record_fetched(&self) {
+        let _ = self.unfetched.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        self.changed.notify_one();
+    }
+
+    /// No record of this lease will be fetched any more.
+    pub(crate) fn fetch_over(&self) {
+        self.unfetched.store(0, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// The lease is being reported or given back: that it ends is no news any more.
+    pub(crate) fn ending(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    fn raise(&self, stop: Stop) {
+        if stop == Stop::RunStopped && planted::is(Bug::FetchAfterCancel) {
+            return;
+        }
+        self.stop.send_if_modified(|now| {
+            let higher = stop > *now;
+            *now = stop.max(*now);
+            higher
+        });
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    leases: HashMap<String, Arc<HeldLease>>,
+    /// Runs that were stopped while an acquisition was under way: its answer may still carry their leases.
+    stopped_runs: HashMap<String, Instant>,
+    /// Until when a drain may take, once it has begun.
+    drains_until: Option<Instant>,
+}
+
+/// All leases of this worker's session, from the moment they are granted until their end was told to the coordinator.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLeases {
+    inner: Mutex<Inner>,
+    changed: Arc<Notify>,
+}
+
+impl HeldLeases {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every critical section leaves the maps whole, so a panic elsewhere does not spoil them.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a granted lease in, unless it is held already (the coordinator repeats answers that may have got lost).
+    ///
+    /// `sent_at` is when the request that it answers was sent: the lease's time counts from there.
+    pub(crate) fn adopt(&self, lease: &Lease, run: &LeasedRun, sent_at: Instant) -> Option<Arc<HeldLease>> {
+        let mut inner = self.lock();
+        if inner.leases.contains_key(&lease.lease_token) {
+            return None;
+        }
+        let held = Arc::new(HeldLease {
+            token: lease.lease_token.clone(),
+            run_id: run.run_id.clone(),
+            batch: lease.batch,
+            attempt: lease.attempt,
+            stop: watch::Sender::new(Stop::No),
+            deadline: Mutex::new(sent_at + ttl(lease.ttl)),
+            unfetched: AtomicUsize::new(lease.parts.iter().map(|part| part.record_ids.len()).sum()),
+            ending: AtomicBool::new(false),
+            changed: Arc::clone(&self.changed),
+        });
+        if inner.drains_until.is_some() {
+            held.raise(Stop::Draining);
+        }
+        if inner.stopped_runs.get(&run.run_id).is_some_and(|stopped_at| *stopped_at >= sent_at) {
+            held.raise(Stop::RunStopped);
+        }
+        inner.leases.insert(held.token.clone(), Arc::clone(&held));
+        Some(held)
+    }
+
+    /// An acquisition is about to be sent: only runs stopped from now on can surprise its answer.
+    pub(crate) fn acquisition_starts(&self) {
+        self.lock().stopped_runs.clear();
+    }
+
+    /// The lease came to its end and the coordinator knows.
+    pub(crate) fn remove(&self, lease: &HeldLease) {
+        self.lock().leases.remove(&lease.token);
+        self.changed.notify_one();
+    }
+
+    /// Tokens of all leases held.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.lock().leases.keys().cloned().collect()
+    }
+
+    /// Tokens of the leases worth renewing.
+    pub(crate) fn renewable(&self) -> Vec<String> {
+        self.lock().leases.values().filter(|lease| lease.stop() != Stop::Lost).map(|l| l.token.clone()).collect()
+    }
+
+    /// Leases whose time has passed without a renewal.
+    pub(crate) fn overdue(&self, now: Instant) -> usize {
+        let over = |lease: &HeldLease| *lease.deadline.lock().unwrap_or_else(PoisonError::into_inner) < now;
+        self.lock().leases.values().filter(|lease| lease.stop() != Stop::Lost && over(lease)).count()
+    }
+
+    /// The lease's time now runs until `deadline`.
+    pub(crate) fn renewed(&self, token: &str, deadline: Instant) {
+        if let Some(lease) = self.lock().leases.get(token) {
+            let mut until = lease.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+            *until = deadline.max(*until);
+        }
+    }
+
+    /// The lease is somebody else's now. Gives it back when that is news.
+    pub(crate) fn lose(&self, token: &str) -> Option<Arc<HeldLease>> {
+        self.raise_one(token, Stop::Lost)
+    }
+
+    /// The lease's run is paused or cancelled. Gives the lease back when that is news.
+    pub(crate) fn stop_one(&self, token: &str) -> Option<Arc<HeldLease>> {
+        self.raise_one(token, Stop::RunStopped)
+    }
+
+    /// A run is paused or cancelled: stops the work on all its leases and returns how many there are.
+    pub(crate) fn stop_run(&self, run_id: &str, now: Instant) -> usize {
+        let mut inner = self.lock();
+        inner.stopped_runs.insert(run_id.to_owned(), now);
+        inner
+            .leases
+            .values()
+            .filter(|lease| lease.run_id == run_id)
+            .inspect(|lease| lease.raise(Stop::RunStopped))
+            .count()
+    }
+
+    /// The worker ends, at `until` at the latest.
+    pub(crate) fn drain(&self, until: Instant) {
+        let mut inner = self.lock();
+        inner.drains_until = Some(until);
+        inner.leases.values().for_each(|lease| lease.raise(Stop::Draining));
+    }
+
+    /// When the worker ends at the latest, if it is ending.
+    pub(crate) fn drains_until(&self) -> Option<Instant> {
+        self.lock().drains_until
+    }
+
+    /// What is held and what of it is still to be fetched.
+    pub(crate) fn load(&self) -> Load {
+        let inner = self.lock();
+        Load {
+            leases: inner.leases.len(),
+            unfetched: inner.leases.values().map(|lease| lease.unfetched.load(Ordering::Relaxed)).sum(),
+        }
+    }
+
+    /// Waits for the next change of `load`, also one since the last wait. For one waiter.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn raise_one(&self, token: &str, stop: Stop) -> Option<Arc<HeldLease>> {
+        let lease = self.lock().leases.get(token).cloned()?;
+        let news = lease.stop() < stop && !lease.ending.load(Ordering::Relaxed);
+        lease.raise(stop);
+        news.then_some(lease)
+    }
+}
+
+/// A duration off the wire; nothing, or less than nothing, is zero.
+pub(crate) fn ttl(duration: Option<prost_types::Duration>) -> Duration {
+    duration.and_then(|given| Duration::try_from(given).ok()).unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! Gets batches: no more than can be worked on, and the next ones before the fetch slots run dry.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_proto::v1::{AcquireLeasesResponse, Lease, LeasedRun};
+use muster_telemetry::names;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tracing::{debug, warn};
+
+use crate::WorkerError;
+use crate::capacity::Capacity;
+use crate::held::HeldLease;
+use crate::session::Session;
+
+/// A lease just granted, with what it is for.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) held: Arc<HeldLease>,
+    pub(crate) lease: Lease,
+    pub(crate) run: Arc<LeasedRun>,
+}
+
+/// Acquires leases for as long as it is polled, and ends only with the reason why it cannot.
+///
+/// One acquisition is under way at a time; what each brings is `granted` at once. Where its answer gets lost, the next
+/// one brings the same leases.
+pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted>) -> WorkerError {
+    let mut capacity = Capacity::new(session.config.max_leases);
+    let mut backoff = session.call_backoff();
+    loop {
+        let wanted = wait_for_room(session, &capacity).await;
+        session.leases.acquisition_starts();
+        let sent_at = Instant::now();
+        let wait = session.config.acquire_wait;
+        match session.coordinator.acquire(session.leases.tokens(), wanted, wait).await {
+            Ok(answer) if answer.leases.is_empty() => pause_when_hasty(sent_at, wait, backoff.next()).await,
+            Ok(answer) => {
+                backoff.reset();
+                for new in adopt(session, answer, sent_at) {
+                    capacity.saw_batch(new.lease.parts.iter().map(|part| part.record_ids.len()).sum());
+                    // The receiver outlives this loop.
+                    let _ = granted.send(new);
+                }
+            }
+            Err(status) if refuses_worker(&status) => {
+                return WorkerError::Refused { code: status.code(), message: status.message().to_owned() };
+            }
+            Err(status) => {
+                debug!({ names::ERROR } = ?status.code(), { names::REASON } = status.message(), "no leases acquired");
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }
+    }
+}
+
+async fn wait_for_room(session: &Session, capacity: &Capacity) -> usize {
+    loop {
+        let wanted = capacity.wanted(session.useful_slots(), session.leases.load());
+        if wanted > 0 {
+            return wanted;
+        }
+        session.leases.changed().await;
+    }
+}
+
+/// A coordinator that answers "nothing" without waiting (it is about to stop, say) must not be asked in a tight loop.
+async fn pause_when_hasty(sent_at: Instant, wait: Duration, pause: Duration) {
+    if sent_at.elapsed() < wait / 2 {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn adopt(session: &Session, answer: AcquireLeasesResponse, sent_at: Instant) -> Vec<Granted> {
+    let runs: HashMap<String, Arc<LeasedRun>> =
+        answer.runs.into_iter().map(|run| (run.run_id.clone(), Arc::new(run))).collect();
+    let mut granted = Vec::new();
+    for lease in answer.leases {
+        let Some(run) = runs.get(&lease.run_id) else {
+            warn!(
+                { names::RUN } = lease.run_id,
+                { names::BATCH } = lease.batch,
+                { names::NEXT } = "the lease is not worked on and expires",
+                "the coordinator leased a batch of a run that it did not describe"
+            );
+            continue;
+        };
+        if let Some(held) = session.leases.adopt(&lease, run, sent_at) {
+            granted.push(Granted { held, lease, run: Arc::clone(run) });
+        }
+    }
+    granted
+}
+
+/// Whether the coordinator will not have this worker at all, however often it asks.
+fn refuses_worker(status: &Status) -> bool {
+    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated)
+}

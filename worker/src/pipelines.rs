@@ -1,0 +1,131 @@
+//! The pipelines of the runs at work, each fetched once: a revision never changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_pipeline::{Pipeline, sha256};
+use muster_proto::v1::LeasedRun;
+use muster_telemetry::names;
+use tokio::sync::{Mutex, OnceCell};
+use tonic::Status;
+use tracing::info;
+
+use crate::coordinator::{Coordinator, is_final};
+use crate::ready::ReadyPipeline;
+
+/// Pipelines kept ready: more than a worker is likely to work on at the same time.
+const KEPT: usize = 16;
+
+/// Why there is no pipeline to work with.
+#[derive(Debug)]
+pub(crate) enum NoPipeline {
+    /// The coordinator does not answer: again.
+    Later(Status),
+    /// It cannot work here: the reason in words.
+    Unusable(String),
+}
+
+type Key = (String, BTreeMap<String, String>);
+type Slot = Arc<OnceCell<Arc<ReadyPipeline>>>;
+
+/// Pipelines ready to run, by revision and parameters; the last used are kept.
+#[derive(Debug)]
+pub(crate) struct Pipelines {
+    /// Takes the place of the pipelines' own limits.
+    concurrency: Option<usize>,
+    seed: u64,
+    /// Last used last.
+    slots: Mutex<Vec<(Key, Slot)>>,
+}
+
+impl Pipelines {
+    pub(crate) fn new(concurrency: Option<usize>, seed: u64) -> Self {
+        Self { concurrency, seed, slots: Mutex::default() }
+    }
+
+    /// The pipeline of `run`, ready to run. Batches that ask for the same one share it, with its connections and limits.
+    pub(crate) async fn get(
+        &self,
+        coordinator: &Coordinator,
+        run: &LeasedRun,
+    ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
+        let key = (run.pipeline_revision.clone(), run.parameters.clone().into_iter().collect());
+        let slot = self.slot(key.clone()).await;
+        slot.get_or_try_init(|| self.prepare(coordinator, &key.0, &key.1)).await.cloned()
+    }
+
+    async fn slot(&self, key: Key) -> Slot {
+        let mut slots = self.slots.lock().await;
+        let known = slots.iter().position(|(other, _)| *other == key).map(|place| slots.remove(place));
+        let (key, slot) = known.unwrap_or_else(|| (key, Slot::default()));
+        if slots.len() >= KEPT {
+            slots.remove(0);
+        }
+        slots.push((key, Arc::clone(&slot)));
+        slot
+    }
+
+    async fn prepare(
+        &self,
+        coordinator: &Coordinator,
+        revision: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
+        let answer = coordinator.pipeline(revision).await.map_err(|status| match is_final(&status) {
+            true => NoPipeline::Unusable(format!("the coordinator has no pipeline {revision}: {}", status.message())),
+            false => NoPipeline::Later(status),
+        })?;
+        let text = answer.pipeline.unwrap_or_default().canonical;
+        let ready = self.compile(&text, revision, parameters).map_err(NoPipeline::Unusable)?;
+        info!({ names::PIPELINE } = ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
+        Ok(Arc::new(ready))
+    }
+
+    fn compile(
+        &self,
+        text: &str,
+        revision: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<ReadyPipeline, String> {
+        let found = hex::encode(sha256(text.as_bytes()));
+        if found != revision {
+            return Err(format!(
+                "the coordinator's text of pipeline {revision} is another one: its SHA-256 is {found}"
+            ));
+        }
+        let unusable = |error: &dyn std::fmt::Display| format!("worker cannot run the pipeline: {error}");
+        let pipeline = Pipeline::from_canonical(text).map_err(|error| unusable(&error))?;
+        ReadyPipeline::new(&pipeline, parameters, self.concurrency, self.seed).map_err(|error| unusable(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_used_are_kept() {
+        let pipelines = Pipelines::new(None, 1);
+        let key = |number: usize| (number.to_string(), BTreeMap::new());
+        let first = pipelines.slot(key(0)).await;
+        for number in 1..KEPT {
+            pipelines.slot(key(number)).await;
+        }
+        assert!(Arc::ptr_eq(&first, &pipelines.slot(key(0)).await), "kept, and now the last used");
+        let second = pipelines.slot(key(1)).await;
+        for number in KEPT..2 * KEPT - 2 {
+            pipelines.slot(key(number)).await;
+        }
+        assert!(Arc::ptr_eq(&first, &pipelines.slot(key(0)).await));
+        assert!(Arc::ptr_eq(&second, &pipelines.slot(key(1)).await));
+        pipelines.slot(key(100)).await;
+        pipelines.slot(key(101)).await;
+        assert_eq!(pipelines.slots.lock().await.len(), KEPT);
+    }
+
+    #[test]
+    fn another_text_than_the_revision_says_is_refused() {
+        let error = Pipelines::new(None, 1).compile("{}", &"0".repeat(64), &BTreeMap::new()).unwrap_err();
+        assert!(error.contains("is another one"), "{error}");
+    }
+}

@@ -1,0 +1,210 @@
+//! What follows from the answer to a POST: decisions only, no waiting and no talking.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_pipeline::RecordId;
+use muster_proto::v1::DeliveryOutcome;
+
+/// How often the same records are sent under one lease while the target certainly does not apply them.
+pub(crate) const MAX_TRIES: u32 = 8;
+/// A longer pause is waited out without holding the lease.
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause that may be asked of the coordinator.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A record that is ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyRecord {
+    /// Its place in the batch.
+    pub(crate) position: u32,
+    pub(crate) id: RecordId,
+    /// As transformed.
+    pub(crate) body: Bytes,
+}
+
+/// Records that go into one delivery, in their order.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) records: Vec<ReadyRecord>,
+    /// Number of the delivery in doubt that this repeats; 0 for none.
+    pub(crate) retry_of: i64,
+    tries: u32,
+}
+
+impl Chunk {
+    pub(crate) fn new(records: Vec<ReadyRecord>, retry_of: i64) -> Self {
+        Self { records, retry_of, tries: 0 }
+    }
+
+    fn halves(mut self) -> [Self; 2] {
+        let second = self.records.split_off(self.records.len().div_ceil(2));
+        [Self::new(self.records, self.retry_of), Self::new(second, self.retry_of)]
+    }
+}
+
+/// What is known of a POST that was announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The target has all records.
+    Applied,
+    /// The target refuses them.
+    Rejected,
+    /// It certainly has none of them, and asks for this pause.
+    NotApplied { retry_after: Option<Duration> },
+    /// It may have them.
+    InDoubt,
+    /// It would refuse any records.
+    PipelineWrong,
+}
+
+impl Verdict {
+    /// As the ledger calls it.
+    pub(crate) fn outcome(&self) -> DeliveryOutcome {
+        match self {
+            Self::Applied => DeliveryOutcome::Applied,
+            Self::Rejected => DeliveryOutcome::Rejected,
+            Self::NotApplied { .. } | Self::PipelineWrong => DeliveryOutcome::NotApplied,
+            Self::InDoubt => DeliveryOutcome::InDoubt,
+        }
+    }
+}
+
+/// What to do after a POST.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Nothing more under this lease.
+    Done,
+    /// Send the halves: the bad records are in one of them.
+    Split([Chunk; 2]),
+    /// This record alone is refused: it is a dead letter (or stays in doubt, if it repeats one: the coordinator sees to
+    /// that).
+    DeadLetter(ReadyRecord),
+    /// Send the same records after a pause.
+    Again { chunk: Chunk, after: Duration },
+    /// Give the rest of the batch back, to be leased again after a pause.
+    GiveBack { after: Duration },
+    /// Give the batch back and have the run paused.
+    Pause,
+}
+
+/// Decides what follows for `chunk`. `pause` is how long to wait unless the target says otherwise; a `draining` worker
+/// does not try again itself.
+pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, draining: bool) -> Next {
+    match verdict {
+        Verdict::Applied | Verdict::InDoubt => Next::Done,
+        Verdict::PipelineWrong => Next::Pause,
+        Verdict::Rejected if chunk.records.len() > 1 => Next::Split(chunk.halves()),
+        Verdict::Rejected => chunk.records.pop().map_or(Next::Done, Next::DeadLetter),
+        Verdict::NotApplied { retry_after } => {
+            let after = retry_after.map_or(pause, |asked| asked.max(pause));
+            chunk.tries += 1;
+            if draining || chunk.tries >= MAX_TRIES || after > MAX_PAUSE {
+                return Next::GiveBack { after: after.min(MAX_RETRY_AFTER) };
+            }
+            Next::Again { chunk, after }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    fn chunk(positions: std::ops::Range<u32>, retry_of: i64) -> Chunk {
+        let record = |position: u32| ReadyRecord {
+            position,
+            id: RecordId::from(u64::from(position)),
+            body: Bytes::from(position.to_string()),
+        };
+        Chunk::new(positions.map(record).collect(), retry_of)
+    }
+
+    /// Plays a target that refuses whatever carries one of `bad`; gives loaded, dead and the number of POSTs.
+    fn play(records: u32, bad: &BTreeSet<u32>) -> (Vec<u32>, Vec<u32>, usize) {
+        let (mut loaded, mut dead, mut posts) = (vec![], vec![], 0);
+        let mut queue = std::collections::VecDeque::from([chunk(0..records, 0)]);
+        while let Some(chunk) = queue.pop_front() {
+            posts += 1;
+            let positions: Vec<u32> = chunk.records.iter().map(|record| record.position).collect();
+            let verdict = match positions.iter().any(|position| bad.contains(position)) {
+                true => Verdict::Rejected,
+                false => Verdict::Applied,
+            };
+            if verdict == Verdict::Applied {
+                loaded.extend(positions);
+            }
+            match decide(chunk, &verdict, PAUSE, false) {
+                Next::Done => {}
+                Next::Split([first, second]) => {
+                    queue.push_front(second);
+                    queue.push_front(first);
+                }
+                Next::DeadLetter(record) => dead.push(record.position),
+                other => panic!("{other:?}"),
+            }
+        }
+        (loaded, dead, posts)
+    }
+
+    #[test]
+    fn splitting_leaves_exactly_the_bad_records() {
+        for seed in 0..50 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let records = rng.u32(1..=100);
+            let bad: BTreeSet<u32> = (0..rng.u32(0..4)).map(|_| rng.u32(0..records)).collect();
+            let (loaded, dead, posts) = play(records, &bad);
+            assert_eq!(dead, bad.iter().copied().collect::<Vec<_>>());
+            assert_eq!(loaded, (0..records).filter(|position| !bad.contains(position)).collect::<Vec<_>>());
+            assert!(posts <= 1 + bad.len() * 2 * 7, "{posts} POSTs for {} bad of {records}", bad.len());
+        }
+    }
+
+    #[test]
+    fn halves_keep_what_they_repeat() {
+        let Next::Split([first, second]) = decide(chunk(0..5, 4), &Verdict::Rejected, PAUSE, false) else { panic!() };
+        assert_eq!((first.records.len(), second.records.len()), (3, 2));
+        assert_eq!((first.retry_of, second.retry_of), (4, 4));
+    }
+
+    #[test]
+    fn not_applied_is_tried_again_but_not_for_ever() {
+        let verdict = Verdict::NotApplied { retry_after: None };
+        let mut now = chunk(0..3, 0);
+        for _ in 1..MAX_TRIES {
+            let Next::Again { chunk, after } = decide(now, &verdict, PAUSE, false) else { panic!() };
+            assert_eq!(after, PAUSE);
+            now = chunk;
+        }
+        assert!(matches!(decide(now, &verdict, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
+    }
+
+    #[test]
+    fn a_long_retry_after_is_not_waited_out_with_the_lease() {
+        let asked = |seconds| Verdict::NotApplied { retry_after: Some(Duration::from_secs(seconds)) };
+        assert!(
+            matches!(decide(chunk(0..3, 0), &asked(2), PAUSE, false), Next::Again { after, .. } if after.as_secs() == 2)
+        );
+        assert!(
+            matches!(decide(chunk(0..3, 0), &asked(30), PAUSE, false), Next::GiveBack { after } if after.as_secs() == 30)
+        );
+        assert!(
+            matches!(decide(chunk(0..3, 0), &asked(900), PAUSE, false), Next::GiveBack { after } if after == MAX_RETRY_AFTER)
+        );
+    }
+
+    #[test]
+    fn a_draining_worker_does_not_try_again() {
+        let verdict = Verdict::NotApplied { retry_after: None };
+        assert!(matches!(decide(chunk(0..3, 0), &verdict, PAUSE, true), Next::GiveBack { .. }));
+    }
+
+    #[test]
+    fn a_doubt_is_not_sent_again() {
+        assert!(matches!(decide(chunk(0..3, 0), &Verdict::InDoubt, PAUSE, false), Next::Done));
+    }
+}

@@ -1,0 +1,61 @@
+//! A worker as a process: flags, signals, exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{Worker, WorkerArgs, connect};
+
+/// Runs a worker until SIGTERM or SIGINT, then drains it; a second signal ends it at once.
+///
+/// The exit code is 0 after a clean drain, 1 when work was abandoned, and 128 + the signal's number after a second
+/// signal.
+///
+/// # Errors
+///
+/// A flag cannot be used, or the coordinator refuses the worker: the error says which and what to do.
+pub async fn serve(args: WorkerArgs) -> anyhow::Result<ExitCode> {
+    let channel = connect(&args.coordinator)?;
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    info!(coordinator = args.coordinator, "starting a worker");
+    let shutdown = CancellationToken::new();
+    let mut running = std::pin::pin!(Worker::new(args.config(), channel).run(shutdown.clone()));
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                let summary = ended?;
+                return Ok(if summary.batches_abandoned == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
+            number = signals.next() => {
+                if shutdown.is_cancelled() {
+                    warn!(signal = number, "second signal: ending at once; POSTs in flight become doubts");
+                    return Ok(ExitCode::from(128 + number));
+                }
+                info!(signal = number, "signal: draining; a second one ends at once");
+                shutdown.cancel();
+            }
+        }
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The number of the next signal: 2 for SIGINT, 15 for SIGTERM.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
+        }
+    }
+}
