@@ -1,1 +1,97 @@
-//! x
+//! The program `muster`: a thin gRPC client, and `muster run`, which has coordinator and workers inside.
+//!
+//! A command parses ([`args`]), makes its calls ([`client`]), and renders ([`render`]) to standard output; progress,
+//! logs and failures go to standard error. Exit codes are in [`exit`].
+
+pub mod args;
+pub mod client;
+pub mod commands;
+pub mod display;
+pub mod embedded;
+pub mod execute;
+pub mod exit;
+pub mod failure;
+pub mod files_audit;
+pub mod follow;
+pub mod help;
+pub mod interrupt;
+pub mod output;
+pub mod pipeline_choice;
+pub mod render;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use muster_telemetry::{Format, Logging, Stderr};
+
+use crate::args::{Cli, Command};
+use crate::commands::{change, demo, lists, look, run, start, verify, watch};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Runs one command line to its exit code.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::parse_from(line) {
+        Ok(cli) => cli,
+        Err(told) => return tell(&told),
+    };
+    let stderr = Stderr::default();
+    let ended = start_logging(&cli, &stderr).and_then(|()| in_runtime(cli.command, &stderr));
+    ended.unwrap_or_else(|failure| {
+        stderr.write_lines(format!("{failure}\n").as_bytes());
+        failure.exit().into()
+    })
+}
+
+/// Prints what clap has to say: help and version to standard output, errors to standard error.
+fn tell(told: &clap::Error) -> ExitCode {
+    // A reader that left, as in `muster --help | head -1`, is no reason to fail.
+    let _ = told.print();
+    if told.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() }
+}
+
+/// Servers tell what they do; the others speak up when something is wrong, and show the rest on their display.
+fn start_logging(cli: &Cli, stderr: &Stderr) -> Result<(), Failure> {
+    let (format, filter) = match &cli.command {
+        Command::Coordinator(_) | Command::Worker(_) => (Format::Auto, "info"),
+        _ => (Format::Text, "warn"),
+    };
+    let format = cli.log_format.unwrap_or(format);
+    let logging = Logging { format, default_filter: filter.to_owned(), writer: stderr.clone() };
+    muster_telemetry::init(logging).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn in_runtime(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(Box::pin(dispatch(command, stderr)));
+    // What is left has been told to stop or does not matter: a blocked thread must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
+    let exit = match command {
+        Command::Coordinator(args) => return served(muster_coordinator::serve(args).await),
+        Command::Worker(args) => return served(muster_worker::serve(args).await),
+        Command::Run(args) => run::run(args, stderr).await,
+        Command::Demo(args) => demo::demo(args, stderr).await,
+        Command::Start(args) => start::start(args, stderr).await,
+        Command::Watch(args) => watch::watch(args, stderr).await,
+        Command::Runs(args) => lists::runs(args).await,
+        Command::Show(args) => look::show(args).await,
+        Command::Pause(args) => change::pause(args).await,
+        Command::Resume(args) => change::resume(args).await,
+        Command::Cancel(args) => change::cancel(args).await,
+        Command::Record(args) => look::record(args).await,
+        Command::Verify(args) => verify::verify(args).await,
+        Command::Workers(args) => lists::workers(args).await,
+        Command::Pipelines(args) => lists::pipelines(args).await,
+    };
+    exit.map(ExitCode::from)
+}
+
+/// How a server ended. Its error carries its causes.
+fn served(ended: Result<ExitCode, anyhow::Error>) -> Result<ExitCode, Failure> {
+    ended.map_err(|error| Failure::new(format!("{error:#}")))
+}

@@ -1,0 +1,459 @@
+//! The command line: what can be typed, and what the environment says in its place.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use muster_coordinator::CoordinatorArgs;
+use muster_telemetry::Format;
+use muster_worker::WorkerArgs;
+
+use crate::client::{DEFAULT_COORDINATOR, Target};
+use crate::failure::Failure;
+use crate::{exit, help};
+
+/// Moves records from one HTTP API to another, and proves it
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    /// How log lines on standard error look: text, json, or auto (text on a terminal)
+    ///
+    /// RUST_LOG says what is logged, e.g. debug, or muster_worker=debug,warn.
+    #[arg(long, env = "MUSTER_LOG_FORMAT", value_name = "FORMAT", global = true, hide_short_help = true)]
+    pub log_format: Option<Format>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline here and now: coordinator and workers in this process, no server
+    Run(RunArgs),
+    /// Show it all: a stand-in API with 2% chaos, a run against it, and a check of the stand-in's own book
+    Demo(DemoArgs),
+    /// Serve as coordinator
+    Coordinator(CoordinatorArgs),
+    /// Serve as worker of a coordinator
+    Worker(WorkerArgs),
+    /// Start a run at a coordinator
+    Start(StartArgs),
+    /// Follow a run at a coordinator to its end
+    Watch(WatchArgs),
+    /// List runs, newest first
+    Runs(RunsArgs),
+    /// Show one run
+    Show(ShowArgs),
+    /// Stop leasing and sending until the run is resumed
+    Pause(PauseArgs),
+    /// Let a paused run go on
+    Resume(OneRunArgs),
+    /// End a run early; what is on its way is awaited
+    Cancel(OneRunArgs),
+    /// Tell the whole story of one record
+    Record(RecordArgs),
+    /// Audit a run's ledger, or a folder of audit files, to a verdict
+    Verify(VerifyArgs),
+    /// List workers
+    Workers(WorkersArgs),
+    /// List the pipelines that a run can be started of
+    Pipelines(PipelinesArgs),
+}
+
+/// Parameters of a pipeline.
+#[derive(Args, Debug)]
+pub struct SetArgs {
+    /// Set a parameter of the pipeline; may be given more than once (in the environment: one a line)
+    #[arg(long, env = "MUSTER_SET", value_name = "NAME=VALUE", value_delimiter = '\n')]
+    pub set: Vec<String>,
+}
+
+/// Flags of `muster run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Name of a built-in pipeline, or path of a pipeline file
+    pub pipeline: String,
+    /// Values of parameters.
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Workers in this process
+    #[arg(long, env = "MUSTER_WORKERS", value_name = "N", default_value_t = 1, value_parser = worker_count)]
+    pub workers: usize,
+    /// Records that each worker fetches at the same time; the pipeline's own limit may allow fewer
+    #[arg(long, env = "MUSTER_CONCURRENCY", value_name = "N")]
+    pub concurrency: Option<usize>,
+    /// The ledger's file; made if it is not there
+    #[arg(long, env = "MUSTER_DB", value_name = "FILE", default_value = "muster.db")]
+    pub db: PathBuf,
+    /// Go on with the run in that ledger which is not over; when it is over, show how it ended
+    #[arg(long, env = "MUSTER_RESUME", value_parser = BoolishValueParser::new())]
+    pub resume: bool,
+    /// Also write the acknowledged IDs as files into DIR/RUN
+    #[arg(long, env = "MUSTER_AUDIT", value_name = "DIR")]
+    pub audit: Option<PathBuf>,
+    /// Make the command repeatable: the same ID with the same arguments is the same run
+    #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Print one JSON object, and nothing else, on standard output
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Flags of `muster demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Same seed, same animals, same order of chaos [default: random]
+    #[arg(long, env = "MUSTER_DEMO_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+    /// How many animals [default: 5,000 to 6,000, by the seed]
+    #[arg(long, env = "MUSTER_DEMO_ANIMALS", value_name = "N")]
+    pub animals: Option<u64>,
+    /// The chance, 0 to 1, that a request meets an error or a stall of 5 to 15 seconds
+    #[arg(long, env = "MUSTER_DEMO_CHAOS", value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    pub chaos: f64,
+    /// The stand-in refuses every animal that it was sent before
+    #[arg(long, env = "MUSTER_DEMO_STRICT", value_parser = BoolishValueParser::new())]
+    pub strict: bool,
+    /// Workers in this process
+    #[arg(long, env = "MUSTER_WORKERS", value_name = "N", default_value_t = 1, value_parser = worker_count)]
+    pub workers: usize,
+    /// Records that each worker fetches at the same time
+    #[arg(long, env = "MUSTER_CONCURRENCY", value_name = "N")]
+    pub concurrency: Option<usize>,
+    /// The ledger's file [default: muster.db in a new temporary folder]
+    #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Print one JSON object, and nothing else, on standard output
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// The coordinator that a command talks to.
+#[derive(Args, Clone, Debug)]
+pub struct CoordinatorUrl {
+    /// The coordinator's URL [default: http://127.0.0.1:7470]
+    #[arg(long, env = "MUSTER_COORDINATOR", value_name = "URL")]
+    pub coordinator: Option<String>,
+}
+
+impl CoordinatorUrl {
+    /// The target that was chosen.
+    pub fn target(self) -> Target {
+        Target::Coordinator(self.coordinator.unwrap_or_else(|| DEFAULT_COORDINATOR.to_owned()))
+    }
+}
+
+/// Where a reading command reads: a coordinator or a file, and how it answers.
+#[derive(Args, Clone, Debug)]
+pub struct ReadArgs {
+    /// The coordinator.
+    #[command(flatten)]
+    pub coordinator: CoordinatorUrl,
+    /// Look into the ledger's file of a `muster run` instead
+    #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Print JSON, and nothing else, on standard output
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// Which of them were typed, as opposed to taken from the environment: [`Cli::parse_from`] says.
+    #[arg(skip)]
+    pub typed: Typed,
+}
+
+/// Which ways to an answer were typed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Typed {
+    coordinator: bool,
+    db: bool,
+    files: bool,
+}
+
+impl ReadArgs {
+    /// The target that was chosen. What is typed wins over the environment.
+    pub fn target(self) -> Result<Target, Failure> {
+        let (coordinator, db) = match (self.coordinator.coordinator, self.db) {
+            (Some(url), Some(file)) => match (self.typed.coordinator, self.typed.db) {
+                (true, false) => (Some(url), None),
+                (false, true) => (None, Some(file)),
+                (true, true) => {
+                    return Err(Failure::usage("both --coordinator and --db are given: which one is to be asked?"));
+                }
+                (false, false) => {
+                    return Err(Failure::usage("both MUSTER_COORDINATOR and MUSTER_DB are set")
+                        .help("say which one is to be asked: --coordinator URL or --db FILE"));
+                }
+            },
+            chosen => chosen,
+        };
+        match db {
+            Some(file) => Ok(Target::Database(file)),
+            None => Ok(CoordinatorUrl { coordinator }.target()),
+        }
+    }
+}
+
+/// Flags of `muster start`.
+#[derive(Args, Debug)]
+pub struct StartArgs {
+    /// Name of a pipeline of the coordinator
+    pub pipeline: String,
+    /// Values of parameters.
+    #[command(flatten)]
+    pub set: SetArgs,
+    /// Also write the acknowledged IDs as files into the coordinator's audit folder
+    #[arg(long, env = "MUSTER_AUDIT_MODE", value_parser = BoolishValueParser::new())]
+    pub audit_mode: bool,
+    /// Make the command repeatable: the same ID with the same arguments is the same run
+    #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Follow the run to its end
+    #[arg(long, env = "MUSTER_WATCH", value_parser = BoolishValueParser::new())]
+    pub watch: bool,
+    /// The coordinator.
+    #[command(flatten)]
+    pub coordinator: CoordinatorUrl,
+    /// Print the run as JSON, one line; with --watch a line for each change
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Flags of `muster watch`.
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// The run's ID, or latest
+    pub run: String,
+    /// The coordinator.
+    #[command(flatten)]
+    pub coordinator: CoordinatorUrl,
+    /// Print the run as JSON, a line for each change
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Flags of `muster runs`.
+#[derive(Args, Debug)]
+pub struct RunsArgs {
+    /// At most this many; 0 for all
+    #[arg(long, env = "MUSTER_LIMIT", value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// Flags of `muster show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The run's ID, or latest
+    pub run: String,
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// Flags of `muster pause`.
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    /// The run, and where it is.
+    #[command(flatten)]
+    pub run: OneRunArgs,
+    /// Why, for those who find the run paused
+    #[arg(long, env = "MUSTER_REASON", value_name = "TEXT", default_value = "paused by an operator")]
+    pub reason: String,
+}
+
+/// A run to be changed.
+#[derive(Args, Debug)]
+pub struct OneRunArgs {
+    /// The run's ID, or latest
+    pub run: String,
+    /// The coordinator.
+    #[command(flatten)]
+    pub coordinator: CoordinatorUrl,
+    /// Print the run as JSON
+    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// Flags of `muster record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// The run's ID, or latest
+    pub run: String,
+    /// The record's ID as JSON text: 7, or '"7"' for the text
+    #[arg(allow_negative_numbers = true)]
+    pub id: String,
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// Flags of `muster verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The run's ID, or latest
+    #[arg(required_unless_present = "files")]
+    pub run: Option<String>,
+    /// Read nothing but this folder of audit files, as --audit writes it: DIR/RUN
+    #[arg(long, env = "MUSTER_FILES", value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// What is to be verified.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// The ledger of a run.
+    Run(String),
+    /// A folder of audit files.
+    Files(PathBuf),
+}
+
+impl VerifyArgs {
+    /// What was chosen. What is typed wins over the environment.
+    pub fn verified(&mut self) -> Result<Verified, Failure> {
+        match (self.run.take(), self.files.take()) {
+            (Some(_), Some(_)) if self.read.typed.files => {
+                Err(Failure::usage("both a run and --files are given: which one is to be verified?"))
+            }
+            (Some(run), _) => Ok(Verified::Run(run)),
+            (None, Some(folder)) => Ok(Verified::Files(folder)),
+            (None, None) => Err(Failure::usage("say which run to verify, or give --files DIR")),
+        }
+    }
+}
+
+/// Flags of `muster workers`.
+#[derive(Args, Debug)]
+pub struct WorkersArgs {
+    /// Also those that have ended or were not heard of for a minute
+    #[arg(long, env = "MUSTER_ALL", value_parser = BoolishValueParser::new())]
+    pub all: bool,
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// Flags of `muster pipelines`.
+#[derive(Args, Debug)]
+pub struct PipelinesArgs {
+    /// Where to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// What clap says, also for `--help` and `--version`.
+    pub fn parse_from(line: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let matches = help::with_examples(Cli::command()).try_get_matches_from(line)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        if let (Some(read), Some((_, matches))) = (cli.command.read_args(), matches.subcommand()) {
+            let typed = |flag| is_typed(matches, flag);
+            read.typed = Typed { coordinator: typed("coordinator"), db: typed("db"), files: typed("files") };
+        }
+        Ok(cli)
+    }
+}
+
+impl Command {
+    fn read_args(&mut self) -> Option<&mut ReadArgs> {
+        match self {
+            Command::Runs(args) => Some(&mut args.read),
+            Command::Show(args) => Some(&mut args.read),
+            Command::Record(args) => Some(&mut args.read),
+            Command::Verify(args) => Some(&mut args.read),
+            Command::Workers(args) => Some(&mut args.read),
+            Command::Pipelines(args) => Some(&mut args.read),
+            _ => None,
+        }
+    }
+}
+
+fn is_typed(matches: &ArgMatches, flag: &str) -> bool {
+    // Not every command has every flag.
+    matches.try_contains_id(flag).unwrap_or(false) && matches.value_source(flag) == Some(ValueSource::CommandLine)
+}
+
+fn worker_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=64) => Ok(count),
+        _ => Err("expected 1 to 64".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a share from 0 to 1, such as 0.02".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::parse_from(line.split_whitespace().map(OsString::from))
+    }
+
+    fn target(read: Option<(&str, &str)>, line: &str) -> Result<Target, Failure> {
+        let Command::Runs(mut args) = parse(line).unwrap().command else { panic!("runs") };
+        // As if from the environment, which tests share and must not change.
+        if let Some((coordinator, db)) = read {
+            args.read.coordinator.coordinator.get_or_insert(coordinator.to_owned());
+            args.read.db.get_or_insert(db.into());
+        }
+        args.read.target()
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_flag_has_an_environment_variable() {
+        let command = help::with_examples(Cli::command());
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            for arg in sub.get_arguments().filter(|arg| !arg.is_positional()) {
+                let id = arg.get_id();
+                assert!(arg.get_env().is_some() || id == "help" || id == "version", "{} --{id}", sub.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_typed_wins_over_the_environment() {
+        let both = Some(("http://env:1", "env.db"));
+        let coordinator = |url: &str| Target::Coordinator(url.to_owned());
+        assert_eq!(target(None, "muster runs").unwrap(), coordinator(DEFAULT_COORDINATOR));
+        assert_eq!(target(both, "muster runs --coordinator http://h:1").unwrap(), coordinator("http://h:1"));
+        assert_eq!(target(both, "muster runs --db my.db").unwrap(), Target::Database("my.db".into()));
+        assert!(target(both, "muster runs").unwrap_err().to_string().contains("MUSTER_DB"));
+        assert!(target(None, "muster runs --db a --coordinator http://h:1").is_err());
+    }
+
+    #[test]
+    fn a_run_or_files_are_verified_but_not_both() {
+        let verified = |line: &str, of_env: Option<&str>| {
+            let Command::Verify(mut args) = parse(line).unwrap().command else { panic!("verify") };
+            args.files = args.files.or(of_env.map(PathBuf::from));
+            args.verified().ok()
+        };
+        assert_eq!(verified("muster verify r --files d", None), None);
+        assert_eq!(verified("muster verify --files d", None), Some(Verified::Files("d".into())));
+        assert_eq!(verified("muster verify r", Some("d")), Some(Verified::Run("r".to_owned())));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        assert!(parse("muster run animals --workers 0").is_err());
+        assert!(parse("muster demo --chaos 2").is_err());
+        assert!(parse("muster verify").is_err());
+        assert!(parse("muster record latest -7").is_ok());
+    }
+}

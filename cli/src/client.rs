@@ -1,0 +1,255 @@
+//! Where a command's answers come from: a coordinator over the network, or a database opened in this process. The same
+//! client code speaks to both.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_coordinator::Coordinator;
+use muster_proto::v1::ListRunsRequest;
+use muster_proto::v1::audit_service_client::AuditServiceClient;
+use muster_proto::v1::fleet_service_client::FleetServiceClient;
+use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
+use muster_proto::v1::run_service_client::RunServiceClient;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::failure::Failure;
+
+/// Where a coordinator is when nobody says otherwise.
+pub const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7470";
+
+/// Whom a command asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A coordinator's URL.
+    Coordinator(String),
+    /// A database file, read in this process.
+    Database(PathBuf),
+}
+
+/// A connection to the target.
+pub struct Client {
+    channel: Channel,
+    target: Target,
+    /// Serves the channel while a database is read in this process.
+    _reader: Option<Coordinator>,
+}
+
+impl Client {
+    /// Connects, or opens the database for reading.
+    pub async fn connect(target: Target) -> Result<Client, Failure> {
+        match &target {
+            Target::Coordinator(url) => {
+                let channel = endpoint(url)?.connect().await.map_err(|_| no_answer(url))?;
+                Ok(Client { channel, target, _reader: None })
+            }
+            Target::Database(file) => {
+                let reader = open_read_only(file).await?;
+                Ok(Client { channel: reader.in_process_channel(), target, _reader: Some(reader) })
+            }
+        }
+    }
+
+    /// A client of a coordinator that lives in this process already.
+    pub fn in_process(coordinator: &Coordinator, database: &Path) -> Client {
+        let target = Target::Database(database.to_owned());
+        Client { channel: coordinator.in_process_channel(), target, _reader: None }
+    }
+
+    /// The channel itself.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Runs.
+    pub fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel())
+    }
+
+    /// Verdicts and stories.
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        // A story holds every lease and delivery of a record: no bound is right but that of the ledger.
+        AuditServiceClient::new(self.channel()).max_decoding_message_size(usize::MAX)
+    }
+
+    /// Pipelines.
+    pub fn pipelines(&self) -> PipelineServiceClient<Channel> {
+        PipelineServiceClient::new(self.channel())
+    }
+
+    /// Workers.
+    pub fn fleet(&self) -> FleetServiceClient<Channel> {
+        FleetServiceClient::new(self.channel())
+    }
+
+    /// What a refusal means for the person who typed the command.
+    #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+    pub fn failure(&self, status: Status) -> Failure {
+        explain(&status, &self.target)
+    }
+
+    /// The ID of the run that was meant: the ID itself, or that of the newest run for `latest`.
+    pub async fn run_id(&self, typed: &str) -> Result<String, Failure> {
+        if typed != "latest" {
+            return Ok(typed.to_owned());
+        }
+        let request = ListRunsRequest { page_size: 1, page_token: String::new() };
+        let answer = self.runs().list_runs(request).await.map_err(|status| self.failure(status))?.into_inner();
+        match answer.runs.into_iter().next() {
+            Some(run) => Ok(run.run_id),
+            None => Err(Failure::new(format!("there is no run {} yet", self.target.place()))
+                .help("start one: muster run animals --set base_url=URL")),
+        }
+    }
+}
+
+impl Target {
+    /// `in FILE`, `at URL`.
+    fn place(&self) -> String {
+        match self {
+            Target::Coordinator(url) => format!("at {url}"),
+            Target::Database(file) => format!("in {}", file.display()),
+        }
+    }
+
+    /// The flag that leads here again.
+    fn flag(&self) -> String {
+        match self {
+            Target::Coordinator(url) if url == DEFAULT_COORDINATOR => String::new(),
+            Target::Coordinator(url) => format!(" --coordinator {url}"),
+            Target::Database(file) => format!(" --db {}", file.display()),
+        }
+    }
+}
+
+async fn open_read_only(file: &Path) -> Result<Coordinator, Failure> {
+    if !file.is_file() {
+        return Err(Failure::new(format!("there is no database {}", file.display()))
+            .help("give the file that `muster run` printed, or ask a coordinator: --coordinator URL"));
+    }
+    Coordinator::open_read_only(&database_url(file)).await.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The name of a SQLite file as the coordinator takes it.
+pub fn database_url(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
+}
+
+/// Checks the URL, without connecting.
+fn endpoint(url: &str) -> Result<Endpoint, Failure> {
+    let bad = |why: &str| {
+        Failure::usage(format!("{url:?} is no coordinator's URL: {why}")).help(format!("such as {DEFAULT_COORDINATOR}"))
+    };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad("it must be http://HOST:PORT"))?;
+    match endpoint.uri().scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(bad("only plain http:// is spoken, inside a network that you trust")),
+        _ => return Err(bad("it must begin with http://")),
+    }
+    // Verdicts of large runs take their time, so calls have no deadline; a dead peer is noticed by its silence.
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10)))
+}
+
+fn no_answer(url: &str) -> Failure {
+    Failure::new(format!("no coordinator answers at {url}"))
+        .help("start one: muster coordinator")
+        .help("or say where it is: --coordinator URL (or MUSTER_COORDINATOR)")
+        .help("or look into the database of a `muster run`: --db FILE")
+}
+
+/// The reason that the coordinator gave, if it gave one.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_error_details().error_info().map(|info| info.reason.clone())
+}
+
+fn explain(status: &Status, target: &Target) -> Failure {
+    let reason = reason(status).unwrap_or_default();
+    let told = status.message().trim();
+    let what = if told.is_empty() { status.code().description().to_owned() } else { told.to_owned() };
+    let flag = target.flag();
+    match (reason.as_str(), status.code(), target) {
+        ("RUN_UNKNOWN", ..) => Failure::new(what).help(format!("muster runs{flag} lists the runs")),
+        ("RECORD_UNKNOWN", ..) => Failure::new(what)
+            .help("a number and a text are different IDs: 7 is the number, '\"7\"' with its quotes the text"),
+        ("RECORD_ID_INVALID", ..) => Failure::usage(what)
+            .help("an ID is JSON text: 7 is the number, '\"7\"' with its quotes (quoted for the shell) the text"),
+        ("PIPELINE_UNKNOWN", ..) => Failure::usage(what).help(format!("muster pipelines{flag} lists the pipelines")),
+        ("PARAMETER_INVALID", ..) => {
+            Failure::usage(what).help(format!("muster pipelines{flag} shows each pipeline's parameters"))
+        }
+        ("REQUEST_ID_REUSED", ..) => {
+            Failure::usage(what).help("a request ID belongs to one start with its arguments: take another for this one")
+        }
+        ("AUDIT_UNAVAILABLE", ..) => Failure::usage(what).help("start the coordinator with an audit folder"),
+        ("RUN_OVER", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows how it ended")),
+        ("STORE_UNAVAILABLE", ..) => {
+            Failure::new(what).help("nothing was changed, or nobody knows: the same command may be given again")
+        }
+        ("", Code::Unavailable, Target::Coordinator(url)) => no_answer(url),
+        ("", Code::Unimplemented, Target::Coordinator(url)) => Failure::new(format!(
+            "what answers at {url} does not know this call"
+        ))
+        .help("it is another program, or a coordinator of another version: `muster --version` says which this one is"),
+        (_, Code::InvalidArgument, _) => Failure::usage(what),
+        _ => Failure::new(format!("the coordinator {} says: {what}", target.place())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn status(code: Code, message: &str, reason: &str) -> Status {
+        let details = ErrorDetails::with_error_info(reason, "muster", std::collections::HashMap::new());
+        Status::with_error_details(code, message, details)
+    }
+
+    fn at_default() -> Target {
+        Target::Coordinator(DEFAULT_COORDINATOR.to_owned())
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let database = Target::Database("muster.db".into());
+        let failure = explain(&status(Code::NotFound, "there is no run x", "RUN_UNKNOWN"), &database);
+        assert_eq!(failure.to_string(), "error: there is no run x\n help: muster runs --db muster.db lists the runs");
+        assert_eq!(failure.exit(), Exit::Other);
+        let failure =
+            explain(&status(Code::InvalidArgument, "base_url is missing", "PARAMETER_INVALID"), &at_default());
+        assert!(failure.to_string().ends_with("help: muster pipelines shows each pipeline's parameters"), "{failure}");
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_coordinator_that_went_away_reads_like_one_that_never_was() {
+        let failure = explain(&Status::unavailable("tcp connect error"), &at_default()).to_string();
+        assert!(failure.starts_with("error: no coordinator answers at http://127.0.0.1:7470\n"), "{failure}");
+        assert!(failure.contains("muster coordinator") && failure.contains("--db FILE"), "{failure}");
+    }
+
+    #[test]
+    fn nothing_is_shown_as_a_program_sees_it() {
+        for code in [Code::Internal, Code::Unknown, Code::DeadlineExceeded] {
+            let failure = explain(&Status::new(code, ""), &at_default()).to_string();
+            assert!(!failure.contains("Status") && failure.contains("says: "), "{failure}");
+        }
+    }
+
+    #[test]
+    fn urls_are_checked_before_anything_is_sent() {
+        assert!(endpoint("http://127.0.0.1:7470").is_ok());
+        for url in ["", "127.0.0.1:7470", "https://host:7470", "host", "ftp://host"] {
+            let failure = endpoint(url).map(|_| ()).expect_err(url);
+            assert_eq!(failure.exit(), Exit::Usage);
+            assert!(failure.to_string().contains("such as http://127.0.0.1:7470"), "{failure}");
+        }
+    }
+}

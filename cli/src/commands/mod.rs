@@ -1,0 +1,17 @@
+//! The commands: each parses, makes its calls and renders.
+
+pub mod change;
+pub mod demo;
+pub mod lists;
+pub mod look;
+pub mod run;
+pub mod start;
+pub mod verify;
+pub mod watch;
+
+/// The width of the terminal that standard output is, or `None` when it is something else: then nothing is cut or
+/// folded.
+fn stdout_width() -> Option<usize> {
+    let term = console::Term::stdout();
+    term.is_term().then(|| usize::from(term.size().1))
+}

@@ -1,0 +1,49 @@
+//! `start`: a run at a coordinator.
+
+use muster_proto::v1::StartRunRequest;
+use muster_telemetry::Stderr;
+
+use crate::args::StartArgs;
+use crate::client::{Client, reason};
+use crate::commands::{lists, watch};
+use crate::exit::Exit;
+use crate::failure::{Failure, nearest};
+use crate::output;
+use crate::pipeline_choice;
+use crate::render::json;
+
+/// `muster start PIPELINE`.
+pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+    let parameters = pipeline_choice::parameters(&args.set.set)?;
+    let client = Client::connect(args.coordinator.target()).await?;
+    let request = StartRunRequest {
+        pipeline: args.pipeline.clone(),
+        parameters: parameters.into_iter().collect(),
+        request_id: args.request_id.unwrap_or_default(),
+        audit_mode: args.audit_mode,
+    };
+    let run = match client.runs().start_run(request).await {
+        Ok(answer) => answer.into_inner().run.unwrap_or_default(),
+        Err(status) if reason(&status).as_deref() == Some("PIPELINE_UNKNOWN") => {
+            return Err(did_you_mean(&client, &args.pipeline, client.failure(status)).await);
+        }
+        Err(status) => return Err(client.failure(status)),
+    };
+    if args.json {
+        output::print_json_line(&json::run(&run))?;
+    } else if args.watch {
+        stderr.write_lines(format!("run {} started\n", run.run_id).as_bytes());
+    } else {
+        output::print(&format!("run {id} started; follow it: muster watch {id}\n", id = run.run_id))?;
+    }
+    if args.watch { watch::to_the_end(&client, &run.run_id, args.json, stderr).await } else { Ok(Exit::Fine) }
+}
+
+/// Adds the pipeline that was most likely meant, if the coordinator can be asked for it.
+async fn did_you_mean(client: &Client, typed: &str, failure: Failure) -> Failure {
+    let Ok(known) = lists::all_pipelines(client).await else { return failure };
+    match nearest(typed, known.iter().map(|pipeline| pipeline.name.as_str())) {
+        Some(name) => failure.help(format!("did you mean {name}?")),
+        None => failure,
+    }
+}

@@ -1,0 +1,94 @@
+//! `watch`: a run at a coordinator, to its end.
+
+use std::future::pending;
+
+use muster_proto::v1::Run;
+use muster_telemetry::Stderr;
+
+use crate::args::WatchArgs;
+use crate::client::Client;
+use crate::display::Display;
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::follow::{Followed, Until, Watcher, Wish, follow};
+use crate::interrupt;
+use crate::output::{self, Reader};
+use crate::render::{json, run};
+
+/// `muster watch RUN`.
+pub async fn watch(args: WatchArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+    let client = Client::connect(args.coordinator.target()).await?;
+    let run_id = client.run_id(&args.run).await?;
+    to_the_end(&client, &run_id, args.json, stderr).await
+}
+
+/// Follows a run until it is over, and tells how it ended.
+pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &Stderr) -> Result<Exit, Failure> {
+    let until = Until { stop: interrupt::listen()?, trouble: pending(), paused: false };
+    let followed = if as_json {
+        follow(client, run_id, until, &mut JsonLines { stderr }).await?
+    } else {
+        let mut shown = Shown { display: Display::new(stderr) };
+        let followed = follow(client, run_id, until, &mut shown).await;
+        shown.display.finish();
+        followed?
+    };
+    match followed {
+        Followed::Over(last) => {
+            if !as_json {
+                output::print(&run::show(&last))?;
+            }
+            Ok(exit::of_run(&last))
+        }
+        Followed::Paused(_) | Followed::Stopped(_) => {
+            let line = format!("stopped watching; run {run_id} goes on: muster watch {run_id}\n");
+            stderr.write_lines(line.as_bytes());
+            Ok(Exit::Other)
+        }
+    }
+}
+
+/// A watcher with a display.
+pub struct Shown {
+    /// Where it is shown.
+    pub display: Display,
+}
+
+impl Watcher for Shown {
+    fn news(&mut self, run: &Run) -> Result<Wish, Failure> {
+        self.display.update(run.clone());
+        Ok(Wish::More)
+    }
+
+    fn tick(&mut self) {
+        self.display.tick();
+    }
+
+    fn away(&mut self, why: &str) {
+        self.display.say(&away(why));
+    }
+}
+
+/// A watcher that prints each change as a line of JSON: that is its display.
+struct JsonLines<'a> {
+    stderr: &'a Stderr,
+}
+
+impl Watcher for JsonLines<'_> {
+    fn news(&mut self, run: &Run) -> Result<Wish, Failure> {
+        Ok(match output::print_json_line(&json::run(run))? {
+            Reader::There => Wish::More,
+            Reader::Gone => Wish::Enough,
+        })
+    }
+
+    fn tick(&mut self) {}
+
+    fn away(&mut self, why: &str) {
+        self.stderr.write_lines(format!("{}\n", away(why)).as_bytes());
+    }
+}
+
+fn away(why: &str) -> String {
+    format!("the coordinator is away ({}); trying to reach it for a minute", crate::render::clean(why))
+}

@@ -1,0 +1,147 @@
+//! A coordinator and its workers inside this process: what `muster run` and `muster demo` are made of.
+
+use std::path::{Path, PathBuf};
+
+use muster_coordinator::{Config, Coordinator};
+use muster_pipeline::Pipeline;
+use muster_worker::{Worker, WorkerConfig, WorkerError, WorkerSummary};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Client, database_url};
+use crate::failure::Failure;
+
+/// What to embed.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The ledger's file.
+    pub database: PathBuf,
+    /// Where audit files go, if they are wanted.
+    pub audit: Option<PathBuf>,
+    /// How many workers.
+    pub workers: usize,
+    /// Fetch slots of each.
+    pub concurrency: Option<usize>,
+}
+
+/// A coordinator that has no port, with workers that talk gRPC to it through memory.
+pub struct Embedded {
+    /// Asks the coordinator.
+    pub client: Client,
+    coordinator: Coordinator,
+    crew: Crew,
+}
+
+/// The workers.
+pub struct Crew {
+    workers: JoinSet<Result<WorkerSummary, WorkerError>>,
+    stop: CancellationToken,
+}
+
+impl Embedded {
+    /// Opens the ledger, and makes it if it is not there. No worker works yet.
+    pub async fn open(setup: &Setup, pipelines: Vec<Pipeline>) -> Result<Embedded, Failure> {
+        check_folder(&setup.database)?;
+        let config = Config {
+            database: database_url(&setup.database),
+            audit_dir: setup.audit.clone(),
+            pipelines,
+            embedded: true,
+            ..Config::default()
+        };
+        let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
+        let client = Client::in_process(&coordinator, &setup.database);
+        let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new() };
+        Ok(Embedded { client, coordinator, crew })
+    }
+
+    /// Puts the workers to work.
+    pub fn employ(&mut self, setup: &Setup) {
+        let name = WorkerConfig::default().name;
+        for number in 1..=setup.workers {
+            let config = WorkerConfig {
+                name: format!("{name}-{number}"),
+                embedded: true,
+                concurrency: setup.concurrency,
+                ..WorkerConfig::default()
+            };
+            let worker = Worker::new(config, self.coordinator.in_process_channel());
+            let stop = self.crew.stop.clone();
+            self.crew.workers.spawn(worker.run(stop));
+        }
+    }
+
+    /// The client, and the workers to wait for trouble with: two borrows that may live at the same time.
+    pub fn parts(&mut self) -> (&Client, &mut Crew) {
+        (&self.client, &mut self.crew)
+    }
+
+    /// Drains the workers, then closes the ledger. What is on its way to the target is awaited.
+    pub async fn close(mut self) -> Result<(), Failure> {
+        self.crew.stop.cancel();
+        let mut trouble = None;
+        while let Some(ended) = self.crew.workers.join_next().await {
+            trouble = trouble.or_else(|| why(ended));
+        }
+        drop(self.client);
+        self.coordinator.shutdown().await;
+        trouble.map_or(Ok(()), Err)
+    }
+}
+
+impl Crew {
+    /// Resolves when a worker has ended that nobody asked to.
+    pub async fn trouble(&mut self) -> Failure {
+        match self.workers.join_next().await {
+            Some(ended) => why(ended).unwrap_or_else(|| Failure::new("a worker ended before the run did")),
+            // Nobody is employed: nobody can fail.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What is wrong with the way in which a worker ended, if anything is.
+fn why(ended: Result<Result<WorkerSummary, WorkerError>, JoinError>) -> Option<Failure> {
+    match ended {
+        Ok(Ok(_)) => None,
+        // The only settings that come from the command line are numbers.
+        Ok(Err(error @ WorkerError::BadSetting { .. })) => Some(Failure::usage(error.to_string())),
+        Ok(Err(error)) => Some(Failure::new(format!("a worker ended: {error}"))),
+        Err(_) => Some(
+            Failure::new("a worker failed by a fault of this program; the log above says where")
+                .help("the same command with --resume goes on"),
+        ),
+    }
+}
+
+/// SQLite says no more than "unable to open" when the folder is not there.
+fn check_folder(database: &Path) -> Result<(), Failure> {
+    let folder = match database.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    if database.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder, not a database file", database.display()))
+            .help(format!("--db {}", database.join("muster.db").display())));
+    }
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("there is no folder {} for the database", folder.display()))
+            .help("make it first, or give another file: --db FILE"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_needs_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(check_folder(Path::new("muster.db")).is_ok());
+        assert!(check_folder(&folder.path().join("muster.db")).is_ok());
+        let failure = check_folder(&folder.path().join("no/muster.db")).expect_err("no folder").to_string();
+        assert!(failure.contains("there is no folder"), "{failure}");
+        assert!(check_folder(folder.path()).expect_err("a folder").to_string().contains("is a folder"));
+    }
+}

@@ -1,0 +1,221 @@
+//! One run in this process, from its first page to its end: what `muster run` and `muster demo` do.
+
+use std::collections::BTreeMap;
+
+use muster_pipeline::Pipeline;
+use muster_proto::v1::{ResumeRunRequest, Run, RunState, StartRunRequest};
+use muster_telemetry::Stderr;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::commands::lists::all_runs;
+use crate::commands::watch::Shown;
+use crate::display::Display;
+use crate::embedded::{Embedded, Setup};
+use crate::failure::Failure;
+use crate::follow::{Followed, Until, follow};
+use crate::pipeline_choice::Choice;
+use crate::render::run_state;
+
+/// What is to be run, and how.
+#[derive(Debug)]
+pub struct Order {
+    /// The pipeline.
+    pub choice: Choice,
+    /// Its parameters, defaults filled in.
+    pub parameters: BTreeMap<String, String>,
+    /// Ledger, audit folder, workers.
+    pub setup: Setup,
+    /// Go on with the run that is there.
+    pub resume: bool,
+    /// Of the start, if it is to be repeatable.
+    pub request_id: Option<String>,
+}
+
+impl Order {
+    /// Fills in the defaults of the pipeline's parameters, and refuses those that it does not have.
+    pub fn resolve(pipeline: &Pipeline, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Failure> {
+        pipeline.resolve_parameters(given).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    fn start_request(&self) -> StartRunRequest {
+        StartRunRequest {
+            pipeline: self.choice.pipeline.name().to_owned(),
+            parameters: self.parameters.clone().into_iter().collect(),
+            request_id: self.request_id.clone().unwrap_or_default(),
+            audit_mode: self.setup.audit.is_some(),
+        }
+    }
+}
+
+/// Runs the order until the run is over, paused, or `stop` is cancelled; then drains.
+pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) -> Result<Followed, Failure> {
+    let own = if order.choice.built_in { Vec::new() } else { vec![order.choice.pipeline.clone()] };
+    let mut embedded = Embedded::open(&order.setup, own).await?;
+    let followed = carry_out(&mut embedded, order, stop, stderr).await;
+    if matches!(followed, Ok(Followed::Stopped(_))) {
+        stderr.write_lines(b"stopping: what is on its way to the target is awaited; Ctrl-C again ends at once\n");
+    }
+    let closed = embedded.close().await;
+    let followed = followed?;
+    match closed {
+        // The run's end stands in the ledger, whatever happened to a worker after it.
+        Err(failure) if matches!(followed, Followed::Over(_)) => stderr.write_lines(format!("{failure}\n").as_bytes()),
+        closed => closed?,
+    }
+    Ok(followed)
+}
+
+async fn carry_out(
+    embedded: &mut Embedded,
+    order: &Order,
+    stop: CancellationToken,
+    stderr: &Stderr,
+) -> Result<Followed, Failure> {
+    let run = begin(&embedded.client, order, stderr).await?;
+    if run.finished_at.is_some() && run.verdict.is_some() {
+        return Ok(Followed::Over(run));
+    }
+    stderr.write_lines(format!("run {}, ledger {}\n", run.run_id, order.setup.database.display()).as_bytes());
+    embedded.employ(&order.setup);
+    let (client, crew) = embedded.parts();
+    let mut shown = Shown { display: Display::new(stderr) };
+    let until = Until { stop, trouble: crew.trouble(), paused: true };
+    let followed = follow(client, &run.run_id, until, &mut shown).await;
+    shown.display.finish();
+    followed
+}
+
+/// Starts a run, or finds the one to go on with.
+async fn begin(client: &Client, order: &Order, stderr: &Stderr) -> Result<Run, Failure> {
+    let runs = all_runs(client, usize::MAX).await?;
+    match choose(&runs, order)? {
+        None => {
+            let answer = client.runs().start_run(order.start_request()).await;
+            Ok(answer.map_err(|status| client.failure(status))?.into_inner().run.unwrap_or_default())
+        }
+        Some(run) => {
+            if run.pipeline_revision != order.choice.pipeline.revision() {
+                let line = format!(
+                    "the pipeline was changed after run {} began: the run goes on as it began, with revision {}\n",
+                    run.run_id, run.pipeline_revision
+                );
+                stderr.write_lines(line.as_bytes());
+            }
+            if run.state() != RunState::Paused {
+                return Ok(run.clone());
+            }
+            let request = ResumeRunRequest { run_id: run.run_id.clone() };
+            let answer = client.runs().resume_run(request).await;
+            Ok(answer.map_err(|status| client.failure(status))?.into_inner().run.unwrap_or_default())
+        }
+    }
+}
+
+/// The run to go on with, or none when one is to be started. `runs` are the ledger's, newest first.
+fn choose<'a>(runs: &'a [Run], order: &Order) -> Result<Option<&'a Run>, Failure> {
+    let database = order.setup.database.display();
+    let unfinished = runs.iter().find(|run| run.finished_at.is_none());
+    match (order.resume, unfinished) {
+        (false, None) => Ok(None),
+        (false, Some(run)) => Err(Failure::usage(format!(
+            "{database} holds run {}, which is not over ({})",
+            run.run_id,
+            run_state(run.state())
+        ))
+        .help("go on with it: the same command with --resume")
+        .help("or leave it and start anew in another file: --db FILE")),
+        (true, Some(run)) => same(run, order).map(|()| Some(run)),
+        // A start that can be repeated: whoever gives its request ID means that very run, begun or not.
+        (true, None) if order.request_id.is_some() => Ok(None),
+        (true, None) => match runs.first() {
+            Some(run) => same(run, order).map(|()| Some(run)),
+            None => Err(Failure::usage(format!("there is no run in {database} to go on with"))
+                .help("to start one, leave --resume out")
+                .help("a run in another file: --db FILE")),
+        },
+    }
+}
+
+/// Refuses to go on with a run that is not what was typed.
+fn same(run: &Run, order: &Order) -> Result<(), Failure> {
+    let differs = |what: String| {
+        let database = order.setup.database.display();
+        Err(Failure::usage(format!("{database} holds run {}, {what}", run.run_id))
+            .help("--resume goes on with the same command; a run of its own needs a file of its own: --db FILE"))
+    };
+    if run.pipeline != order.choice.pipeline.name() {
+        return differs(format!("which is of pipeline {}", run.pipeline));
+    }
+    for (name, value) in &order.parameters {
+        match run.parameters.get(name) {
+            Some(began) if began == value => {}
+            Some(began) => return differs(format!("which was started with --set {name}={began}")),
+            None => return differs(format!("which was started without a parameter {name}")),
+        }
+    }
+    match (run.audit_mode, order.setup.audit.is_some()) {
+        (true, false) => differs("which writes audit files: say where, --audit DIR".to_owned()),
+        (false, true) => differs("which was started without --audit".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+    use crate::pipeline_choice;
+
+    fn order(resume: bool) -> Order {
+        let choice = pipeline_choice::choose("animals").expect("built in");
+        let parameters = [("base_url".to_owned(), "http://h:1".to_owned())].into();
+        let setup = Setup { database: "my.db".into(), audit: None, workers: 1, concurrency: None };
+        Order { choice, parameters, setup, resume, request_id: None }
+    }
+
+    fn run(id: &str, over: bool) -> Run {
+        Run {
+            run_id: id.into(),
+            pipeline: "animals".into(),
+            parameters: [("base_url".to_owned(), "http://h:1".to_owned())].into(),
+            finished_at: over.then(prost_types::Timestamp::default),
+            ..Run::default()
+        }
+    }
+
+    fn chosen(runs: &[Run], order: &Order) -> Result<Option<String>, String> {
+        choose(runs, order).map(|run| run.map(|run| run.run_id.clone())).map_err(|failure| {
+            assert_eq!(failure.exit(), Exit::Usage);
+            failure.to_string()
+        })
+    }
+
+    #[test]
+    fn a_new_run_waits_for_no_other() {
+        assert_eq!(chosen(&[], &order(false)), Ok(None));
+        assert_eq!(chosen(&[run("a", true)], &order(false)), Ok(None));
+        let refused = chosen(&[run("b", true), run("a", false)], &order(false)).expect_err("unfinished");
+        assert!(refused.contains("my.db holds run a") && refused.contains("--resume"), "{refused}");
+    }
+
+    #[test]
+    fn resume_takes_the_unfinished_run_else_the_newest() {
+        assert_eq!(chosen(&[run("b", true), run("a", false)], &order(true)), Ok(Some("a".into())));
+        assert_eq!(chosen(&[run("b", true), run("a", true)], &order(true)), Ok(Some("b".into())));
+        assert!(chosen(&[], &order(true)).expect_err("nothing there").contains("leave --resume out"));
+        let repeatable = Order { request_id: Some("x".into()), ..order(true) };
+        assert_eq!(chosen(&[run("b", true)], &repeatable), Ok(None));
+    }
+
+    #[test]
+    fn resume_takes_no_run_of_another_kind() {
+        let other = Run { pipeline: "plants".into(), ..run("a", false) };
+        assert!(chosen(&[other], &order(true)).expect_err("other").contains("of pipeline plants"));
+        let elsewhere = Order { parameters: [("base_url".to_owned(), "http://h:2".to_owned())].into(), ..order(true) };
+        let refused = chosen(&[run("a", false)], &elsewhere).expect_err("elsewhere");
+        assert!(refused.contains("started with --set base_url=http://h:1"), "{refused}");
+        let audited = Run { audit_mode: true, ..run("a", false) };
+        assert!(chosen(&[audited], &order(true)).expect_err("audit").contains("--audit DIR"));
+    }
+}

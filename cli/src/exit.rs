@@ -1,0 +1,125 @@
+//! How a command ends: one number, and what it means.
+
+use std::process::ExitCode;
+
+use muster_proto::v1::{Run, RunState, Verdict};
+
+/// The exit codes, documented in every `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Complete and balanced; every record was loaded, is unchanged or is gone. Or, of a command without a verdict: done.
+    Fine = 0,
+    /// Anything without a number of its own: paused, cancelled, interrupted, no coordinator, ...
+    Other = 1,
+    /// The command cannot be right as it was typed.
+    Usage = 2,
+    /// Over, but with dead letters or doubts.
+    Exceptions = 3,
+    /// The ledger, or a folder of audit files, does not add up.
+    Unbalanced = 4,
+    /// The listing did not come to its end, or something suggests that IDs were missed.
+    Incomplete = 5,
+}
+
+/// Of a process that a second Ctrl-C ended at once, after the shells' custom: 128 + SIGINT.
+pub const KILLED: i32 = 130;
+
+/// The table of exit codes for `--help`.
+pub const HELP: &str = "\
+Exit codes:
+  0  complete and balanced, and every record loaded, unchanged or gone
+  1  anything else: paused, cancelled, interrupted, no coordinator, ...
+  2  the command is wrong as typed
+  3  finished with dead letters or doubts
+  4  not balanced: the records' states do not add up to what was listed
+  5  the listing is incomplete or suspect
+  When several hold: 4 before 5 before 3. A second Ctrl-C ends at once: 130.";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// How a command ends that saw a run to its end, or saw it stop before.
+pub fn of_run(run: &Run) -> Exit {
+    match &run.verdict {
+        // A ledger that contradicts itself is worth more than the way in which the run ended.
+        Some(verdict) if !verdict.balanced => Exit::Unbalanced,
+        Some(verdict) if run.state() == RunState::Finished => of_verdict(verdict),
+        _ => Exit::Other,
+    }
+}
+
+/// How a command ends that asked for a verdict, at whatever moment of the run.
+pub fn of_verdict(verdict: &Verdict) -> Exit {
+    let counts = verdict.counts.unwrap_or_default();
+    let unfinished = counts.pending + counts.leased + counts.delivering + counts.cancelled;
+    if !verdict.balanced {
+        Exit::Unbalanced
+    } else if !verdict.complete {
+        Exit::Incomplete
+    } else if unfinished > 0 {
+        Exit::Other
+    } else if counts.dead_letter + counts.in_doubt > 0 {
+        Exit::Exceptions
+    } else {
+        Exit::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::Counts;
+
+    use super::*;
+
+    fn verdict(complete: bool, balanced: bool, counts: Counts) -> Verdict {
+        Verdict { complete, balanced, counts: Some(counts), ..Verdict::default() }
+    }
+
+    #[test]
+    fn every_verdict_has_its_code() {
+        let loaded = Counts { listed: 3, loaded: 1, gone: 1, unchanged: 1, ..Counts::default() };
+        let dead = Counts { dead_letter: 1, ..loaded };
+        let doubt = Counts { in_doubt: 1, ..loaded };
+        let table = [
+            (verdict(true, true, loaded), Exit::Fine),
+            (verdict(true, true, Counts::default()), Exit::Fine),
+            (verdict(true, true, dead), Exit::Exceptions),
+            (verdict(true, true, doubt), Exit::Exceptions),
+            (verdict(false, true, loaded), Exit::Incomplete),
+            (verdict(false, true, dead), Exit::Incomplete),
+            (verdict(true, false, dead), Exit::Unbalanced),
+            (verdict(false, false, loaded), Exit::Unbalanced),
+            (verdict(true, true, Counts { pending: 1, ..dead }), Exit::Other),
+            (verdict(true, true, Counts { leased: 1, ..loaded }), Exit::Other),
+            (verdict(true, true, Counts { delivering: 1, ..loaded }), Exit::Other),
+            (verdict(true, true, Counts { cancelled: 1, ..loaded }), Exit::Other),
+        ];
+        for (verdict, exit) in table {
+            assert_eq!(of_verdict(&verdict), exit, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_not_finished_is_something_else() {
+        let run = |state: RunState, verdict| Run { state: state.into(), verdict, ..Run::default() };
+        let good = verdict(true, true, Counts::default());
+        let table = [
+            (run(RunState::Finished, Some(good.clone())), Exit::Fine),
+            (run(RunState::Finished, Some(verdict(false, true, Counts::default()))), Exit::Incomplete),
+            (run(RunState::Finished, None), Exit::Other),
+            (run(RunState::Running, None), Exit::Other),
+            (run(RunState::Paused, None), Exit::Other),
+            (run(RunState::Cancelling, None), Exit::Other),
+            (run(RunState::Cancelled, Some(good)), Exit::Other),
+            (run(RunState::Cancelled, Some(verdict(false, true, Counts::default()))), Exit::Other),
+            (run(RunState::Cancelled, Some(verdict(false, false, Counts::default()))), Exit::Unbalanced),
+        ];
+        for (run, exit) in table {
+            assert_eq!(of_run(&run), exit, "{run:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a command says when it cannot do what it was asked: what, where, and what to do about it.
+
+use std::fmt;
+
+use crate::exit::Exit;
+
+/// Why a command ended without a result.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    help: Vec<String>,
+}
+
+impl Failure {
+    /// Something other than the command as typed is wrong: exit code 1.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Other, what: what.into(), help: Vec::new() }
+    }
+
+    /// The command is wrong as typed: exit code 2.
+    pub fn usage(what: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Usage, ..Failure::new(what) }
+    }
+
+    /// Adds something to do about it. Of several, the likeliest first.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Failure {
+        self.help.push(help.into());
+        self
+    }
+
+    /// The exit code of the process.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        for help in &self.help {
+            // Continuation lines stand under the first one's text.
+            write!(f, "\n help: {}", help.replace('\n', "\n       "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The known name that `typed` was most likely meant to be, if any is close.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&typed.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|left, right| left.0.total_cmp(&right.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_and_what_to_do() {
+        let failure = Failure::new("no coordinator answers at http://h:1").help("start one:\nmuster coordinator");
+        assert_eq!(
+            failure.to_string(),
+            "error: no coordinator answers at http://h:1\n help: start one:\n       muster coordinator"
+        );
+        assert_eq!(failure.exit(), Exit::Other);
+        assert_eq!(Failure::usage("x").exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn only_a_close_name_is_suggested() {
+        assert_eq!(nearest("animal", ["plants", "animals"]), Some("animals"));
+        assert_eq!(nearest("Anmials", ["plants", "animals"]), Some("animals"));
+        assert_eq!(nearest("customers", ["plants", "animals"]), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Examples in the long help of each command.
+
+use clap::Command;
+
+use crate::exit;
+
+/// Examples by command.
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "run",
+        "\
+  muster run animals --set base_url=http://127.0.0.1:3123
+  muster run ./customers.yaml --workers 2 --db customers.db --audit ./audit
+  muster run animals --set base_url=http://127.0.0.1:3123 --resume
+
+Ctrl-C drains: nothing new is sent, what is on its way is awaited and noted, and the command
+ends with 1. The same command with --resume goes on. A second Ctrl-C ends at once (130); the
+ledger holds what was announced, and --resume goes on from there too.",
+    ),
+    ("demo", "  muster demo\n  muster demo --seed 7 --strict\n  muster demo --animals 20000 --chaos 0 --workers 2"),
+    ("coordinator", "  muster coordinator --database sqlite://muster.db"),
+    ("worker", "  muster worker --coordinator http://127.0.0.1:7470"),
+    (
+        "start",
+        "\
+  muster start animals --set base_url=http://127.0.0.1:3123 --watch
+  RUN=$(muster start animals --set base_url=http://127.0.0.1:3123 --json | jq -r .run_id)",
+    ),
+    ("watch", "  muster watch latest\n  muster watch animals-1x2y3z4w --json | jq .progress.loaded"),
+    ("runs", "  muster runs\n  muster runs --db muster.db --json | jq -r '.runs[].run_id'"),
+    ("show", "  muster show latest\n  muster show animals-1x2y3z4w --db muster.db"),
+    ("pause", "  muster pause latest --reason 'the target is being upgraded'"),
+    ("resume", "  muster resume latest"),
+    ("cancel", "  muster cancel animals-1x2y3z4w"),
+    ("record", "  muster record latest 4711\n  muster record latest '\"4711\"' --db muster.db"),
+    (
+        "verify",
+        "\
+  muster verify latest
+  muster verify animals-1x2y3z4w --db muster.db
+  muster verify --files ./audit/animals-1x2y3z4w
+
+--files reads ids.json (what the source listed) and each batch_<n>.json (what the target
+acknowledged): 0 when each listed ID is in exactly one of them; 4 when IDs are missing, doubled or
+unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be read. Dead letters
+and records that are gone were never acknowledged: here they count as missing.",
+    ),
+    ("workers", "  muster workers\n  muster workers --all --json"),
+    ("pipelines", "  muster pipelines"),
+];
+
+/// Adds to each command its examples and the exit codes.
+pub fn with_examples(command: Command) -> Command {
+    EXAMPLES.iter().fold(command, |command, (name, examples)| {
+        command.mut_subcommand(name, |sub| {
+            sub.after_help(exit::HELP).after_long_help(format!("Examples:\n{examples}\n\n{}", exit::HELP))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        let names: Vec<_> = Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        assert_eq!(names, EXAMPLES.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
+            let Some(line) = line.strip_prefix("  muster ") else { continue };
+            let line = line.split(" | ").next().unwrap_or(line);
+            let words = std::iter::once("muster".into()).chain(words(line));
+            assert!(Cli::parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    /// A line's words, as a shell splits them at blanks outside of single quotes.
+    fn words(line: &str) -> Vec<std::ffi::OsString> {
+        let mut quoted = false;
+        let split = line.split(|c: char| {
+            quoted ^= c == '\'';
+            c == ' ' && !quoted
+        });
+        split.map(|word| word.replace('\'', "").into()).collect()
+    }
+}

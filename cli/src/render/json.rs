@@ -1,0 +1,215 @@
+//! Answers as JSON: the protocol's own names, numbers as numbers, enums as lower-case words, times as RFC 3339 text or
+//! null, durations as seconds. Scripts rely on it: names are added, never changed.
+
+use muster_proto::v1::{
+    Counts, DeliveryStory, DiscrepancyKind, ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Run,
+    Verdict, Worker,
+};
+use prost_types::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::numbers::from_wire;
+use super::{record_state, run_state};
+
+/// A run with its progress and, when it is over, its verdict.
+pub fn run(run: &Run) -> Value {
+    let mut parameters: Vec<_> = run.parameters.iter().collect();
+    parameters.sort();
+    let parameters: Map<String, Value> = parameters.into_iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+    json!({
+        "run_id": run.run_id,
+        "pipeline": run.pipeline,
+        "pipeline_revision": run.pipeline_revision,
+        "parameters": parameters,
+        "audit_mode": run.audit_mode,
+        "state": run_state(run.state()),
+        "state_reason": run.state_reason,
+        "round": run.round,
+        "created_at": time(run.created_at.as_ref()),
+        "finished_at": time(run.finished_at.as_ref()),
+        "elapsed_seconds": from_wire(run.elapsed.as_ref()).as_secs_f64(),
+        "progress": run.progress.as_ref().map(progress),
+        "verdict": run.verdict.as_ref().map(verdict),
+    })
+}
+
+fn progress(progress: &Progress) -> Value {
+    json!({
+        "listing_closed": progress.listing_closed,
+        "pages_committed": progress.pages_committed,
+        "pages_total": progress.pages_total,
+        "listed": progress.listed,
+        "fetched": progress.fetched,
+        "loaded": progress.loaded,
+        "dead_letter": progress.dead_letter,
+        "gone": progress.gone,
+        "in_doubt": progress.in_doubt,
+        "batches_ready": progress.batches_ready,
+        "batches_leased": progress.batches_leased,
+        "batches_done": progress.batches_done,
+        "deliveries_open": progress.deliveries_open,
+        "workers": progress.workers,
+    })
+}
+
+/// A verdict with everything that stands against it.
+pub fn verdict(verdict: &Verdict) -> Value {
+    let discrepancies: Vec<Value> = verdict
+        .discrepancies
+        .iter()
+        .map(|discrepancy| {
+            let kind = match discrepancy.kind() {
+                DiscrepancyKind::Unspecified => "unknown",
+                DiscrepancyKind::Incomplete => "incomplete",
+                DiscrepancyKind::Unbalanced => "unbalanced",
+            };
+            json!({ "code": discrepancy.code, "detail": discrepancy.detail, "kind": kind })
+        })
+        .collect();
+    json!({
+        "run_id": verdict.run_id,
+        "round": verdict.round,
+        "complete": verdict.complete,
+        "balanced": verdict.balanced,
+        "counts": counts(&verdict.counts.unwrap_or_default()),
+        "possible_copies": verdict.possible_copies,
+        "changed": verdict.changed,
+        "discrepancies": discrepancies,
+        "audited_at": time(verdict.audited_at.as_ref()),
+    })
+}
+
+fn counts(counts: &Counts) -> Value {
+    json!({
+        "listed": counts.listed,
+        "pending": counts.pending,
+        "leased": counts.leased,
+        "delivering": counts.delivering,
+        "loaded": counts.loaded,
+        "dead_letter": counts.dead_letter,
+        "gone": counts.gone,
+        "unchanged": counts.unchanged,
+        "in_doubt": counts.in_doubt,
+        "cancelled": counts.cancelled,
+    })
+}
+
+/// One record in one round. `record_id` is JSON text: `7` is the number, `"7"` with its quotes the string.
+pub fn story(story: &RecordStory) -> Value {
+    json!({
+        "record_id": story.record_id,
+        "round": story.round,
+        "state": record_state(story.state()),
+        "listed_on_page": story.listed_on_page,
+        "batch": story.batch,
+        "position": story.position,
+        "leases": story.leases.iter().map(lease).collect::<Vec<_>>(),
+        "deliveries": story.deliveries.iter().map(delivery).collect::<Vec<_>>(),
+        "exception": story.exception.as_ref().map(exception),
+    })
+}
+
+fn lease(lease: &LeaseStory) -> Value {
+    json!({
+        "epoch": lease.epoch,
+        "attempt": lease.attempt,
+        "worker": lease.worker,
+        "session_id": lease.session_id,
+        "granted_at": time(lease.granted_at.as_ref()),
+        "ended_at": time(lease.ended_at.as_ref()),
+        "ending": lease.ending,
+    })
+}
+
+fn delivery(delivery: &DeliveryStory) -> Value {
+    json!({
+        "number": delivery.number,
+        "epoch": delivery.epoch,
+        "ordinal": delivery.ordinal,
+        "state": delivery.state,
+        "http_status": delivery.http_status,
+        "detail": delivery.detail,
+        "begun_at": time(delivery.begun_at.as_ref()),
+        "settled_at": time(delivery.settled_at.as_ref()),
+        "body_sha256": delivery.body_sha256,
+        "retry_of": delivery.retry_of,
+        "applied_number": delivery.applied_number,
+        "records": delivery.records,
+    })
+}
+
+fn exception(exception: &ExceptionStory) -> Value {
+    json!({
+        "stage": exception.stage,
+        "reason": exception.reason,
+        "http_status": exception.http_status,
+        "body": exception.body,
+        "at": time(exception.at.as_ref()),
+    })
+}
+
+/// One session of a worker.
+pub fn worker(worker: &Worker) -> Value {
+    json!({
+        "session_id": worker.session_id,
+        "name": worker.name,
+        "version": worker.version,
+        "embedded": worker.embedded,
+        "started_at": time(worker.started_at.as_ref()),
+        "last_seen_at": time(worker.last_seen_at.as_ref()),
+        "leases_held": worker.leases_held,
+        "batches_completed": worker.batches_completed,
+    })
+}
+
+/// What one needs to start a run. A parameter without a default value must be given.
+pub fn pipeline(pipeline: &PipelineSummary) -> Value {
+    let parameters: Vec<Value> = pipeline
+        .parameters
+        .iter()
+        .map(|parameter| {
+            json!({
+                "name": parameter.name,
+                "description": parameter.description,
+                "default_value": parameter.default_value,
+            })
+        })
+        .collect();
+    json!({
+        "name": pipeline.name,
+        "revision": pipeline.revision,
+        "description": pipeline.description,
+        "parameters": parameters,
+    })
+}
+
+fn time(time: Option<&Timestamp>) -> Option<String> {
+    time.map(ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::RunState;
+
+    use super::*;
+
+    #[test]
+    fn a_run_keeps_the_protocols_names() {
+        let value = run(&Run {
+            run_id: "animals-1".into(),
+            state: RunState::Finished.into(),
+            created_at: Some(Timestamp { seconds: 1_444_102_907, nanos: 778_000_000 }),
+            elapsed: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+            verdict: Some(Verdict { complete: true, ..Verdict::default() }),
+            ..Run::default()
+        });
+        assert_eq!(value["run_id"], "animals-1");
+        assert_eq!(value["state"], "finished");
+        assert_eq!(value["created_at"], "2015-10-06T03:41:47.778Z");
+        assert_eq!(value["finished_at"], Value::Null);
+        assert_eq!(value["elapsed_seconds"], 1.5);
+        assert_eq!(value["progress"], Value::Null);
+        assert_eq!(value["verdict"]["complete"], true);
+        assert_eq!(value["verdict"]["counts"]["listed"], 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! Runs: one in full, or a row of a list.
+
+use muster_proto::v1::{Run, RunState};
+
+use super::numbers::{count, duration, from_wire, moment};
+use super::table::{Align, Table, fields};
+use super::{run_state, verdict};
+
+/// One run: what it is, where it stands, and its verdict if it is over.
+pub fn show(run: &Run) -> String {
+    let mut lines = vec![
+        ("run", run.run_id.clone()),
+        ("pipeline", format!("{} (revision {})", run.pipeline, short(&run.pipeline_revision))),
+        ("state", state(run)),
+        ("started", moment(run.created_at.as_ref())),
+    ];
+    if run.finished_at.is_some() {
+        lines.push(("ended", moment(run.finished_at.as_ref())));
+    }
+    lines.push(("took", duration(from_wire(run.elapsed.as_ref()))));
+    let mut parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    parameters.sort();
+    if !parameters.is_empty() {
+        lines.push(("set", parameters.join("\n")));
+    }
+    if run.audit_mode {
+        lines.push(("audit", "acknowledged IDs are written as files too".to_owned()));
+    }
+    if run.verdict.is_none() {
+        lines.extend(progress(run));
+    }
+    let mut text = fields("", lines);
+    if let Some(of_round) = &run.verdict {
+        text.push('\n');
+        text.push_str(&verdict::verdict(of_round));
+    }
+    text
+}
+
+/// The state in words, with the reason of a pause.
+fn state(run: &Run) -> String {
+    let mut text = run_state(run.state()).to_owned();
+    if run.round > 1 {
+        text.push_str(&format!(", round {}", run.round));
+    }
+    if run.state() == RunState::Paused && !run.state_reason.is_empty() {
+        text.push_str(&format!(": {}", run.state_reason));
+    }
+    text
+}
+
+fn progress(run: &Run) -> Vec<(&'static str, String)> {
+    let progress = run.progress.unwrap_or_default();
+    let pages = match (progress.listing_closed, progress.pages_total) {
+        (true, _) => " (all)".to_owned(),
+        (false, 0) => format!(" ({} pages so far)", count(progress.pages_committed)),
+        (false, total) => format!(" ({} of {} pages)", count(progress.pages_committed), count(total)),
+    };
+    vec![
+        ("listed", format!("{}{pages}", count(progress.listed))),
+        ("fetched", count(progress.fetched)),
+        ("loaded", count(progress.loaded)),
+        ("dead letters", count(progress.dead_letter)),
+        ("in doubt", count(progress.in_doubt)),
+        ("gone", count(progress.gone)),
+        ("workers", progress.workers.to_string()),
+    ]
+}
+
+/// Many runs, a row each.
+pub fn list(runs: &[Run], width: Option<usize>) -> String {
+    let mut table = Table::new(&[
+        ("run", Align::Left),
+        ("pipeline", Align::Left),
+        ("state", Align::Left),
+        ("started", Align::Left),
+        ("took", Align::Right),
+        ("listed", Align::Right),
+        ("loaded", Align::Right),
+        ("dead", Align::Right),
+        ("doubt", Align::Right),
+        ("verdict", Align::Left),
+    ]);
+    for run in runs {
+        let progress = run.progress.unwrap_or_default();
+        // Of a run that is over, the verdict's numbers: progress is for display on the way.
+        let counts = run.verdict.as_ref().and_then(|verdict| verdict.counts);
+        let [listed, loaded, dead, doubt] = counts
+            .map_or([progress.listed, progress.loaded, progress.dead_letter, progress.in_doubt], |counts| {
+                [counts.listed, counts.loaded, counts.dead_letter, counts.in_doubt]
+            });
+        table.row([
+            run.run_id.clone(),
+            run.pipeline.clone(),
+            run_state(run.state()).to_owned(),
+            moment(run.created_at.as_ref()),
+            duration(from_wire(run.elapsed.as_ref())),
+            count(listed),
+            count(loaded),
+            count(dead),
+            count(doubt),
+            run.verdict.as_ref().map_or_else(|| "-".to_owned(), |of_run| verdict::headline(of_run).to_owned()),
+        ]);
+    }
+    table.render(width)
+}
+
+/// The first digits of a revision: enough for people to tell two apart.
+pub fn short(revision: &str) -> &str {
+    revision.get(..12).unwrap_or(revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::{Counts, Progress, Verdict};
+
+    use super::*;
+
+    fn run() -> Run {
+        Run {
+            run_id: "animals-1x2y3z4w".into(),
+            pipeline: "animals".into(),
+            pipeline_revision: "0123456789abcdef".into(),
+            parameters: [("base_url".to_owned(), "http://127.0.0.1:3123".to_owned())].into(),
+            state: RunState::Paused.into(),
+            state_reason: "the target answers 401".into(),
+            round: 1,
+            created_at: Some(prost_types::Timestamp { seconds: 1_444_102_907, nanos: 0 }),
+            elapsed: Some(prost_types::Duration { seconds: 12, nanos: 300_000_000 }),
+            progress: Some(Progress { pages_committed: 3, pages_total: 575, listed: 30, ..Progress::default() }),
+            ..Run::default()
+        }
+    }
+
+    #[test]
+    fn a_paused_run_says_why() {
+        assert_eq!(
+            show(&run()),
+            "run           animals-1x2y3z4w\n\
+             pipeline      animals (revision 0123456789ab)\n\
+             state         paused: the target answers 401\n\
+             started       2015-10-06 03:41:47Z\n\
+             took          12.3 s\n\
+             set           base_url=http://127.0.0.1:3123\n\
+             listed        30 (3 of 575 pages)\n\
+             fetched       0\nloaded        0\ndead letters  0\nin doubt      0\ngone          0\nworkers       0\n"
+        );
+    }
+
+    #[test]
+    fn a_finished_run_ends_with_its_verdict() {
+        let verdict = Verdict {
+            complete: true,
+            balanced: true,
+            counts: Some(Counts { listed: 5497, loaded: 5497, ..Counts::default() }),
+            ..Verdict::default()
+        };
+        let over = Run { state: RunState::Finished.into(), verdict: Some(verdict), ..run() };
+        assert!(show(&over).contains("took      12.3 s\n"), "{}", show(&over));
+        assert!(show(&over).contains("\n\nverdict: complete and balanced\n"), "{}", show(&over));
+        let list = list(&[over], None);
+        assert!(
+            list.lines().nth(1).expect("a row").ends_with("5,497   5,497     0      0  complete and balanced"),
+            "{list}"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The whole story of one record, as a timeline.
+
+use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordStory};
+use prost_types::Timestamp;
+
+use super::numbers::{counted, moment, time_of_day};
+use super::{clean, record_state};
+
+/// What happened to the record in each round it was part of.
+pub fn stories(run_id: &str, stories: &[RecordStory]) -> String {
+    stories.iter().map(|story| one(run_id, story)).collect::<Vec<_>>().join("\n")
+}
+
+fn one(run_id: &str, story: &RecordStory) -> String {
+    let state = record_state(story.state()).replace('_', " ");
+    let id = clean(&story.record_id);
+    let mut text = format!("record {id} of run {}, round {}: {state}\n", clean(run_id), story.round);
+    text.push_str(&format!("  listed on page {}", story.listed_on_page));
+    match story.batch {
+        Some(batch) => text.push_str(&format!(", batch {batch}, place {}\n", story.position)),
+        None => text.push_str(", waiting for a full batch\n"),
+    }
+    let events = timeline(story);
+    if let Some(first) = events.iter().find_map(|(time, _)| time.as_ref()) {
+        text.push_str(&format!("  from {}\n", moment(Some(first))));
+    }
+    for (time, event) in events {
+        text.push_str(&format!("  {:<13}  {event}\n", time_of_day(time.as_ref())));
+    }
+    if let Some(body) = story.exception.as_ref().map(|exception| &exception.body).filter(|body| !body.is_empty()) {
+        text.push_str("  with the words\n");
+        for line in body.lines() {
+            text.push_str(&format!("    {}\n", clean(line)));
+        }
+    }
+    text
+}
+
+type Event = (Option<Timestamp>, String);
+
+/// All events, oldest first; what has not happened yet has no time and stands last.
+fn timeline(story: &RecordStory) -> Vec<Event> {
+    let mut events: Vec<Event> = story.leases.iter().map(granted).collect();
+    events.extend(story.deliveries.iter().flat_map(delivery));
+    events.extend(story.exception.iter().map(exception));
+    events.extend(story.leases.iter().map(ended));
+    // Stable: what the ledger wrote in one transaction stays in the order of cause and effect, as collected above.
+    events.sort_by_key(|(time, _)| time.map_or((i64::MAX, 0), |time| (time.seconds, time.nanos)));
+    events
+}
+
+fn granted(lease: &LeaseStory) -> Event {
+    let what = format!(
+        "leased to {} (session {}), attempt {}, epoch {}",
+        clean(&lease.worker),
+        clean(&lease.session_id),
+        lease.attempt,
+        lease.epoch
+    );
+    (lease.granted_at, what)
+}
+
+fn ended(lease: &LeaseStory) -> Event {
+    match lease.ended_at {
+        Some(_) => (lease.ended_at, format!("lease {} {}", lease.epoch, clean(&lease.ending))),
+        None => (None, format!("lease {} is held", lease.epoch)),
+    }
+}
+
+fn delivery(delivery: &DeliveryStory) -> Vec<Event> {
+    let number = delivery.number;
+    let mut announced =
+        format!("delivery {number} announced: {}", counted(delivery.records.into(), "record", "records"));
+    announced.push_str(&format!(", body {}", delivery.body_sha256.get(..12).unwrap_or(&delivery.body_sha256)));
+    if delivery.retry_of > 0 {
+        announced.push_str(&format!(", repeats delivery {}", delivery.retry_of));
+    }
+    let mut settled = format!("delivery {number} {}", clean(&delivery.state).replace('_', " "));
+    if delivery.http_status > 0 {
+        settled.push_str(&format!(", HTTP {}", delivery.http_status));
+    }
+    if !delivery.detail.is_empty() {
+        settled.push_str(&format!(": {}", clean(&delivery.detail)));
+    }
+    if delivery.applied_number > 0 {
+        settled.push_str(&format!(" (batch_{}.json)", delivery.applied_number));
+    }
+    vec![(delivery.begun_at, announced), (delivery.settled_at, settled)]
+}
+
+fn exception(exception: &ExceptionStory) -> Event {
+    let status = if exception.http_status > 0 { format!(", HTTP {}", exception.http_status) } else { String::new() };
+    (exception.at, format!("given up at {}{status}: {}", clean(&exception.stage), clean(&exception.reason)))
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::RecordState;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Option<Timestamp> {
+        Some(Timestamp { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn events_of_leases_and_deliveries_are_told_in_order() {
+        let lease = |epoch, from, to, ending: &str| LeaseStory {
+            epoch,
+            attempt: epoch,
+            worker: "w1".into(),
+            session_id: "s1".into(),
+            granted_at: at(from),
+            ended_at: to,
+            ending: ending.into(),
+        };
+        let delivery = |number, epoch, state: &str, status, begun, settled, retry_of| DeliveryStory {
+            number,
+            epoch,
+            ordinal: 1,
+            state: state.into(),
+            http_status: status,
+            begun_at: at(begun),
+            settled_at: settled,
+            body_sha256: "ab".repeat(32),
+            retry_of,
+            records: 100,
+            applied_number: if state == "applied" { 9 } else { 0 },
+            ..DeliveryStory::default()
+        };
+        let story = RecordStory {
+            record_id: "\"a\u{7}\"".into(),
+            round: 1,
+            state: RecordState::Loaded.into(),
+            listed_on_page: 3,
+            batch: Some(0),
+            position: 21,
+            leases: vec![lease(1, 10, at(30), "expired"), lease(2, 31, at(33), "completed")],
+            deliveries: vec![
+                delivery(4, 1, "in_doubt", 0, 11, at(30), 0),
+                delivery(7, 2, "applied", 200, 32, at(33), 4),
+            ],
+            exception: None,
+        };
+        assert_eq!(
+            stories("animals-1", &[story]),
+            "record \"a\\u{7}\" of run animals-1, round 1: loaded\n\
+             \x20 listed on page 3, batch 0, place 21\n\
+             \x20 from 1970-01-01 00:00:10Z\n\
+             \x20 00:00:10.000Z  leased to w1 (session s1), attempt 1, epoch 1\n\
+             \x20 00:00:11.000Z  delivery 4 announced: 100 records, body abababababab\n\
+             \x20 00:00:30.000Z  delivery 4 in doubt\n\
+             \x20 00:00:30.000Z  lease 1 expired\n\
+             \x20 00:00:31.000Z  leased to w1 (session s1), attempt 2, epoch 2\n\
+             \x20 00:00:32.000Z  delivery 7 announced: 100 records, body abababababab, repeats delivery 4\n\
+             \x20 00:00:33.000Z  delivery 7 applied, HTTP 200 (batch_9.json)\n\
+             \x20 00:00:33.000Z  lease 2 completed\n"
+        );
+    }
+
+    #[test]
+    fn a_dead_letter_says_where_and_why_and_shows_the_words() {
+        let story = RecordStory {
+            record_id: "7".into(),
+            round: 1,
+            state: RecordState::DeadLetter.into(),
+            listed_on_page: 1,
+            exception: Some(ExceptionStory {
+                stage: "validate".into(),
+                reason: "name is missing".into(),
+                body: "{\"id\":7}".into(),
+                at: at(5),
+                ..ExceptionStory::default()
+            }),
+            ..RecordStory::default()
+        };
+        let text = stories("r", &[story]);
+        assert!(text.contains("round 1: dead letter\n  listed on page 1, waiting for a full batch\n"), "{text}");
+        assert!(text.contains("00:00:05.000Z  given up at validate: name is missing\n"), "{text}");
+        assert!(text.ends_with("  with the words\n    {\"id\":7}\n"), "{text}");
+    }
+}

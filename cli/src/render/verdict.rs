@@ -1,0 +1,116 @@
+//! A verdict as a sum that can be checked by hand.
+
+use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Verdict};
+
+use super::clean;
+use super::numbers::count;
+
+/// What a verdict comes to, in a few words.
+pub fn headline(verdict: &Verdict) -> &'static str {
+    match (verdict.complete, verdict.balanced) {
+        (true, true) => "complete and balanced",
+        (true, false) => "complete, but NOT BALANCED",
+        (false, true) => "balanced, but NOT COMPLETE",
+        (false, false) => "NEITHER COMPLETE NOR BALANCED",
+    }
+}
+
+/// The sum of the states, then whatever stands against the verdict. Fits into 40 columns but for discrepancies' words.
+pub fn verdict(verdict: &Verdict) -> String {
+    let counts = verdict.counts.unwrap_or_default();
+    let mut text = format!("verdict: {}\n", headline(verdict));
+    let parts: Vec<_> = parts(&counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
+    for (name, number, _) in &parts {
+        line(&mut text, name, *number);
+    }
+    text.push_str(&format!("  {:-<28}\n", ""));
+    let sum: i64 = parts.iter().map(|(_, number, _)| number).sum();
+    if sum != counts.listed {
+        line(&mut text, "these add up to", sum);
+    }
+    line(&mut text, "listed", counts.listed);
+    if verdict.possible_copies > 0 || verdict.changed > 0 {
+        text.push('\n');
+    }
+    if verdict.possible_copies > 0 {
+        line(&mut text, "possible copies", verdict.possible_copies);
+    }
+    if verdict.changed > 0 {
+        line(&mut text, "sent anew, changed", verdict.changed);
+    }
+    if !verdict.discrepancies.is_empty() {
+        text.push_str("\nagainst it:\n");
+    }
+    for discrepancy in &verdict.discrepancies {
+        text.push_str(&against(discrepancy));
+    }
+    text
+}
+
+/// All states in the order in which a record passes through them, and whether they are shown at 0.
+fn parts(counts: &Counts) -> [(&'static str, i64, bool); 9] {
+    [
+        ("loaded", counts.loaded, true),
+        ("dead letters", counts.dead_letter, true),
+        ("in doubt", counts.in_doubt, true),
+        ("gone", counts.gone, false),
+        ("unchanged", counts.unchanged, false),
+        ("cancelled", counts.cancelled, false),
+        ("pending", counts.pending, false),
+        ("leased", counts.leased, false),
+        ("delivering", counts.delivering, false),
+    ]
+}
+
+fn line(text: &mut String, name: &str, number: i64) {
+    text.push_str(&format!("  {name:<18}{:>10}\n", count(number)));
+}
+
+fn against(discrepancy: &Discrepancy) -> String {
+    let kind = match discrepancy.kind() {
+        DiscrepancyKind::Incomplete => "not complete: ",
+        DiscrepancyKind::Unbalanced => "not balanced: ",
+        DiscrepancyKind::Unspecified => "",
+    };
+    format!("  {kind}{} {}\n", clean(&discrepancy.code), clean(&discrepancy.detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_verdict_is_a_short_sum() {
+        let counts = Counts { listed: 5497, loaded: 5495, gone: 2, ..Counts::default() };
+        let good = Verdict { complete: true, balanced: true, counts: Some(counts), ..Verdict::default() };
+        assert_eq!(
+            verdict(&good),
+            "verdict: complete and balanced\n\
+             \x20 loaded                 5,495\n\
+             \x20 dead letters               0\n\
+             \x20 in doubt                   0\n\
+             \x20 gone                       2\n\
+             \x20 ----------------------------\n\
+             \x20 listed                 5,497\n"
+        );
+    }
+
+    #[test]
+    fn a_bad_one_says_what_stands_against_it() {
+        let bad = Verdict {
+            counts: Some(Counts { listed: 10, loaded: 9, ..Counts::default() }),
+            possible_copies: 3,
+            discrepancies: vec![Discrepancy {
+                code: "RECORD_WITHOUT_BATCH".into(),
+                detail: "1 record is in no batch, e.g. 7".into(),
+                kind: DiscrepancyKind::Unbalanced.into(),
+            }],
+            ..Verdict::default()
+        };
+        let text = verdict(&bad);
+        assert!(text.starts_with("verdict: NEITHER COMPLETE NOR BALANCED\n"), "{text}");
+        assert!(text.contains("  these add up to            9\n  listed                    10\n"), "{text}");
+        assert!(text.contains("  possible copies            3\n"), "{text}");
+        assert!(text.ends_with("  not balanced: RECORD_WITHOUT_BATCH 1 record is in no batch, e.g. 7\n"), "{text}");
+    }
+}
