@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 64 << 10;
 
 pub(crate) async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Answer {
     let (method, path) = (request.method(), request.uri().path());
-    match (path.trim_start_matches("/book").trim_matches('/'), method) {
+    match (path.strip_prefix("/book").unwrap_or(path).trim_matches('/'), method) {
         ("", &Method::GET) => good(&json!(api.book.summary())),
         ("", &Method::DELETE) => {
             api.book.reset();

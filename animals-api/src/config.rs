@@ -8,6 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bits::Bits;
+use crate::knobs::Knobs;
+
+/// The book needs up to 16 bytes for each.
+const MOST_ANIMALS: u64 = 100_000_000;
 
 /// Everything a [`Server`](crate::Server) needs to know. The default behaves as the real API does: 500 to 600 pages
 /// of 10, chaos on 2.5% of the requests, stalls of 5 to 15 whole seconds; no special records, no limit, not strict.
@@ -15,8 +19,8 @@ use crate::bits::Bits;
 pub struct Config {
     /// Same seed, same animals, same special records, same order of chaos draws.
     pub seed: u64,
-    /// How many animals there are: IDs `0..animals`. The default follows from the default seed; see
-    /// [`Config::seeded`].
+    /// How many animals there are: IDs `0..animals`, at most 100 million. The default follows from the default seed;
+    /// see [`Config::seeded`].
     pub animals: u64,
     /// Animals per listed page; 0 counts as 1.
     pub page_size: u32,
@@ -88,6 +92,14 @@ impl Config {
     /// This many sound animals without chaos, latency or limits: what a test adds its one trouble to.
     pub fn calm(animals: u64) -> Config {
         Config { animals, chaos: 0.0, ..Config::default() }
+    }
+
+    /// Refuses what could not be meant, or would not fit into memory.
+    pub(crate) fn check(&self) -> Result<(), BadValue> {
+        if self.animals > MOST_ANIMALS {
+            return Err(BadValue("more than 100 million animals do not fit into the book"));
+        }
+        Knobs::new(self).check()
     }
 
     /// How many animals the real API would have under this seed: 5000 to 6000, which makes 500 to 600 pages of 10.

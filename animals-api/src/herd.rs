@@ -1,6 +1,7 @@
 //! The animals themselves: each is a pure function of seed and ID, so a herd of ten million takes no memory.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use crate::bits::{Bits, Permutation};
 use crate::config::Config;
@@ -91,7 +92,7 @@ impl Herd {
 
     /// How many a correct client loads.
     pub(crate) fn sound(&self) -> u64 {
-        self.len - self.ends[2]
+        self.count(Fate::Sound)
     }
 
     /// The fate of an ID below `len`.
@@ -107,17 +108,27 @@ impl Herd {
         }
     }
 
-    /// Everyone of a fate but sound, in order of ID.
+    /// How many have this fate.
+    pub(crate) fn count(&self, fate: Fate) -> u64 {
+        let slots = self.slots(fate);
+        slots.end - slots.start
+    }
+
+    /// Everyone of this fate, in order of ID.
     pub(crate) fn special(&self, fate: Fate) -> Vec<u64> {
-        let slots = match fate {
-            Fate::Sound => 0..0,
+        let mut ids: Vec<u64> = self.slots(fate).map(|slot| self.order.id(slot)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Where they stand in the shuffled order.
+    fn slots(&self, fate: Fate) -> Range<u64> {
+        match fate {
             Fate::Poison => 0..self.ends[0],
             Fate::Gone => self.ends[0]..self.ends[1],
             Fate::Malformed => self.ends[1]..self.ends[2],
-        };
-        let mut ids: Vec<u64> = slots.map(|slot| self.order.id(slot)).collect();
-        ids.sort_unstable();
-        ids
+            Fate::Sound => self.ends[2]..self.len,
+        }
     }
 
     pub(crate) fn animal(&self, id: u64) -> Animal {

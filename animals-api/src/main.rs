@@ -172,7 +172,7 @@ async fn serve(flags: &Flags) -> anyhow::Result<()> {
     let server =
         Server::start(config.clone(), SocketAddr::new(flags.bind, flags.port)).with_context(|| advice(flags))?;
     let mode = if config.strict { ", strict" } else { "" };
-    let (pages, chaos) = (config.animals.div_ceil(config.page_size.into()), config.chaos * 100.0);
+    let (pages, chaos) = (config.animals.div_ceil(config.page_size.into()), (config.chaos * 10_000.0).round() / 100.0);
     // Who reads this may have closed the pipe already; that is no reason to stop.
     let _ = writeln!(
         io::stdout(),
@@ -189,7 +189,8 @@ async fn serve(flags: &Flags) -> anyhow::Result<()> {
 fn advice(flags: &Flags) -> String {
     let Flags { bind, port, .. } = flags;
     format!(
-        "cannot listen on {bind}:{port}; stop what listens there, or choose another port with --port (0 picks a free one)"
+        "cannot listen on {bind}:{port}; stop what listens there, or choose another port with --port (0 picks a free \
+         one)"
     )
 }
 

@@ -106,8 +106,8 @@ fn stray<B>(request: &Request<B>) -> Call {
 
 /// The last `page` of a query, 1 without one.
 fn page(query: &str) -> Number {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let last = pairs.filter(|(name, _)| decoded(name) == "page").next_back();
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let last = pairs.rfind(|(name, _)| decoded(name) == "page");
     last.map_or(Number::Whole(1), |(_, value)| Number::parse(&decoded(value)))
 }
 

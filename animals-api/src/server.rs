@@ -40,7 +40,7 @@ impl Server {
     /// `InvalidInput` for a knob that makes no sense; else whatever kept it from listening, such as `AddrInUse`.
     #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one server")]
     pub fn start(config: Config, bind: SocketAddr) -> io::Result<Server> {
-        Knobs::new(&config).check().map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad))?;
+        config.check().map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad))?;
         let socket = if bind.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // A restarted stand-in gets its port back at once.
         socket.set_reuseaddr(true)?;
@@ -92,8 +92,8 @@ impl Server {
         self.turn(|knobs| knobs.outage = outage);
     }
 
-    /// Stops: no new connections, no new requests. Requests that wait are answered 503 `Sorry!` unprocessed, answers on their way
-    /// get two seconds. Afterwards the port is free and the book stays as it is.
+    /// Stops: no new connections, no new requests. Requests that wait are answered 503 `Sorry!` unprocessed, answers on
+    /// their way get two seconds. Afterwards the port is free and the book stays as it is.
     pub async fn shutdown(self) {
         self.closing.cancel();
         self.connections.close();

@@ -174,7 +174,7 @@ impl Book {
         let first_missing = self.first_missing(SHOWN);
         let counters = self.counters();
         let entries = self.entries();
-        let special = |fate| self.herd.special(fate).len() as u64;
+        let special = |fate| self.herd.count(fate);
         let sample = |count, ids: &mut dyn Iterator<Item = u64>| Sample { count, first: ids.take(SHOWN).collect() };
         Summary {
             animals: self.herd.len,
