@@ -46,7 +46,6 @@ impl Embedded {
             database: database_url(&setup.database),
             audit_dir: setup.audit.clone(),
             pipelines,
-            embedded: true,
             ..Config::default()
         };
         let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;

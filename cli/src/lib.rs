@@ -72,7 +72,7 @@ fn in_runtime(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
 
 async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
     let exit = match command {
-        Command::Coordinator(args) => return served(muster_coordinator::serve(args).await),
+        Command::Coordinator(args) => return served(muster_coordinator::serve(args).await.map(|()| ExitCode::SUCCESS)),
         Command::Worker(args) => return served(muster_worker::serve(args).await),
         Command::Run(args) => run::run(args, stderr).await,
         Command::Demo(args) => demo::demo(args, stderr).await,

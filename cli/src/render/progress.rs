@@ -166,7 +166,7 @@ mod tests {
     fn forty_columns_take_two_cells_a_row() {
         assert_eq!(
             live(moment(&run()), 39),
-            "animals-1x2y3z4w [==>    ]  43%   12.3 s\n\
+            "animals-1x2y3z4w [==>   ]  43%   12.3 s\n\
              listed       1,500  fetched      1,400\n\
              loaded       1,299  rate         850/s\n\
              dead             1  in doubt       100\n\
