@@ -15,8 +15,11 @@ use crate::session::{Session, count};
 
 /// The longest text that goes into a report, in bytes.
 const MAX_TEXT: usize = 2_048;
-/// All texts of a report together, in bytes: the coordinator takes messages of up to 1 MiB.
-const MAX_TEXTS: usize = 640 << 10;
+/// A whole report, in bytes: the coordinator takes messages of up to 1 MiB.
+const MAX_REPORT: usize = 896 << 10;
+/// What a record and a delivery in a report take at most beside their texts, in bytes.
+const RECORD_FRAME: usize = 32;
+const DELIVERY_FRAME: usize = 16;
 /// The stage at which the target refuses a record.
 pub(crate) const LOAD: &str = "load";
 /// How often a draining worker tries to give one lease back: its goodbye frees the rest.
@@ -82,7 +85,9 @@ impl Book {
 
     fn into_request(self, session_id: &str, lease: &HeldLease, end: &End) -> CompleteBatchRequest {
         let Self { mut deliveries, mut records, stats, .. } = self;
-        let room = (MAX_TEXTS / (deliveries.len() + 2 * records.len()).max(1)).min(MAX_TEXT);
+        let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len();
+        let texts = 2 * records.len() + deliveries.len();
+        let room = (MAX_REPORT.saturating_sub(frames) / texts.max(1)).min(MAX_TEXT);
         let shorten = |text: &mut String| text.truncate(clip(text, room).len());
         deliveries.iter_mut().for_each(|delivery| shorten(&mut delivery.detail));
         for record in &mut records {
@@ -290,14 +295,15 @@ mod tests {
     fn a_report_of_very_many_records_stays_small() {
         let mut book = Book::default();
         let text = "é".repeat(MAX_TEXT);
-        for position in (0..2_000).rev() {
+        for position in (0..10_000).rev() {
             book.note_record(position, RecordOutcome::DeadLetter, failure(&text));
+            book.note_delivery(DeliveryOutcome::Rejected, 422, &text);
             book.note_delivery(DeliveryOutcome::Rejected, 422, &text);
         }
         let request = book.into_request("session", &lease(), &End::default());
         assert!(prost::Message::encoded_len(&request) < 1 << 20);
         assert!(request.records.is_sorted_by_key(|record| record.position));
-        assert_eq!(request.deliveries.last().unwrap().ordinal, 2_000);
+        assert_eq!(request.deliveries.last().unwrap().ordinal, 20_000);
     }
 
     #[test]

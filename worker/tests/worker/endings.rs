@@ -1,0 +1,149 @@
+//! Leases that come twice, reports that must be repeated, and the end of a worker.
+
+use std::time::Duration;
+
+use muster_proto::v1::{CompletionState, DeliveryOutcome};
+use muster_worker::{Worker, WorkerConfig, WorkerError, connect};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::coordinator::{Told, done, lease, reports};
+use super::{Stage, coordinator};
+
+#[tokio::test]
+async fn a_lease_that_is_granted_again_is_worked_on_once() {
+    let stage = Stage::new().await;
+    stage.api.held.lock().unwrap().insert(3);
+    stage.script.offer(lease(0, 0..5));
+    stage.api.asked_for(3).await;
+    stage.script.offer(lease(0, 0..5));
+    stage.script.offer(lease(1, 5..10));
+    stage.script.report("token-1").await;
+    stage.api.source_open.send_replace(true);
+    stage.script.report("token-0").await;
+    assert_eq!(stage.api.posts().len(), 2);
+    assert_eq!(stage.end().await.batches_completed, 2);
+}
+
+#[tokio::test]
+async fn a_report_is_repeated_word_for_word_until_it_is_answered() {
+    let stage = Stage::new().await;
+    let mut calls = 0;
+    *stage.script.on_complete.lock().unwrap() = Box::new(move |_| {
+        calls += 1;
+        if calls < 3 { Err(Status::unavailable("away")) } else { Ok(done()) }
+    });
+    stage.script.offer(lease(0, 0..5));
+    let all = stage.script.until("three reports", |told| Some(reports(told)).filter(|all| all.len() == 3)).await;
+    assert!(all.iter().all(|report| *report == all[0]));
+    assert_eq!(stage.end().await.batches_completed, 1);
+}
+
+#[tokio::test]
+async fn a_drain_delivers_what_is_fetched_and_gives_back_what_is_not() {
+    let stage = Stage::new().await;
+    stage.api.target_open.send_replace(false);
+    stage.api.held.lock().unwrap().insert(7);
+    stage.script.offer(lease(0, 0..5));
+    stage.script.offer(lease(1, 5..10));
+    stage.api.posted(1).await;
+    stage.api.asked_for(7).await;
+    stage.shutdown.cancel();
+    stage
+        .script
+        .until("a release", |told| {
+            told.iter().find(|told| matches!(told, Told::Release(back) if back.lease_tokens == ["token-1"])).map(|_| ())
+        })
+        .await;
+    assert!(!stage.running.is_finished(), "a POST in flight is awaited");
+    stage.api.target_open.send_replace(true);
+    let report = stage.script.report("token-0").await;
+    assert_eq!(report.deliveries[0].outcome(), DeliveryOutcome::Applied);
+    let summary = stage.running.await.unwrap().unwrap();
+    assert_eq!((summary.batches_completed, summary.batches_released, summary.batches_abandoned), (1, 1, 0));
+    let last = stage.script.told().pop();
+    assert!(matches!(&last, Some(Told::Release(bye)) if bye.end_session && bye.lease_tokens.is_empty()), "{last:?}");
+    assert_eq!(stage.api.posts().len(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_does_not_begin_what_it_would_cut_off() {
+    // A POST may take 25 s, the drain only 5.
+    let stage = Stage::with(|config| WorkerConfig { drain_timeout: Duration::from_secs(5), ..config }).await;
+    *stage.script.on_begin.lock().unwrap() = Box::new({
+        let shutdown = stage.shutdown.clone();
+        move |_| {
+            shutdown.cancel();
+            Err(Status::unavailable("away"))
+        }
+    });
+    stage.script.offer(lease(0, 0..5));
+    stage.shutdown.cancelled().await;
+    *stage.script.on_begin.lock().unwrap() = Box::new(|_| Ok(coordinator::begun(1, 35)));
+    let report = stage.script.report("token-0").await;
+    assert_eq!(report.deliveries[0].outcome(), DeliveryOutcome::NotApplied);
+    assert!(stage.api.posts().is_empty());
+    stage.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_ends_even_when_a_post_does_not() {
+    let stage = Stage::with(|config| WorkerConfig { drain_timeout: Duration::from_millis(50), ..config }).await;
+    stage.api.target_open.send_replace(false);
+    stage.script.offer(lease(0, 0..5));
+    stage.api.posted(1).await;
+    let script = std::sync::Arc::clone(&stage.script);
+    assert_eq!(stage.end().await.batches_abandoned, 1);
+    let last = script.told().pop();
+    assert!(
+        matches!(&last, Some(Told::Release(bye)) if bye.end_session && bye.lease_tokens == ["token-0"]),
+        "{last:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_late_report_is_taken_for_an_end() {
+    let stage = Stage::new().await;
+    *stage.script.on_complete.lock().unwrap() =
+        Box::new(|_| Ok(muster_proto::v1::CompleteBatchResponse { state: CompletionState::Late.into() }));
+    stage.script.offer(lease(0, 0..5));
+    stage.script.report("token-0").await;
+    stage.script.dropped("token-0").await;
+    assert_eq!(stage.script.told().iter().filter(|told| matches!(told, Told::Complete(_))).count(), 1);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_pipeline_that_is_not_what_its_revision_says_pauses_the_run() {
+    let (_api, base_url) = super::Api::start().await;
+    // The script's leases name a parameter that this pipeline does not have.
+    let text = include_str!("animals.yaml").replace("base_url", "other_url");
+    let pipeline = muster_pipeline::Pipeline::from_yaml(&text, "other.yaml").unwrap();
+    let (script, url) = super::Script::start(&pipeline, &base_url).await;
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(Worker::new(WorkerConfig::default(), connect(&url).unwrap()).run(shutdown.clone()));
+    script.offer(lease(0, 0..5));
+    let report = script.report("token-0").await;
+    assert!(report.pause_reason.contains("other_url") || report.pause_reason.contains("base_url"), "{report:#?}");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_with_an_unusable_setting_does_not_start() {
+    let config = WorkerConfig { concurrency: Some(0), ..WorkerConfig::default() };
+    let worker = Worker::new(config, connect("http://127.0.0.1:1").unwrap());
+    let error = worker.run(CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, WorkerError::BadSetting { setting: "--concurrency", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_without_a_coordinator_waits_and_ends_when_told() {
+    // Nothing listens on port 1.
+    let shutdown = CancellationToken::new();
+    let worker = Worker::new(WorkerConfig::default(), connect("http://127.0.0.1:1").unwrap());
+    let running = tokio::spawn(worker.run(shutdown.clone()));
+    tokio::task::yield_now().await;
+    shutdown.cancel();
+    assert_eq!(running.await.unwrap().unwrap().batches_completed, 0);
+}

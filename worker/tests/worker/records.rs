@@ -1,0 +1,87 @@
+//! Records that fail, and sources that do.
+
+use muster_proto::v1::{DeliveryOutcome, RecordOutcome};
+
+use super::Stage;
+use super::coordinator::lease;
+
+#[tokio::test]
+async fn a_record_that_fails_holds_nobody_else_up() {
+    let stage = Stage::new().await;
+    *stage.api.special.lock().unwrap() = Box::new(|id| match id {
+        1 => Some((404, r#"{"detail":"Not Found"}"#)),
+        3 => Some((200, r#"{"id":3,"name":"Cobra","born_at":null,"friends":7}"#)),
+        5 => Some((500, "Internal Server Error")),
+        6 => Some((400, "no such animal")),
+        _ => None,
+    });
+    stage.script.offer(lease(0, 0..8));
+    let report = stage.script.report("token-0").await;
+    let said: Vec<_> = report
+        .records
+        .iter()
+        .map(|record| (record.position, record.outcome(), record.stage.as_str(), record.http_status))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (1, RecordOutcome::Gone, "fetch", 404),
+            (3, RecordOutcome::DeadLetter, "validate", 0),
+            (5, RecordOutcome::DeadLetter, "fetch", 500),
+            (6, RecordOutcome::DeadLetter, "fetch", 400),
+        ]
+    );
+    assert!(report.records[1].body.contains(r#""friends":7"#), "with the offending body");
+    assert_eq!(stage.api.ids(), [0, 2, 4, 7]);
+    assert_eq!(stage.script.begins()[0].positions, [0, 2, 4, 7]);
+    assert_eq!(report.stats.unwrap().retries, 1, "the 500 was tried twice");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_left_is_reported_without_a_delivery() {
+    let stage = Stage::new().await;
+    *stage.api.special.lock().unwrap() = Box::new(|_| Some((410, "")));
+    stage.script.offer(lease(0, 0..3));
+    let report = stage.script.report("token-0").await;
+    assert_eq!(report.records.len(), 3);
+    assert!(stage.script.begins().is_empty() && stage.api.posts().is_empty());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_lets_nobody_in_pauses_the_run() {
+    for (status, body) in [(401, r#"{"detail":"who are you?"}"#), (403, r#"{"detail":"not you"}"#)] {
+        let stage = Stage::new().await;
+        *stage.api.special.lock().unwrap() = Box::new(move |_| Some((status, body)));
+        stage.script.offer(lease(0, 0..3));
+        let report = stage.script.report("token-0").await;
+        assert!(report.pause_reason.contains(&status.to_string()), "{report:#?}");
+        assert!(report.records.is_empty(), "nobody is judged");
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_lets_nobody_in_pauses_the_run() {
+    let stage = Stage::new().await;
+    *stage.api.answer.lock().unwrap() = Box::new(|_| (401, r#"{"detail":"who are you?"}"#));
+    stage.script.offer(lease(0, 0..3));
+    let report = stage.script.report("token-0").await;
+    assert!(report.pause_reason.contains("401") && report.pause_reason.contains("who are you"), "{report:#?}");
+    assert_eq!(report.deliveries[0].outcome(), DeliveryOutcome::NotApplied);
+    assert_eq!(stage.api.posts().len(), 1);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_slow_record_delays_its_own_batch_alone() {
+    let stage = Stage::new().await;
+    stage.api.held.lock().unwrap().insert(2);
+    stage.script.offer(lease(0, 0..5));
+    stage.script.offer(lease(1, 5..10));
+    stage.script.report("token-1").await;
+    stage.api.source_open.send_replace(true);
+    stage.script.report("token-0").await;
+    stage.end().await;
+}
