@@ -10,6 +10,7 @@ use animals_api::{
     Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Server, Shifting, parse_duration, parse_range,
 };
 use anyhow::Context as _;
+use clap::builder::BoolishValueParser;
 use clap::{Parser, ValueEnum};
 
 /// A stand-in for the animals API, with chaos, and a book of what it was sent.
@@ -73,13 +74,13 @@ struct Flags {
     #[arg(long, env = "ANIMALS_API_RATE_LIMIT", value_name = "RATE[/BURST]")]
     rate_limit: Option<RateLimit>,
     /// Cross animals off one by one, and answer 500 for ever at the first that is not expected
-    #[arg(long, env = "ANIMALS_API_STRICT")]
+    #[arg(long, env = "ANIMALS_API_STRICT", value_parser = BoolishValueParser::new())]
     strict: bool,
     /// Turn the list by PLACES after every so many PAGES served, such as 1/50 [default: it stands still]
     #[arg(long, env = "ANIMALS_API_SHIFTING", value_name = "PLACES/PAGES", allow_hyphen_values = true)]
     shifting: Option<Shifting>,
     /// Keep every accepted payload for /book/animals/{id}, not just its hash
-    #[arg(long, env = "ANIMALS_API_KEEP_PAYLOADS")]
+    #[arg(long, env = "ANIMALS_API_KEEP_PAYLOADS", value_parser = BoolishValueParser::new())]
     keep_payloads: bool,
     /// Refuse bodies beyond so many bytes with a 413
     #[arg(long, env = "ANIMALS_API_MAX_BODY", default_value_t = 4 << 20, value_name = "BYTES")]

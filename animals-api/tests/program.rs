@@ -34,8 +34,8 @@ impl Program {
 
 #[test]
 fn it_says_where_it_listens_and_stops_at_sigterm() {
-    let env = [("ANIMALS_API_ANIMALS", "77"), ("ANIMALS_API_CHAOS", "0")];
-    let mut program = Program::start(&["--port", "0", "--strict", "--seed", "9"], &env);
+    let env = [("ANIMALS_API_ANIMALS", "77"), ("ANIMALS_API_CHAOS", "0"), ("ANIMALS_API_STRICT", "1")];
+    let mut program = Program::start(&["--port", "0", "--seed", "9"], &env);
     let line = program.line();
     assert!(line.starts_with("animals-api listening on http://127.0.0.1:"), "{line}");
     assert!(line.contains("77 animals on 8 pages, seed 9, chaos 0%, strict"), "{line}");
