@@ -87,13 +87,16 @@ pub(crate) async fn renew(
         }
         pause = *renew_every.borrow_and_update();
         match renew_once(coordinator, leases).await {
-            Ok(()) => backoff.reset(),
+            Ok(()) => {
+                backoff.reset();
+                overdue = log_overdue(0, overdue);
+            }
             Err(status) => {
                 debug!({ names::REASON } = status.message(), "leases were not renewed");
                 pause = backoff.next().min(pause);
+                overdue = log_overdue(leases.overdue(Instant::now()), overdue);
             }
         }
-        overdue = log_overdue(leases.overdue(Instant::now()), overdue);
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
         { names::ATTEMPT } = lease.attempt(),
         "batch leased"
     );
+    let _charged = ChargedOnPanic { session: &session, lease: &lease };
     let mut book = Book::default();
     let end = match prepare(&session, &lease, &granted.run).await {
         Ok(pipeline) => {
@@ -44,6 +45,21 @@ pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
     lease.fetch_over();
     settle(&session, &lease, book, end).await;
     session.leases.remove(&lease);
+}
+
+/// A batch on which the worker breaks is not given back as if nothing had been: its lease expires, and the attempt
+/// counts, so that it is treated with care when it does so again.
+struct ChargedOnPanic<'a> {
+    session: &'a Session,
+    lease: &'a HeldLease,
+}
+
+impl Drop for ChargedOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.session.leases.lose(self.lease.token());
+        }
+    }
 }
 
 /// Gets the run's pipeline, for as long as the lease is worth it.

@@ -156,20 +156,22 @@ async fn drain(session: &Session, mut batches: JoinSet<()>) -> WorkerSummary {
 /// Ends the session, so that leases which the worker could not give back, or never heard of, are free at once.
 async fn say_goodbye(session: &Session) {
     let mut backoff = session.call_backoff();
+    // Without those that are lost already.
+    let mut tokens = session.leases.renewable();
     let said = async {
-        let mut tokens = session.leases.tokens();
         while let Err(status) = session.coordinator.release(tokens.clone(), true).await {
+            if tokens.is_empty() {
+                return false;
+            }
             if is_final(&status) {
-                if tokens.is_empty() {
-                    return;
-                }
                 // One of them is unknown there: the session ends all the same, and the leases expire.
                 tokens.clear();
             }
             tokio::time::sleep(backoff.next()).await;
         }
+        true
     };
-    if tokio::time::timeout(GOODBYE, said).await.is_err() {
+    if !tokio::time::timeout(GOODBYE, said).await.unwrap_or(false) {
         warn!(
             { names::SESSION } = session.coordinator.session_id(),
             { names::NEXT } = "leases still held expire by themselves",

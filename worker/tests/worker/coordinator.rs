@@ -111,6 +111,12 @@ impl Script {
         self.until("a report", |told| reports(told).into_iter().find(|report| report.lease_token == token)).await
     }
 
+    /// Waits until a lease is given back.
+    pub async fn released(&self, token: &str) {
+        let back = |told: &Told| matches!(told, Told::Release(request) if request.lease_tokens == [token]);
+        self.until("a release", |told| told.iter().find(|told| back(told)).map(|_| ())).await;
+    }
+
     /// Waits until the worker asks for leases without holding this one.
     pub async fn dropped(&self, token: &str) {
         let from = self.told().len();

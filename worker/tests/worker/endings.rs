@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_proto::v1::{CompletionState, DeliveryOutcome};
+use muster_proto::v1::{CompletionState, DeliveryOutcome, RenewalState};
 use muster_worker::{Worker, WorkerConfig, WorkerError, connect};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -23,6 +23,53 @@ async fn a_lease_that_is_granted_again_is_worked_on_once() {
     stage.script.report("token-0").await;
     assert_eq!(stage.api.posts().len(), 2);
     assert_eq!(stage.end().await.batches_completed, 2);
+}
+
+#[tokio::test]
+async fn leases_are_renewed_as_often_as_the_coordinator_says() {
+    let stage = Stage::new().await;
+    stage.api.held.lock().unwrap().insert(3);
+    stage.script.offer(lease(0, 0..5));
+    let renewals = |told: &[Told]| {
+        told.iter().filter(|told| matches!(told, Told::Renew(request) if request.lease_tokens == ["token-0"])).count()
+    };
+    stage.script.until("three renewals", |told| (renewals(told) >= 3).then_some(())).await;
+    stage.api.source_open.send_replace(true);
+    stage.script.report("token-0").await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_says_the_run_stopped_stops_its_batches() {
+    let stage = Stage::new().await;
+    stage.api.held.lock().unwrap().insert(3);
+    stage.script.offer(lease(0, 0..5));
+    stage.api.asked_for(3).await;
+    *stage.script.on_renew.lock().unwrap() =
+        Box::new(|request| Ok(coordinator::renewed(request, RenewalState::RunStopped)));
+    stage.script.released("token-0").await;
+    assert!(stage.script.begins().is_empty() && stage.api.posts().is_empty());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_token_that_the_coordinator_does_not_know_costs_the_others_nothing() {
+    let stage = Stage::new().await;
+    stage.api.held.lock().unwrap().extend([3, 7]);
+    *stage.script.on_renew.lock().unwrap() = Box::new(|request| {
+        if request.lease_tokens.iter().any(|token| token == "token-1") {
+            return Err(Status::invalid_argument("LEASE_TOKEN_INVALID"));
+        }
+        Ok(coordinator::renewed(request, RenewalState::Held))
+    });
+    stage.script.offer(lease(0, 0..5));
+    stage.script.offer(lease(1, 5..10));
+    stage.api.asked_for(7).await;
+    stage.script.dropped("token-1").await;
+    stage.api.source_open.send_replace(true);
+    stage.script.report("token-0").await;
+    assert_eq!(stage.api.ids(), [0, 1, 2, 3, 4]);
+    stage.end().await;
 }
 
 #[tokio::test]
@@ -49,12 +96,7 @@ async fn a_drain_delivers_what_is_fetched_and_gives_back_what_is_not() {
     stage.api.posted(1).await;
     stage.api.asked_for(7).await;
     stage.shutdown.cancel();
-    stage
-        .script
-        .until("a release", |told| {
-            told.iter().find(|told| matches!(told, Told::Release(back) if back.lease_tokens == ["token-1"])).map(|_| ())
-        })
-        .await;
+    stage.script.released("token-1").await;
     assert!(!stage.running.is_finished(), "a POST in flight is awaited");
     stage.api.target_open.send_replace(true);
     let report = stage.script.report("token-0").await;
