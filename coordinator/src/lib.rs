@@ -1,1 +1,21 @@
-//! x
+//! Muster's coordinator: lists sources, leases batches to workers, keeps the ledger and audits it.
+
+mod args;
+mod audit;
+mod audit_files;
+mod catalog;
+mod concluder;
+mod coordinator;
+pub mod domain;
+mod grpc;
+mod in_process;
+mod lister;
+pub mod planted;
+mod reaper;
+mod service;
+pub mod store;
+mod web;
+
+pub use args::{CoordinatorArgs, serve};
+pub use catalog::{Catalog, CatalogError};
+pub use coordinator::{Config, Coordinator, OpenError};

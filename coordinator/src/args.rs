@@ -1,0 +1,98 @@
+//! The coordinator as a process of its own: its flags, its signals.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::{Config, Coordinator};
+
+/// Flags of a coordinator.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CoordinatorArgs {
+    /// Where to serve gRPC; port 0 picks a free one and prints it.
+    #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:7470", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where to serve HTTP (/healthz, /readyz); nowhere unless given.
+    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
+    /// The ledger.
+    #[arg(long, env = "MUSTER_DATABASE", default_value = "sqlite://muster.db", value_name = "sqlite://FILE")]
+    pub database: String,
+    /// Folder for the files of runs in audit mode.
+    #[arg(long, env = "MUSTER_AUDIT_DIR", value_name = "DIR")]
+    pub audit_dir: Option<PathBuf>,
+    /// Folder of pipelines (*.yaml) besides the built-in ones.
+    #[arg(long, env = "MUSTER_PIPELINES", value_name = "DIR")]
+    pub pipelines: Option<PathBuf>,
+    /// Listen on other addresses than loopback although nothing protects the coordinator there: whoever reaches the
+    /// port may start and cancel runs.
+    #[arg(long, env = "MUSTER_INSECURE")]
+    pub insecure: bool,
+}
+
+/// Runs a coordinator until SIGTERM or Ctrl-C.
+pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
+    for (flag, address) in [("--listen", Some(args.listen)), ("--http-listen", args.http_listen)] {
+        if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !args.insecure) {
+            bail!(
+                "{flag} {address} is reachable from other machines and nothing protects it there: listen on 127.0.0.1, or say --insecure"
+            );
+        }
+    }
+    let grpc = bind("--listen", args.listen).await?;
+    let http = match args.http_listen {
+        Some(address) => Some(bind("--http-listen", address).await?),
+        None => None,
+    };
+    let config = Config {
+        database: args.database.clone(),
+        audit_dir: args.audit_dir,
+        pipelines_dir: args.pipelines,
+        ..Config::default()
+    };
+    let coordinator = Coordinator::open(config).await?;
+    let stop = stop_on_signal()?;
+    tracing::info!(listen = %grpc.local_addr()?, database = args.database, "the coordinator serves");
+    let serve_http = async {
+        match http {
+            Some(listener) => coordinator.serve_http(listener, stop.clone()).await.context("HTTP cannot be served"),
+            None => Ok(()),
+        }
+    };
+    let serve_grpc = async { coordinator.serve_grpc(grpc, stop.clone()).await.context("gRPC cannot be served") };
+    let served = tokio::try_join!(serve_grpc, serve_http);
+    coordinator.shutdown().await;
+    tracing::info!("the coordinator has stopped");
+    served.map(drop)
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{flag} {address} cannot be listened on: is another coordinator running there? Port 0 picks a free one")
+    })
+}
+
+/// Cancelled by SIGTERM or Ctrl-C; a second one ends the process at once.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!(next = "a second signal ends at once", "stopping");
+                cancelled.cancel();
+            }
+        }
+        std::process::exit(130);
+    });
+    Ok(stop)
+}

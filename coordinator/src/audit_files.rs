@@ -1,0 +1,229 @@
+//! The audit folder: the IDs that the target acknowledged, one file for each acknowledgement, for those who would
+//! rather read files than ask a ledger.
+//!
+//! `<folder>/<run>/batch_<n>.json` has the IDs of the run's n-th acknowledged delivery that no earlier one covers;
+//! `ids.json` has what the source listed. A file is written after the acknowledgement is in the ledger, under another
+//! name, and renamed when it is whole. What a crash left out is made up from the ledger.
+
+use std::collections::HashMap;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Run, RunId};
+use crate::store::{Acknowledgement, Store, StoreError};
+
+/// Acknowledgements that are read at once.
+const READ_AT_ONCE: u32 = 50;
+/// Listed IDs that are read at once.
+const IDS_AT_ONCE: u32 = 10_000;
+/// Acknowledgements that come in quick succession are written together.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Also without a change, e.g. after a full disk.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// The folder of audit files, and how far it is written.
+pub(crate) struct AuditFiles {
+    folder: PathBuf,
+    /// Up to which acknowledgement a run's files are known to be there.
+    written: Mutex<HashMap<RunId, i64>>,
+}
+
+/// Why files are not whole.
+#[derive(Debug, thiserror::Error)]
+enum FilesError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{} cannot be written: {reason}", path.display())]
+    Unwritable { path: PathBuf, reason: std::io::Error },
+}
+
+impl AuditFiles {
+    /// Files below this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, written: Mutex::default() }
+    }
+
+    /// Makes the folder, to find out early that it cannot be written.
+    pub fn prepare(&self) -> Result<(), String> {
+        std::fs::create_dir_all(&self.folder)
+            .and_then(|()| tempfile_probe(&self.folder))
+            .map_err(|error| format!("the audit folder {} cannot be written: {error}", self.folder.display()))
+    }
+
+    /// Writes files as acknowledgements come, until it is told to stop.
+    pub async fn start(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
+        let mut changed = store.events().changed();
+        loop {
+            self.run_once(store.as_ref()).await;
+            let wait = async {
+                let _ = tokio::time::timeout(AT_LEAST_EVERY, changed.changed()).await;
+                tokio::time::sleep(SETTLE).await;
+            };
+            if stop.run_until_cancelled(wait).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn run_once(&self, store: &dyn Store) {
+        let runs = match store.runs_with_unwritten_files().await {
+            Ok(runs) => runs,
+            Err(error) => {
+                return tracing::error!(error = %error, next = "tried again", "audit files cannot be brought up");
+            }
+        };
+        for run in runs {
+            let over = run.state.is_over();
+            if let Err(error) = self.write(store, &run).await {
+                report(&run, &error);
+            } else if over {
+                self.note_whole(store, &run).await;
+            }
+        }
+    }
+
+    /// Writes all that the ledger had acknowledged when `run` was read, and what was listed. Gives whether all is there.
+    pub async fn make_whole(&self, store: &dyn Store, run: &Run) -> bool {
+        let made = async {
+            self.write(store, run).await?;
+            self.write_listed(store, run).await
+        };
+        made.await.map_err(|error| report(run, &error)).is_ok()
+    }
+
+    async fn note_whole(&self, store: &dyn Store, run: &Run) {
+        match store.files_whole(run).await {
+            Ok(_) => drop(self.written.lock().await.remove(&run.id)),
+            Err(error) => tracing::warn!(muster.run.id = %run.id, error = %error, next = "tried again",
+                "that the audit files are whole cannot be noted"),
+        }
+    }
+
+    /// Brings the batch files up to the acknowledgements in `run`.
+    async fn write(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
+        let mut written = self.written.lock().await;
+        let folder = self.folder.join(run.id.as_str());
+        let up_to = match written.get(&run.id) {
+            Some(number) => *number,
+            None => first_missing(folder.clone(), run.acknowledged).await?,
+        };
+        let mut number = up_to;
+        while number < run.acknowledged {
+            let batch = store.acknowledgements(run, number, READ_AT_ONCE).await?;
+            let Some(last) = batch.last() else { break };
+            number = last.number;
+            let folder = folder.clone();
+            blocking(move || batch.iter().try_for_each(|acknowledgement| write_batch(&folder, acknowledgement)))
+                .await?;
+            written.insert(run.id.clone(), number);
+        }
+        Ok(())
+    }
+
+    async fn write_listed(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
+        let path = self.folder.join(run.id.as_str()).join("ids.json");
+        let mut file = Unfinished::create(path)?;
+        let mut from = 0;
+        loop {
+            let ids = store.listed_ids(run, from, IDS_AT_ONCE).await?;
+            from += ids.len() as u64;
+            let last = ids.len() < IDS_AT_ONCE as usize;
+            file = blocking(move || {
+                ids.iter().try_for_each(|id| file.push(id))?;
+                Ok(file)
+            })
+            .await?;
+            if last {
+                return blocking(move || file.finish()).await;
+            }
+        }
+    }
+}
+
+fn report(run: &Run, error: &FilesError) {
+    tracing::error!(muster.run.id = %run.id, error = %error,
+        next = "tried again; the run is not over before its audit files are there", "audit files cannot be written");
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    let gone = |error: tokio::task::JoinError| StoreError::Unavailable(error.to_string());
+    tokio::task::spawn_blocking(work).await.map_err(gone)?
+}
+
+/// Up to which number the files are there: what a crash left out begins after it.
+async fn first_missing(folder: PathBuf, acknowledged: i64) -> Result<i64, FilesError> {
+    blocking(move || {
+        make_folder(&folder)?;
+        Ok((1..=acknowledged).find(|number| !batch_path(&folder, *number).exists()).map_or(acknowledged, |n| n - 1))
+    })
+    .await
+}
+
+fn make_folder(folder: &Path) -> Result<(), FilesError> {
+    std::fs::create_dir_all(folder).map_err(|reason| FilesError::Unwritable { path: folder.to_owned(), reason })
+}
+
+fn batch_path(folder: &Path, number: i64) -> PathBuf {
+    folder.join(format!("batch_{number}.json"))
+}
+
+fn write_batch(folder: &Path, acknowledgement: &Acknowledgement) -> Result<(), FilesError> {
+    let mut file = Unfinished::create(batch_path(folder, acknowledgement.number))?;
+    acknowledgement.ids.iter().try_for_each(|id| file.push(id))?;
+    file.finish()
+}
+
+/// A JSON array that has its name only once it is whole and on the disk.
+struct Unfinished {
+    file: BufWriter<std::fs::File>,
+    unfinished: PathBuf,
+    path: PathBuf,
+    empty: bool,
+}
+
+impl Unfinished {
+    fn create(path: PathBuf) -> Result<Self, FilesError> {
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        let unfinished = path.with_extension("unfinished");
+        let file = std::fs::File::create(&unfinished)
+            .map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
+        Ok(Self { file: BufWriter::new(file), unfinished, path, empty: true })
+    }
+
+    /// Adds an ID, which is JSON already.
+    fn push(&mut self, id: &str) -> Result<(), FilesError> {
+        let separator = if std::mem::take(&mut self.empty) { "[" } else { "," };
+        self.file
+            .write_all(separator.as_bytes())
+            .and_then(|()| self.file.write_all(id.as_bytes()))
+            .map_err(|reason| FilesError::Unwritable { path: self.unfinished.clone(), reason })
+    }
+
+    fn finish(mut self) -> Result<(), FilesError> {
+        let end: &[u8] = if self.empty { b"[]\n" } else { b"]\n" };
+        let finish = || -> std::io::Result<()> {
+            self.file.write_all(end)?;
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+            std::fs::rename(&self.unfinished, &self.path)
+        };
+        let mut finish = finish;
+        finish().map_err(|reason| FilesError::Unwritable { path: self.path.clone(), reason })
+    }
+}
+
+/// Can files be made here?
+fn tempfile_probe(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(".writable");
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(probe)
+}

@@ -1,0 +1,70 @@
+//! The concluder: ends rounds. When listing is closed and no batch is unfinished, the audit reads the ledger, the audit
+//! folder is made whole, and only then is the run over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::audit;
+use crate::audit_files::AuditFiles;
+use crate::domain::{Run, Verdict};
+use crate::store::{Fenced, Store, StoreResult};
+
+/// Changes that come in quick succession are looked at together.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Also without a change, e.g. after a failure.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
+
+/// Concludes runs until it is told to stop.
+pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>, stop: CancellationToken) {
+    let mut changed = store.events().changed();
+    loop {
+        if let Err(error) = run_once(store.as_ref(), files.as_deref()).await {
+            tracing::error!(error = %error, next = "tried again", "runs cannot be concluded");
+        }
+        let wait = async {
+            let _ = tokio::time::timeout(AT_LEAST_EVERY, changed.changed()).await;
+            tokio::time::sleep(SETTLE).await;
+        };
+        if stop.run_until_cancelled(wait).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<()> {
+    for run in store.concludable().await? {
+        let Some((run, verdict)) = audit(store, &run.id).await? else { continue };
+        if run.audit_mode && !files_are_whole(store, files, &run).await {
+            continue;
+        }
+        if store.conclude(&run, &verdict).await? == Fenced::Committed(()) {
+            log(&run, &verdict);
+        }
+    }
+    Ok(())
+}
+
+/// A run is not over before its audit folder says what the ledger says.
+async fn files_are_whole(store: &dyn Store, files: Option<&AuditFiles>, run: &Run) -> bool {
+    let Some(files) = files else {
+        tracing::error!(muster.run.id = %run.id, next = "start the coordinator with --audit-dir",
+            "the run is in audit mode and this coordinator has no audit folder");
+        return false;
+    };
+    files.make_whole(store, run).await
+}
+
+fn log(run: &Run, verdict: &Verdict) {
+    let (complete, balanced) = (verdict.is_complete(), verdict.is_balanced());
+    let counts = &verdict.counts;
+    let (listed, loaded, dead) = (counts.listed, counts.loaded, counts.dead_letter);
+    let (gone, in_doubt, cancelled) = (counts.gone, counts.in_doubt, counts.cancelled);
+    tracing::info!(muster.run.id = %run.id, complete, balanced, listed, loaded, dead, gone, in_doubt, cancelled,
+        "the run is over");
+    for found in &verdict.discrepancies {
+        tracing::warn!(muster.run.id = %run.id, code = found.code, detail = found.detail,
+            next = "it stands in the verdict", "the audit found a discrepancy");
+    }
+}

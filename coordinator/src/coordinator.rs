@@ -1,0 +1,176 @@
+//! A coordinator: a store, the loops that work on it and the services that show it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use muster_pipeline::Pipeline;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::audit_files::AuditFiles;
+use crate::catalog::{Catalog, CatalogError};
+use crate::domain::{Clock, SystemClock, Timestamp};
+use crate::planted::Planted;
+use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
+use crate::store::Store;
+use crate::store::sqlite::{self, SqliteStore};
+use crate::{concluder, grpc, in_process, lister, reaper};
+
+/// What a coordinator needs.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `sqlite://FILE`.
+    pub database: String,
+    /// Where runs in audit mode write their files.
+    pub audit_dir: Option<PathBuf>,
+    /// Pipelines besides the built-in ones.
+    pub pipelines: Vec<Pipeline>,
+    /// A folder of more pipelines.
+    pub pipelines_dir: Option<PathBuf>,
+    /// Bugs that tests switch on.
+    pub planted: Planted,
+}
+
+/// Why a coordinator cannot start: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database URL.
+    #[error("{0:?} is no database that this program can use: write sqlite://FILE")]
+    Database(String),
+    /// The file.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// A pipeline.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// A running coordinator. Dropping it stops its loops; `shutdown` also waits for them.
+pub struct Coordinator {
+    store: Arc<SqliteStore>,
+    services: Services,
+    stop: CancellationToken,
+    loops: JoinSet<()>,
+}
+
+/// All services of a coordinator.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    files: Option<Arc<AuditFiles>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Services {
+    pub fn runs(&self) -> Runs {
+        let Self { store, catalog, files, clock } = self.clone();
+        Runs { store, catalog, files, clock }
+    }
+
+    pub fn audits(&self) -> Audits {
+        Audits { store: Arc::clone(&self.store) }
+    }
+
+    pub fn pipelines(&self) -> Pipelines {
+        Pipelines { store: Arc::clone(&self.store), catalog: Arc::clone(&self.catalog) }
+    }
+
+    pub fn fleets(&self) -> Fleets {
+        Fleets { store: Arc::clone(&self.store) }
+    }
+
+    pub fn workers(&self) -> Workers {
+        Workers { store: Arc::clone(&self.store) }
+    }
+}
+
+impl Coordinator {
+    /// Opens the database and starts to list, expire and conclude.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        let path = sqlite_path(&config.database)?;
+        let mut catalog = Catalog::new(config.pipelines)?;
+        if let Some(folder) = &config.pipelines_dir {
+            catalog.add_folder(folder)?;
+        }
+        let options = sqlite::Options { clock: None, planted: config.planted };
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
+        let store = Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??);
+        let files = config.audit_dir.map(|folder| Arc::new(AuditFiles::new(folder)));
+        let mut coordinator = Self::new(store, catalog, files);
+        coordinator.start_loops();
+        Ok(coordinator)
+    }
+
+    /// Opens a database to look into it: nothing is listed, leased or changed. Another coordinator may be using it.
+    pub async fn open_read_only(database: &str) -> Result<Self, OpenError> {
+        let path = sqlite_path(database)?;
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open_read_only(&path)).await;
+        let store = Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??);
+        Ok(Self::new(store, Catalog::new(Vec::new())?, None))
+    }
+
+    fn new(store: Arc<SqliteStore>, catalog: Catalog, files: Option<Arc<AuditFiles>>) -> Self {
+        let services = Services {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            catalog: Arc::new(catalog),
+            files,
+            clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
+        };
+        Self { store, services, stop: CancellationToken::new(), loops: JoinSet::new() }
+    }
+
+    fn start_loops(&mut self) {
+        let store = || Arc::clone(&self.services.store);
+        let files = self.services.files.clone();
+        let holder = format!("{}-{}", std::process::id(), random_name());
+        self.loops.spawn(lister::start(store(), holder, self.stop.clone()));
+        self.loops.spawn(reaper::start(store(), self.stop.clone()));
+        self.loops.spawn(concluder::start(store(), files.clone(), self.stop.clone()));
+        if let Some(files) = files {
+            self.loops.spawn(files.start(store(), self.stop.clone()));
+        }
+    }
+
+    /// gRPC to this coordinator over a pipe in memory: no port is opened.
+    pub fn in_process_channel(&self) -> Channel {
+        in_process::channel(grpc::routes(&self.services), self.stop.clone())
+    }
+
+    /// Serves gRPC on a listener until `stop`.
+    pub async fn serve_grpc(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+        grpc::serve(grpc::routes(&self.services), listener, stop).await
+    }
+
+    /// Serves HTTP on a listener until `stop`.
+    pub async fn serve_http(&self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+        crate::web::serve(Arc::clone(&self.services.store), listener, stop).await
+    }
+
+    /// Stops the loops, gives listings back, commits what is queued and closes the database.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        while self.loops.join_next().await.is_some() {}
+        self.store.close().await;
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn random_name() -> String {
+    let mut random = [0; 8];
+    // The name tells coordinators apart for people; the fence is the epoch.
+    let _ = getrandom::fill(&mut random);
+    hex::encode(random)
+}
+
+fn sqlite_path(database: &str) -> Result<PathBuf, OpenError> {
+    let path = database.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+    path.map(|path| Path::new(path).to_owned()).ok_or_else(|| OpenError::Database(database.to_owned()))
+}

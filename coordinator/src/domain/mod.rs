@@ -1,0 +1,40 @@
+//! What a coordinator decides, free of gRPC and of SQL: pure types and functions.
+
+mod audit;
+mod batch;
+mod delivery;
+mod lease;
+mod listing;
+mod positions;
+mod run;
+mod time;
+
+pub use audit::{Audit, BatchEvidence, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
+pub use batch::{BatchLedger, OpenPart, Remaining, Rules, Tally};
+pub use delivery::{DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind};
+pub use lease::{BatchRef, LeaseRef, LeaseToken};
+pub use listing::{ListedPage, ListingLease, ListingProgress, Problem};
+pub use positions::Positions;
+pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState};
+pub use time::{Clock, SystemClock, Timestamp};
+
+/// State of one record: the words of the conservation equation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordState {
+    /// In no lease and without an outcome.
+    Pending,
+    /// In a leased batch and without an outcome.
+    Leased,
+    /// In an open delivery.
+    Delivering,
+    /// Acknowledged by the target at least once.
+    Loaded,
+    /// Given up on.
+    DeadLetter,
+    /// The source says that it does not exist.
+    Gone,
+    /// The target may or may not have it.
+    InDoubt,
+    /// Without an outcome when its run was cancelled.
+    Cancelled,
+}

@@ -1,0 +1,78 @@
+//! The gRPC server: all services, health, reflection, and its bounds.
+
+use std::time::Duration;
+
+use muster_proto::v1::audit_service_server::AuditServiceServer;
+use muster_proto::v1::fleet_service_server::FleetServiceServer;
+use muster_proto::v1::pipeline_service_server::PipelineServiceServer;
+use muster_proto::v1::run_service_server::RunServiceServer;
+use muster_proto::v1::worker_service_server::WorkerServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::coordinator::Services;
+use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
+
+/// The largest message that is taken.
+const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// Calls and streams at once on one connection.
+const MAX_STREAMS: u32 = 64;
+/// How long a call may take; calls for work wait for up to 30 s.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long calls under way may take to end at shutdown. A graceful end alone can hang for hours on a peer that is
+/// gone (hyper #4170).
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// All services of our own.
+pub(crate) fn routes(services: &Services) -> Routes {
+    let mut routes = Routes::builder();
+    routes
+        .add_service(RunServiceServer::new(services.runs()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(AuditServiceServer::new(services.audits()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(PipelineServiceServer::new(services.pipelines()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(WorkerServiceServer::new(services.workers()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(FleetServiceServer::new(services.fleets()).max_decoding_message_size(MAX_REQUEST_BYTES));
+    routes.routes()
+}
+
+/// Health of each service, and reflection: v1, and v1alpha for the clients that know only that.
+async fn with_health_and_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<RunServiceServer<Runs>>().await;
+    reporter.set_serving::<AuditServiceServer<Audits>>().await;
+    reporter.set_serving::<PipelineServiceServer<Pipelines>>().await;
+    reporter.set_serving::<WorkerServiceServer<Workers>>().await;
+    reporter.set_serving::<FleetServiceServer<Fleets>>().await;
+    // The types of error details too, so that grpcurl can print them.
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(muster_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes.add_service(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
+}
+
+/// Serves on a listener until `stop`.
+pub(crate) async fn serve(routes: Routes, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let routes = with_health_and_reflection(routes).await?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .timeout(DEADLINE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(SHUTDOWN).await;
+    };
+    tokio::select! {
+        served = server => Ok(served?),
+        () = overdue => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! The lister: pages through a source's IDs under a fenced right, so that exactly one coordinator lists a run and
+//! another goes on where it stopped.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use muster_pipeline::{CompiledPipeline, FetchError, ListError, Page, Pipeline, Requester, RequesterConfig};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{ListedPage, Problem, Run};
+use crate::store::{Fenced, GrantedListing, Store, StoreError, StoreResult};
+
+/// How long the right to list holds unless it is renewed.
+const TTL: Duration = Duration::from_secs(15);
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How often a listing is looked for without an event: another coordinator may have died.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Runs that one coordinator lists at once.
+const AT_ONCE: usize = 16;
+
+/// Lists runs until it is told to stop; listings under way are then given back.
+pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: CancellationToken) {
+    let mut work = store.events().work();
+    let mut listings = JoinSet::new();
+    loop {
+        while listings.len() < AT_ONCE {
+            match store.take_listing(&holder, TTL).await {
+                Ok(Some(granted)) => {
+                    listings.spawn(list(Arc::clone(&store), granted, stop.clone()));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(error = %error, next = "tried again in 2 s", "listings cannot be taken up");
+                    break;
+                }
+            }
+        }
+        let full = listings.len() >= AT_ONCE;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = listings.join_next(), if !listings.is_empty() => {}
+            _ = work.changed(), if !full => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    while listings.join_next().await.is_some() {}
+}
+
+/// Why a listing is left before its end.
+enum Left {
+    /// The right was lost, or the run is paused, cancelled or over.
+    Stale,
+    /// The coordinator stops.
+    Stopped,
+    /// Nothing more can be listed until a person has looked: the run pauses.
+    Pause(String),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Left {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Lists one run, as far as it gets.
+async fn list(store: Arc<dyn Store>, granted: GrantedListing, stop: CancellationToken) {
+    let GrantedListing { lease, run, .. } = granted.clone();
+    let left = match Listing::prepare(store.as_ref(), granted).await {
+        Ok(mut listing) => listing.list(&stop).await.err(),
+        Err(left) => Some(left),
+    };
+    let Some(left) = left else {
+        return tracing::debug!(muster.run.id = %run.id, "listing is closed");
+    };
+    if let Left::Pause(reason) = &left {
+        tracing::warn!(muster.run.id = %run.id, reason, next = "the run pauses", "the source cannot be listed");
+        if let Err(error) = store.pause_run(&run.id, reason).await {
+            tracing::error!(muster.run.id = %run.id, error = %error, next = "listed again later", "the run cannot be paused");
+        }
+    }
+    if let Left::Store(error) = &left {
+        tracing::error!(muster.run.id = %run.id, error = %error, next = "listed on from there", "listing is interrupted");
+        // The store is ill: do not press it.
+        let _ = stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await;
+    }
+    if let Err(error) = store.release_listing(&lease).await {
+        tracing::debug!(muster.run.id = %run.id, error = %error, next = "it runs out", "the listing is not given back");
+    }
+}
+
+/// A listing under way.
+struct Listing<'a> {
+    store: &'a dyn Store,
+    granted: GrantedListing,
+    pipeline: CompiledPipeline,
+    requester: Requester,
+    /// Committed or given up.
+    done: HashSet<u64>,
+    /// The next page to be fetched.
+    next: u64,
+    /// The last page; `None` while the source has not said.
+    last: Option<u64>,
+}
+
+impl<'a> Listing<'a> {
+    async fn prepare(store: &'a dyn Store, granted: GrantedListing) -> Result<Self, Left> {
+        let pipeline = compile(store, &granted.run).await?;
+        let limits = pipeline.limits();
+        let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
+        let seed = u64::from(granted.lease.epoch);
+        let requester = Requester::new(limits, &RequesterConfig { seed, ..RequesterConfig::default() })
+            .map_err(|error| Left::Pause(error.to_string()))?;
+        let first = compiled.list().first_page();
+        let progress = &granted.progress;
+        let last = (progress.total_pages > 0).then(|| last_page(first, progress.total_pages));
+        let done = progress.done_after.iter().copied().collect();
+        let next = progress.first_open.max(first);
+        Ok(Self { store, granted, pipeline: compiled, requester, done, next, last })
+    }
+
+    /// Fetches all pages that are missing, several at once, and closes the listing.
+    async fn list(&mut self, stop: &CancellationToken) -> Result<(), Left> {
+        let (list, requester) = (self.pipeline.list().clone(), self.requester.clone());
+        let mut fetching = FuturesUnordered::new();
+        let mut renew = tokio::time::interval(RENEW_EVERY);
+        loop {
+            // Until the source has said how many pages it has, one page leads to the next.
+            let window = if self.last.is_some() { list.concurrency() } else { 1 };
+            while fetching.len() < window {
+                let Some(page) = self.next_page() else { break };
+                let (list, requester) = (&list, &requester);
+                fetching.push(async move { (page, list.fetch_page(requester, page).await) });
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(Left::Stopped),
+                _ = renew.tick() => fenced(self.store.renew_listing(&self.granted.lease, TTL).await)?,
+                Some((page, fetched)) = fetching.next() => self.take(page, fetched).await?,
+                else => return fenced(self.store.close_listing(&self.granted.lease).await),
+            }
+        }
+    }
+
+    fn next_page(&mut self) -> Option<u64> {
+        while self.done.remove(&self.next) {
+            self.next += 1;
+        }
+        let page = self.next;
+        if self.last.is_some_and(|last| page > last) {
+            return None;
+        }
+        self.next += 1;
+        Some(page)
+    }
+
+    async fn take(&mut self, number: u64, fetched: Result<Page, ListError>) -> Result<(), Left> {
+        match fetched {
+            Ok(page) => self.commit(page).await,
+            Err(ListError::Fetch(error @ (FetchError::Refused { .. } | FetchError::WrongContent { .. }))) => {
+                Err(Left::Pause(format!("page {number} of the source's list: {error}")))
+            }
+            Err(error) => self.give_up(number, &error).await,
+        }
+    }
+
+    async fn commit(&mut self, page: Page) -> Result<(), Left> {
+        let first = self.pipeline.list().first_page();
+        match page.total_pages {
+            // It may grow while it is listed; the ledger notes that it did.
+            Some(total) => self.last = self.last.max(Some(last_page(first, total))),
+            // A source that does not say ends with a page without items.
+            None if page.items == 0 => self.last = Some(page.number),
+            None => {}
+        }
+        let ids = page.ids.iter().map(|id| id.as_text().to_owned()).collect();
+        let listed = ListedPage { page: page.number, ids, total_pages: page.total_pages };
+        fenced(self.store.commit_page(&self.granted.lease, listed).await)
+    }
+
+    async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
+        let run_id = &self.granted.run.id;
+        tracing::error!(muster.run.id = %run_id, muster.page = number, error = %error,
+            next = "listing goes on without it; the verdict will name it", "a page of the source's list is given up");
+        let detail = match error {
+            ListError::Fetch(error) => format!("page {number}: {error}"),
+            ListError::Shape(what) => what.clone(),
+        };
+        let problem = Problem { code: "PAGE_GIVEN_UP", detail };
+        fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)?;
+        // Without a number of pages nobody knows what would come after it.
+        self.last.get_or_insert(number);
+        Ok(())
+    }
+}
+
+fn last_page(first: u64, total: u64) -> u64 {
+    (first + total).saturating_sub(1)
+}
+
+fn fenced<T>(result: StoreResult<Fenced<T>>) -> Result<(), Left> {
+    match result? {
+        Fenced::Committed(_) => Ok(()),
+        Fenced::Stale => Err(Left::Stale),
+    }
+}
+
+async fn compile(store: &dyn Store, run: &Run) -> Result<Pipeline, Left> {
+    let stored = store.pipeline(&run.revision).await?;
+    let stored =
+        stored.ok_or_else(|| Left::Pause(format!("pipeline revision {} is not in the ledger", run.revision)))?;
+    Pipeline::from_canonical(&stored.canonical).map_err(|error| Left::Pause(error.to_string()))
+}

@@ -1,0 +1,53 @@
+//! Bugs that tests switch on, one at a time, to see that a test notices: a guard that no test misses is no guard.
+//!
+//! Without the feature `planted-bugs` all of this is constant and nothing is left of it in the program.
+
+/// A guard that is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Dead letters are taken and not written (promise 1).
+    LosesDeadLetters,
+    /// A page is committed without its last ID (promise 2).
+    LosesLastId,
+    /// A holder of an expired lease is taken for the present one (promise 3).
+    NoEpochCheck,
+    /// A record may be in several open deliveries (promise 4).
+    SeveralOpen,
+    /// A report under a token that has reported is taken again (promise 8).
+    NoReplayAnswer,
+    /// Deliveries begin in runs that are paused or cancelled (promise 9).
+    BeginWhenStopped,
+    /// Leases never run out (promise 10).
+    NeverReap,
+    /// The wall clock decides what has run out (promise 11).
+    WallClock,
+    /// Leases run out while no coordinator serves (promise 13).
+    NoServingGrace,
+}
+
+/// Which guard is switched off, if any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Planted {
+    #[cfg(feature = "planted-bugs")]
+    bug: Option<Bug>,
+}
+
+impl Planted {
+    /// Switches a guard off.
+    #[cfg(feature = "planted-bugs")]
+    pub fn bug(bug: Bug) -> Self {
+        Self { bug: Some(bug) }
+    }
+
+    /// Is this guard switched off?
+    #[cfg(feature = "planted-bugs")]
+    pub fn has(self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Is this guard switched off? Never.
+    #[cfg(not(feature = "planted-bugs"))]
+    pub const fn has(self, _bug: Bug) -> bool {
+        false
+    }
+}

@@ -1,0 +1,33 @@
+//! The reaper: ends leases that have run out, and shows that a coordinator serves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// How often it looks. A dead worker's batch is leased again within TTL + 1 s.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Looks until it is told to stop.
+pub(crate) async fn start(store: Arc<dyn Store>, stop: CancellationToken) {
+    let mut ticker = tokio::time::interval(EVERY);
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticker.tick()).await.is_some() {
+        run_once(store.as_ref()).await;
+    }
+}
+
+async fn run_once(store: &dyn Store) {
+    match store.expire().await {
+        Ok(expired) if expired.leases > 0 => tracing::warn!(
+            leases = expired.leases,
+            in_doubt = expired.doubts,
+            next = "their batches are leased again",
+            "leases ran out: their workers were not heard of in time"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::error!(error = %error, next = "tried again in 0.5 s", "leases cannot be looked through"),
+    }
+}

@@ -1,0 +1,17 @@
+//! The gRPC services: each handler parses, makes one call and renders.
+
+mod audit;
+mod error;
+mod fleet;
+mod page;
+mod parse;
+mod pipeline;
+mod render;
+mod run;
+mod worker;
+
+pub(crate) use audit::Audits;
+pub(crate) use fleet::Fleets;
+pub(crate) use pipeline::Pipelines;
+pub(crate) use run::Runs;
+pub(crate) use worker::Workers;

@@ -1,0 +1,128 @@
+//! From the wire to the domain: everything bounded, nothing trusted.
+
+use std::time::Duration;
+
+use muster_proto::v1;
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use super::error::invalid;
+use crate::domain::{DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, Positions};
+use crate::store::{Acquire, Begin, RecordReport, Report, Session};
+
+/// Bytes of a reason or an offending body that the ledger keeps.
+const KEPT: usize = 2048;
+/// Leases named in one call.
+const MAX_TOKENS: usize = 1000;
+/// The longest time that a report may ask for before its batch is leased again.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// The beginning of a text, cut at a character.
+pub(super) fn bounded(text: &str) -> String {
+    text[..text.floor_char_boundary(KEPT)].to_owned()
+}
+
+/// A session's ID.
+pub(super) fn session_id(id: &str) -> Result<String, Status> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (16..=64).contains(&id.len()) && id.bytes().all(allowed) {
+        return Ok(id.to_owned());
+    }
+    Err(invalid("SESSION_INVALID", "session_id must be 16 to 64 characters of [A-Za-z0-9_-], random for each process"))
+}
+
+/// A worker's session.
+pub(super) fn session(id: &str, info: Option<v1::WorkerInfo>) -> Result<Session, Status> {
+    let info = info.unwrap_or_default();
+    let cut = |text: &str| text[..text.floor_char_boundary(128)].to_owned();
+    Ok(Session { id: session_id(id)?, name: cut(&info.name), version: cut(&info.version), embedded: info.embedded })
+}
+
+/// One lease token.
+pub(super) fn token(text: &str) -> Result<LeaseToken, Status> {
+    LeaseToken::from_text(text).ok_or_else(|| invalid("LEASE_TOKEN_INVALID", "lease_token is not one"))
+}
+
+/// Several.
+pub(super) fn tokens(texts: &[String]) -> Result<Vec<LeaseToken>, Status> {
+    if texts.len() > MAX_TOKENS {
+        return Err(invalid("LEASE_TOKEN_INVALID", format!("at most {MAX_TOKENS} lease tokens in one call")));
+    }
+    texts.iter().map(|text| token(text)).collect()
+}
+
+/// A duration; nothing or a negative one is zero.
+pub(super) fn duration(value: Option<prost_types::Duration>) -> Duration {
+    value.and_then(|value| value.try_into().ok()).unwrap_or_default()
+}
+
+/// A request for leases.
+pub(super) fn acquire(request: v1::AcquireLeasesRequest) -> Result<Acquire, Status> {
+    Ok(Acquire {
+        session: session(&request.session_id, request.worker)?,
+        held: tokens(&request.held_lease_tokens)?,
+        capacity: u32::try_from(request.capacity).unwrap_or(0),
+    })
+}
+
+/// An announcement.
+pub(super) fn begin(request: v1::BeginDeliveryRequest) -> Result<Begin, Status> {
+    let invalid = |detail: &str| invalid("DELIVERY_INVALID", detail);
+    Ok(Begin {
+        ordinal: u32::try_from(request.ordinal)
+            .ok()
+            .filter(|ordinal| *ordinal > 0)
+            .ok_or_else(|| invalid("ordinal counts from 1"))?,
+        positions: Positions::from_ascending(request.positions)
+            .ok_or_else(|| invalid("positions must be ascending and without repetition"))?,
+        body_sha256: request.body_sha256.try_into().map_err(|_| invalid("body_sha256 must have 32 bytes"))?,
+        retry_of: request.retry_of,
+        settled: request.settled.into_iter().map(delivery_report).collect::<Result<_, _>>()?,
+    })
+}
+
+fn delivery_report(report: v1::DeliveryReport) -> Result<DeliveryReport, Status> {
+    let state = match report.outcome() {
+        v1::DeliveryOutcome::Applied => DeliveryState::Applied,
+        v1::DeliveryOutcome::NotApplied => DeliveryState::NotApplied,
+        v1::DeliveryOutcome::Rejected => DeliveryState::Rejected,
+        v1::DeliveryOutcome::InDoubt => DeliveryState::InDoubt,
+        v1::DeliveryOutcome::Unspecified => return Err(invalid("REPORT_INVALID", "a delivery needs an outcome")),
+    };
+    let http_status = u16::try_from(report.http_status).unwrap_or(0);
+    let evidence = Evidence { state, http_status, detail: bounded(&report.detail) };
+    Ok(DeliveryReport { ordinal: u32::try_from(report.ordinal).unwrap_or(0), evidence })
+}
+
+/// A batch's report. Its digest is of the message as it came: the same report again is the same bytes.
+pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status> {
+    let digest = Sha256::digest(prost::Message::encode_to_vec(&request)).into();
+    let stats = request.stats.unwrap_or_default();
+    Ok(Report {
+        digest,
+        deliveries: request.deliveries.into_iter().map(delivery_report).collect::<Result<_, _>>()?,
+        records: request.records.into_iter().map(record_report).collect::<Result<_, _>>()?,
+        pause: Some(bounded(&request.pause_reason)).filter(|reason| !reason.is_empty()),
+        cost: [stats.requests, stats.retries, stats.hedges, stats.bytes_received].map(|count| count.max(0)),
+        retry_after: duration(request.retry_after).min(MAX_RETRY_AFTER),
+    })
+}
+
+fn record_report(report: v1::RecordReport) -> Result<RecordReport, Status> {
+    let kind = match report.outcome() {
+        v1::RecordOutcome::DeadLetter => ExceptionKind::DeadLetter,
+        v1::RecordOutcome::Gone => ExceptionKind::Gone,
+        v1::RecordOutcome::Unspecified => return Err(invalid("REPORT_INVALID", "a record needs an outcome")),
+    };
+    if !["fetch", "validate", "transform", "load"].contains(&report.stage.as_str()) {
+        return Err(invalid("REPORT_INVALID", "stage must be fetch, validate, transform or load"));
+    }
+    Ok(RecordReport {
+        position: report.position,
+        kind,
+        stage: report.stage,
+        reason: bounded(&report.reason),
+        http_status: u16::try_from(report.http_status).unwrap_or(0),
+        body: bounded(&report.body),
+    })
+}

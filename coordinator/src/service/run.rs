@@ -1,0 +1,204 @@
+//! RunService.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use muster_pipeline::OnDoubt as SpecOnDoubt;
+use muster_proto::v1::{self, run_service_server::RunService};
+use sha2::{Digest, Sha256};
+use tonic::{Code, Request, Response, Status};
+
+use super::error::{invalid, run_unknown, status};
+use super::{page, parse, render};
+use crate::audit_files::AuditFiles;
+use crate::catalog::Catalog;
+use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId};
+use crate::store::{Started, Store, StoreResult};
+
+/// A stream sends a run at most this often.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+/// Starts runs, shows them, stops them.
+#[derive(Clone)]
+pub(crate) struct Runs {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<Catalog>,
+    pub files: Option<Arc<AuditFiles>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Runs {
+    async fn render(&self, run: &Run) -> Result<v1::Run, Status> {
+        let progress = self.store.progress(run).await?;
+        Ok(render::run(run, Some(&progress), self.clock.now()))
+    }
+
+    async fn show(&self, id: &str, run: StoreResult<Option<Run>>) -> Result<Option<v1::Run>, Status> {
+        let run = run?.ok_or_else(|| run_unknown(id))?;
+        self.render(&run).await.map(Some)
+    }
+
+    fn new_run(&self, request: v1::StartRunRequest) -> Result<NewRun, Status> {
+        if request.request_id.len() > 128 {
+            return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
+        }
+        let pipeline = self.catalog.get(&request.pipeline).ok_or_else(|| {
+            let known = self.catalog.names().collect::<Vec<_>>().join(", ");
+            let text = format!("this coordinator knows no pipeline {:?}; it knows: {known}", request.pipeline);
+            status(Code::NotFound, "PIPELINE_UNKNOWN", text)
+        })?;
+        let parameters = pipeline
+            .resolve_parameters(&request.parameters.into_iter().collect())
+            .map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
+        pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
+        if request.audit_mode {
+            let absent = || "this coordinator has no audit folder: start it with --audit-dir".to_owned();
+            let prepared = self.files.as_ref().ok_or_else(absent).and_then(|files| files.prepare());
+            prepared.map_err(|error| invalid("AUDIT_UNAVAILABLE", error))?;
+        }
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| Status::internal(format!("no randomness: {error}")))?;
+        let arguments = serde_json::json!([pipeline.name(), pipeline.revision(), parameters, request.audit_mode]);
+        let load = pipeline.load();
+        Ok(NewRun {
+            id: RunId::new(pipeline.name(), random),
+            request_id: Some(request.request_id).filter(|id| !id.is_empty()),
+            request_digest: Sha256::digest(arguments.to_string()).into(),
+            pipeline: pipeline.name().to_owned(),
+            revision: pipeline.revision().to_owned(),
+            canonical: pipeline.canonical().to_owned(),
+            parameters,
+            audit_mode: request.audit_mode,
+            max_batch: load.max_batch,
+            post_timeout: load.post_timeout,
+            rules: Rules {
+                on_doubt: match load.on_doubt {
+                    SpecOnDoubt::Retry => OnDoubt::Retry,
+                    SpecOnDoubt::Hold => OnDoubt::Hold,
+                },
+                settle_after: load.settle_after,
+                max_attempts: load.max_attempts,
+            },
+            max_gone: pipeline.source().max_gone,
+        })
+    }
+
+    /// The run now and whenever it has changed, until it is over.
+    fn watch(self, id: RunId) -> impl Stream<Item = Result<v1::WatchRunResponse, Status>> {
+        let changed = self.store.events().changed();
+        let start = (self, id, changed, Some(None));
+        futures::stream::unfold(start, |(runs, id, mut changed, last)| async move {
+            let mut last: Option<v1::Run> = last?;
+            loop {
+                if last.is_some() {
+                    tokio::time::sleep(WATCH_EVERY).await;
+                    // The sender lives as long as the store.
+                    let _ = changed.changed().await;
+                }
+                changed.mark_unchanged();
+                let shown = match runs.store.run(&id).await {
+                    Ok(run) => runs.show(id.as_str(), Ok(run)).await,
+                    Err(error) => Err(error.into()),
+                };
+                let run = match shown {
+                    Ok(Some(run)) => run,
+                    Ok(None) => return None,
+                    Err(error) => return Some((Err(error), (runs, id, changed, None))),
+                };
+                if last.as_ref().is_some_and(|last| same(last, &run)) {
+                    continue;
+                }
+                let over = run.finished_at.is_some();
+                last = Some(run.clone());
+                let response = v1::WatchRunResponse { run: Some(run) };
+                return Some((Ok(response), (runs, id, changed, (!over).then_some(last))));
+            }
+        })
+    }
+}
+
+/// Has nothing happened but the time going by?
+fn same(before: &v1::Run, after: &v1::Run) -> bool {
+    before.state == after.state && before.progress == after.progress && before.finished_at == after.finished_at
+}
+
+#[tonic::async_trait]
+impl RunService for Runs {
+    async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
+        let new = self.new_run(request.into_inner())?;
+        match self.store.start_run(new).await? {
+            Started::New(run) | Started::Same(run) => {
+                Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) }))
+            }
+            Started::Conflict => Err(status(
+                Code::AlreadyExists,
+                "REQUEST_ID_REUSED",
+                "a run was started with this request_id and other arguments; use a new request_id",
+            )),
+        }
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let run = self.show(&id, self.store.run(&RunId::from_text(&id)).await).await?;
+        Ok(Response::new(v1::GetRunResponse { run }))
+    }
+
+    async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size);
+        let found = self.store.runs(page::before(&request.page_token)?, size).await?;
+        let next_page_token = page::next_token(&found, size, |run| run.key.to_string());
+        let mut runs = Vec::with_capacity(found.len());
+        for run in &found {
+            runs.push(self.render(run).await?);
+        }
+        Ok(Response::new(v1::ListRunsResponse { runs, next_page_token }))
+    }
+
+    type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
+
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+        let id = request.into_inner().run_id;
+        self.store.run(&RunId::from_text(&id)).await?.ok_or_else(|| run_unknown(&id))?;
+        Ok(Response::new(Box::pin(self.clone().watch(RunId::from_text(id)))))
+    }
+
+    async fn cancel_run(
+        &self,
+        request: Request<v1::CancelRunRequest>,
+    ) -> Result<Response<v1::CancelRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let run = self.show(&id, self.store.cancel_run(&RunId::from_text(&id)).await).await?;
+        Ok(Response::new(v1::CancelRunResponse { run }))
+    }
+
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Result<Response<v1::PauseRunResponse>, Status> {
+        let v1::PauseRunRequest { run_id: id, reason } = request.into_inner();
+        let reason = if reason.is_empty() { "paused by an operator".to_owned() } else { parse::bounded(&reason) };
+        let paused = self.store.pause_run(&RunId::from_text(&id), &reason).await;
+        let run = self.show(&id, paused).await?.map(not_over).transpose()?;
+        Ok(Response::new(v1::PauseRunResponse { run }))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<v1::ResumeRunRequest>,
+    ) -> Result<Response<v1::ResumeRunResponse>, Status> {
+        let id = request.into_inner().run_id;
+        let run = self.show(&id, self.store.resume_run(&RunId::from_text(&id)).await).await?;
+        let run = run.map(not_over).transpose()?;
+        Ok(Response::new(v1::ResumeRunResponse { run }))
+    }
+}
+
+fn not_over(run: v1::Run) -> Result<v1::Run, Status> {
+    use v1::RunState::{Cancelled, Cancelling, Finished};
+    if matches!(run.state(), Cancelling | Cancelled | Finished) {
+        let text = format!("run {} is over or cancelled: it can neither be paused nor resumed", run.run_id);
+        return Err(status(Code::FailedPrecondition, "RUN_OVER", text));
+    }
+    Ok(run)
+}

@@ -1,0 +1,173 @@
+//! WorkerService.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use muster_proto::v1::{self, worker_service_server::WorkerService};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tonic::{Request, Response, Status};
+
+use super::{parse, render};
+use crate::domain::Run;
+use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, StoreResult};
+
+/// The longest that a call for work waits.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Serves workers.
+pub(crate) struct Workers {
+    pub store: Arc<dyn Store>,
+}
+
+impl Workers {
+    /// Leases, waiting for the first one.
+    async fn acquire(&self, acquire: Acquire, wait: Duration) -> StoreResult<Acquired> {
+        let until = Instant::now() + wait.min(MAX_WAIT);
+        let mut work = self.store.events().work();
+        loop {
+            work.mark_unchanged();
+            let acquired = self.store.acquire(acquire.clone()).await?;
+            if !acquired.leases.is_empty() || acquire.capacity == 0 || Instant::now() >= until {
+                return Ok(acquired);
+            }
+            // A moment more than said: the store's clock counts whole milliseconds.
+            let due = acquired.next_in.map(|next_in| Instant::now() + next_in + Duration::from_millis(2));
+            let next = due.map_or(until, |due| due.min(until));
+            let _ = tokio::time::timeout_at(next, work.changed()).await;
+        }
+    }
+}
+
+fn leased_run(run: Run) -> v1::LeasedRun {
+    v1::LeasedRun {
+        run_id: run.id.to_string(),
+        pipeline_revision: run.revision,
+        parameters: run.parameters.into_iter().collect(),
+    }
+}
+
+fn pushed(event: v1::attend_response::Event) -> v1::AttendResponse {
+    v1::AttendResponse { event: Some(event) }
+}
+
+/// What a session is told of an event; `None`: it does not concern it.
+fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
+    match event {
+        Event::RunStopped { run_id, reason } => {
+            let stopped = v1::RunStopped { run_id: run_id.to_string(), reason };
+            Some(pushed(v1::attend_response::Event::RunStopped(stopped)))
+        }
+        Event::LeaseExpired { session: of, token } if of == session => {
+            let revoked = v1::LeaseRevoked { lease_token: token.to_text() };
+            Some(pushed(v1::attend_response::Event::LeaseRevoked(revoked)))
+        }
+        Event::LeaseExpired { .. } => None,
+    }
+}
+
+fn pushes(
+    session: String,
+    events: broadcast::Receiver<Event>,
+) -> impl Stream<Item = Result<v1::AttendResponse, Status>> {
+    BroadcastStream::new(events).filter_map(move |event| {
+        let push = match event {
+            Ok(event) => concerning(&session, event).map(Ok),
+            // Too slow: the stream ends, the worker opens it again and learns by renewing what it has missed.
+            Err(BroadcastStreamRecvError::Lagged(_)) => {
+                Some(Err(Status::aborted("the stream fell behind: open it again")))
+            }
+        };
+        std::future::ready(push)
+    })
+}
+
+#[tonic::async_trait]
+impl WorkerService for Workers {
+    async fn acquire_leases(
+        &self,
+        request: Request<v1::AcquireLeasesRequest>,
+    ) -> Result<Response<v1::AcquireLeasesResponse>, Status> {
+        let request = request.into_inner();
+        let wait = parse::duration(request.wait);
+        let acquired = self.acquire(parse::acquire(request)?, wait).await?;
+        Ok(Response::new(v1::AcquireLeasesResponse {
+            leases: acquired.leases.into_iter().map(render::lease).collect(),
+            runs: acquired.runs.into_iter().map(leased_run).collect(),
+        }))
+    }
+
+    type AttendStream = Pin<Box<dyn Stream<Item = Result<v1::AttendResponse, Status>> + Send>>;
+
+    async fn attend(&self, request: Request<v1::AttendRequest>) -> Result<Response<Self::AttendStream>, Status> {
+        let session = parse::session_id(&request.into_inner().session_id)?;
+        let events = self.store.events().pushed();
+        let attending = v1::Attending { renew_every: Some(render::duration(LEASE_TTL / 3)) };
+        let first = futures::stream::iter([Ok(pushed(v1::attend_response::Event::Attending(attending)))]);
+        Ok(Response::new(Box::pin(first.chain(pushes(session, events)))))
+    }
+
+    async fn renew_leases(
+        &self,
+        request: Request<v1::RenewLeasesRequest>,
+    ) -> Result<Response<v1::RenewLeasesResponse>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let renewed = self.store.renew(&session, &parse::tokens(&request.lease_tokens)?).await??;
+        let render = |(lease_token, renewal)| {
+            let (state, ttl) = match renewal {
+                Renewal::Held(ttl) => (v1::RenewalState::Held, Some(ttl)),
+                Renewal::RunStopped(ttl) => (v1::RenewalState::RunStopped, Some(ttl)),
+                Renewal::Lost => (v1::RenewalState::Lost, None),
+            };
+            v1::Renewal { lease_token, state: state.into(), ttl: ttl.map(render::duration) }
+        };
+        let renewals = request.lease_tokens.into_iter().zip(renewed).map(render).collect();
+        Ok(Response::new(v1::RenewLeasesResponse { renewals }))
+    }
+
+    async fn begin_delivery(
+        &self,
+        request: Request<v1::BeginDeliveryRequest>,
+    ) -> Result<Response<v1::BeginDeliveryResponse>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let token = parse::token(&request.lease_token)?;
+        let result = match self.store.begin(&session, token, parse::begin(request)?).await?? {
+            Begun::Announced { number, ttl } => v1::begin_delivery_response::Result::Begun(v1::DeliveryBegun {
+                delivery_number: number,
+                ttl: Some(render::duration(ttl)),
+            }),
+            Begun::Refused(refusal) => v1::begin_delivery_response::Result::Refused(v1::DeliveryRefused {
+                reason: render::refusal(refusal).into(),
+            }),
+        };
+        Ok(Response::new(v1::BeginDeliveryResponse { result: Some(result) }))
+    }
+
+    async fn complete_batch(
+        &self,
+        request: Request<v1::CompleteBatchRequest>,
+    ) -> Result<Response<v1::CompleteBatchResponse>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let token = parse::token(&request.lease_token)?;
+        let completion = self.store.complete(&session, token, parse::report(request)?).await??;
+        Ok(Response::new(v1::CompleteBatchResponse { state: render::completion(completion).into() }))
+    }
+
+    async fn release_leases(
+        &self,
+        request: Request<v1::ReleaseLeasesRequest>,
+    ) -> Result<Response<v1::ReleaseLeasesResponse>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let released =
+            self.store.release(&session, &parse::tokens(&request.lease_tokens)?, request.end_session).await??;
+        Ok(Response::new(v1::ReleaseLeasesResponse { released }))
+    }
+}

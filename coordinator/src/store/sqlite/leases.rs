@@ -1,0 +1,314 @@
+//! Leases: granting, renewing, giving back, running out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::batches::{LeaseEnd, end_lease, settle_batch};
+use super::rows::{self, RunFacts, batch_ledger, run_facts};
+use super::writer::{Halt, Tx};
+use super::{deliveries, sql};
+use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
+use crate::planted::Bug;
+use crate::store::{Acquire, Acquired, Event, Expired, GrantedLease, LEASE_TTL as TTL, Misuse, Renewal, Session};
+
+/// Bytes of record IDs in one answer: the first lease always fits, no answer passes 1 MiB.
+const ANSWER_BYTES: usize = 384 * 1024;
+/// Leases that one transition ends at most, so that a mass expiry does not hold up the rest.
+const EXPIRE_AT_ONCE: u32 = 500;
+/// Batches that one acquisition grants at most.
+const GRANT_AT_ONCE: u32 = 64;
+
+/// A batch row, as far as leasing goes.
+struct BatchRow {
+    batch: BatchRef,
+    first_seq: i64,
+    size: u32,
+    epoch: u32,
+    attempt: u32,
+}
+
+impl BatchRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            batch: BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? },
+            first_seq: row.get(3)?,
+            size: row.get(4)?,
+            epoch: row.get(5)?,
+            attempt: row.get(6)?,
+        })
+    }
+
+    fn lease(&self) -> LeaseRef {
+        LeaseRef { batch: self.batch, epoch: self.epoch }
+    }
+}
+
+/// Leases batches: lost answers first, then what is ready, after ending what has run out.
+pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> rusqlite::Result<Acquired> {
+    note_session(tx, &acquire.session)?;
+    let mut grant = Grant { tx, facts: BTreeMap::new(), bytes: 0, acquired: Acquired::default() };
+    grant.lost_answers(acquire)?;
+    if acquire.capacity > 0 {
+        expire(tx)?;
+        grant.ready(acquire)?;
+    }
+    for run in grant.facts.keys() {
+        let run = tx.connection.prepare_cached(sql!("run_by_key"))?.query_row([run], rows::run)?;
+        grant.acquired.runs.push(run);
+    }
+    if grant.acquired.leases.is_empty() {
+        grant.acquired.next_in = next_in(tx)?;
+    }
+    Ok(grant.acquired)
+}
+
+fn note_session(tx: &Tx<'_>, session: &Session) -> rusqlite::Result<()> {
+    let row = params![session.id, session.name, session.version, session.embedded, tx.now.as_millis()];
+    tx.connection.prepare_cached(sql!("session_seen"))?.execute(row).map(drop)
+}
+
+/// One acquisition on its way.
+struct Grant<'a, 'b> {
+    tx: &'a Tx<'b>,
+    facts: BTreeMap<i64, RunFacts>,
+    bytes: usize,
+    acquired: Acquired,
+}
+
+impl Grant<'_, '_> {
+    /// What the session holds and did not list: an answer was lost. It has the lease's full time again.
+    fn lost_answers(&mut self, acquire: &Acquire) -> rusqlite::Result<()> {
+        let held: HashSet<LeaseRef> = acquire.held.iter().map(LeaseToken::lease).collect();
+        let mut statement = self.tx.connection.prepare_cached(sql!("batches_held_by_session"))?;
+        let rows = statement.query_map([&acquire.session.id], |row| {
+            Ok((BatchRow::read(row)?, rows::time(row, 7)?, row.get::<_, [u8; 16]>(8)?))
+        })?;
+        for row in rows {
+            let (row, expires_at, secret) = row?;
+            if held.contains(&row.lease()) || self.bytes > ANSWER_BYTES {
+                continue;
+            }
+            let expires_at = expires_at.max(self.tx.now + TTL);
+            self.extend(row.batch, expires_at)?;
+            self.hand_out(&row, secret, expires_at)?;
+        }
+        Ok(())
+    }
+
+    fn extend(&self, batch: BatchRef, expires_at: Timestamp) -> rusqlite::Result<()> {
+        extend(self.tx.connection, batch, expires_at)
+    }
+
+    /// Grants ready batches.
+    fn ready(&mut self, acquire: &Acquire) -> rusqlite::Result<()> {
+        let mut statement = self.tx.connection.prepare_cached(sql!("batches_takeable"))?;
+        let limit = acquire.capacity.min(GRANT_AT_ONCE);
+        let rows = statement.query_map(params![self.tx.now.as_millis(), limit], BatchRow::read)?;
+        let ready = rows.collect::<Result<Vec<_>, _>>()?;
+        for mut row in ready {
+            if self.bytes > ANSWER_BYTES {
+                break;
+            }
+            row.epoch += 1;
+            row.attempt += 1;
+            let secret = random_secret()?;
+            let BatchRef { run, round, batch } = row.batch;
+            let (session, now) = (&acquire.session.id, self.tx.now);
+            let expires_at = now + TTL;
+            let granted = params![run, round, batch, row.epoch, row.attempt, session, expires_at.as_millis()];
+            self.tx.connection.prepare_cached(sql!("batch_grant"))?.execute(granted)?;
+            let lease = params![run, round, batch, row.epoch, secret, session, row.attempt, now.as_millis()];
+            self.tx.connection.prepare_cached(sql!("lease_insert"))?.execute(lease)?;
+            self.hand_out(&row, secret, expires_at)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a granted batch into the answer.
+    fn hand_out(&mut self, row: &BatchRow, secret: [u8; 16], expires_at: Timestamp) -> rusqlite::Result<()> {
+        let connection = self.tx.connection;
+        let facts = match self.facts.entry(row.batch.run) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(run_facts(connection, row.batch.run)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+            }
+        };
+        // A first grant has no history.
+        let ledger = if row.epoch == 1 {
+            BatchLedger { size: row.size, ..BatchLedger::default() }
+        } else {
+            batch_ledger(connection, row.batch, row.size)?
+        };
+        let key = params![row.batch.run, row.batch.round, row.first_seq, row.first_seq + i64::from(row.size)];
+        let mut statement = connection.prepare_cached(sql!("record_ids"))?;
+        let ids = statement.query_map(key, |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        let id = |place: u32| ids.get(place as usize).cloned().unwrap_or_default();
+        let parts = ledger.remaining(&facts.rules).parts.into_iter();
+        let parts: Vec<_> = parts.map(|part| (part.positions.iter().map(id).collect(), part)).collect();
+        self.bytes += ids.iter().map(|id| id.len() + 8).sum::<usize>();
+        self.acquired.leases.push(GrantedLease {
+            token: LeaseToken::new(row.lease(), secret),
+            run_id: facts.id.clone(),
+            attempt: row.attempt,
+            ttl: expires_at.since(self.tx.now),
+            parts: parts.into_iter().map(|(ids, part)| (part, ids)).collect(),
+        });
+        Ok(())
+    }
+}
+
+fn random_secret() -> rusqlite::Result<[u8; 16]> {
+    let mut secret = [0; 16];
+    let failed = |error| rusqlite::Error::InvalidParameterName(format!("no randomness: {error}"));
+    getrandom::fill(&mut secret).map_err(failed)?;
+    Ok(secret)
+}
+
+/// How long until something may be leased without any event.
+fn next_in(tx: &Tx<'_>) -> rusqlite::Result<Option<Duration>> {
+    let mut statement = tx.connection.prepare_cached(sql!("batch_next_available"))?;
+    let (available, expires): (Option<i64>, Option<i64>) =
+        statement.query_row([tx.now.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let available = available.map(Timestamp::from_millis);
+    let expires = expires.map(|millis| Timestamp::from_millis(millis).max(tx.serving_since + TTL));
+    Ok(available.into_iter().chain(expires).min().map(|next| next.since(tx.now)))
+}
+
+fn extend(connection: &Connection, batch: BatchRef, expires_at: Timestamp) -> rusqlite::Result<()> {
+    let key = params![batch.run, batch.round, batch.batch, expires_at.as_millis()];
+    connection.prepare_cached(sql!("batch_extend"))?.execute(key).map(drop)
+}
+
+/// A grant as its holder finds it.
+pub(super) struct Held {
+    pub lease: LeaseRef,
+    pub size: u32,
+    pub attempt: u32,
+    /// Leased, and under this very epoch.
+    pub current: bool,
+    /// Digest and answer of the report that ended it.
+    pub report: Option<([u8; 32], i64)>,
+    pub facts: RunFacts,
+}
+
+/// Checks a token: was it granted, to this session, and does it still hold?
+pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Held, Halt> {
+    let lease = token.lease();
+    let BatchRef { run, round, batch } = lease.batch;
+    let mut statement = tx.connection.prepare_cached(sql!("lease_by_token"))?;
+    let row = statement.query_row(params![run, round, batch, lease.epoch], |row| {
+        let digest: Option<[u8; 32]> = row.get(2)?;
+        let answer: Option<i64> = row.get(3)?;
+        let secret: [u8; 16] = row.get(0)?;
+        Ok((secret, row.get::<_, String>(1)?, digest.zip(answer), row.get(4)?, row.get(6)?, row.get(7)?))
+    });
+    let (secret, holder, report, current, size, attempt): (_, _, _, bool, _, _) =
+        row.optional()?.ok_or(Misuse::TokenUnknown)?;
+    if !token.proves(&secret) {
+        return Err(Misuse::TokenUnknown.into());
+    }
+    if holder != session {
+        return Err(Misuse::OtherSession.into());
+    }
+    let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
+    let current = current || tx.planted.has(Bug::NoEpochCheck);
+    Ok(Held { lease, size, attempt, current, report, facts })
+}
+
+/// Extends leases.
+pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Renewal>, Halt> {
+    tx.connection.prepare_cached(sql!("session_touch"))?.execute(params![session, tx.now.as_millis()])?;
+    let renew = |token: &LeaseToken| {
+        let held = held(tx, session, token)?;
+        if !held.current {
+            return Ok(Renewal::Lost);
+        }
+        extend(tx.connection, held.lease.batch, tx.now + TTL)?;
+        Ok(if held.facts.state == RunState::Running { Renewal::Held(TTL) } else { Renewal::RunStopped(TTL) })
+    };
+    tokens.iter().map(renew).collect()
+}
+
+/// Gives leases back: back in the queue, the attempt not charged.
+pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
+    let release = |token: &LeaseToken| {
+        let held = held(tx, session, token)?;
+        let batch = held.lease.batch;
+        if !held.current || batch_ledger(tx.connection, batch, held.size)?.open_delivery().is_some() {
+            return Ok(false);
+        }
+        end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Released, tx.now)?;
+        let attempt = held.attempt.saturating_sub(1);
+        settle_batch(tx.connection, batch, held.size, attempt, &held.facts, tx.now)?;
+        tx.tell_work();
+        Ok(true)
+    };
+    let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
+    if end {
+        tx.connection.prepare_cached(sql!("session_end"))?.execute(params![session, tx.now.as_millis()])?;
+    }
+    Ok(released)
+}
+
+/// Ends leases that have run out: takeable is what has passed both its own time and a whole TTL of service.
+pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
+    let in_service = tx.serving_since + TTL < tx.now || tx.planted.has(Bug::NoServingGrace);
+    if !in_service || tx.planted.has(Bug::NeverReap) {
+        return Ok(Expired::default());
+    }
+    let mut statement = tx.connection.prepare_cached(sql!("batches_expired"))?;
+    let rows = statement.query_map(params![tx.now.as_millis(), EXPIRE_AT_ONCE], Lapsed::read)?;
+    let lapsed = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut expired = Expired::default();
+    for row in &lapsed {
+        expired.leases += 1;
+        expired.doubts += u32::from(row.end(tx.connection, tx.now)?);
+        let key = params![row.lease.batch.run, row.lease.batch.round, row.lease.batch.batch, row.lease.epoch];
+        let secret = tx.connection.prepare_cached(sql!("lease_by_token"))?.query_row(key, |row| row.get(0))?;
+        tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(row.lease, secret) });
+        tx.tell_work();
+    }
+    Ok(expired)
+}
+
+/// A lease that has run out.
+struct Lapsed {
+    lease: LeaseRef,
+    attempt: u32,
+    size: u32,
+    session: String,
+}
+
+impl Lapsed {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let batch = BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? };
+        let lease = LeaseRef { batch, epoch: row.get(3)? };
+        Ok(Self { lease, attempt: row.get(4)?, size: row.get(5)?, session: row.get(6)? })
+    }
+
+    /// Open delivery -> in doubt, other unresolved records -> pending. Gives whether there was an open delivery.
+    fn end(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+        let batch = self.lease.batch;
+        let doubt = deliveries::doubt_open(connection, batch, self.size, now)?;
+        end_lease(connection, batch, self.lease.epoch, LeaseEnd::Expired, now)?;
+        if let Some(facts) = run_facts(connection, batch.run)? {
+            settle_batch(connection, batch, self.size, self.attempt, &facts, now)?;
+        }
+        Ok(doubt)
+    }
+}
+
+/// At start: the leases of workers that lived in the process before this one.
+pub(super) fn expire_embedded(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    {
+        let mut statement = transaction.prepare(sql!("batches_of_embedded"))?;
+        let lapsed = statement.query_map([], Lapsed::read)?.collect::<Result<Vec<_>, _>>()?;
+        for row in lapsed {
+            row.end(&transaction, now)?;
+        }
+    }
+    transaction.commit()
+}

@@ -1,0 +1,130 @@
+//! The store on SQLite: one file, one writing process.
+//!
+//! All transitions run on one writer thread, each in a savepoint; those that queue up while a commit is on its way to
+//! the disk share the next one. Queries run on connections of their own and see the last commit (WAL).
+
+mod batches;
+mod deliveries;
+mod evidence;
+mod fleet;
+mod leases;
+mod listing;
+mod migrations;
+mod open;
+mod queries;
+mod rows;
+mod runs;
+mod serving;
+mod stories;
+mod transitions;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::{Events, Store, StoreError, StoreResult};
+
+pub use open::{OpenError, Options};
+
+/// The text of a statement in `sql/`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("sql/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// How many queries run at once.
+const READERS: usize = 4;
+
+/// A store on a SQLite file.
+pub struct SqliteStore {
+    events: Arc<Events>,
+    /// None: opened for reading only.
+    writer: Option<writer::Writer>,
+    readers: Arc<Mutex<Vec<Connection>>>,
+    free_readers: Arc<Semaphore>,
+    /// Keeps a second coordinator out for as long as this store lives.
+    _ownership: Option<std::fs::File>,
+}
+
+impl Store for SqliteStore {
+    fn events(&self) -> &Events {
+        &self.events
+    }
+}
+
+impl SqliteStore {
+    /// Runs a query on a connection of its own, in one consistent view.
+    async fn read<T, F>(&self, query: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let gone = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
+        let permit = Arc::clone(&self.free_readers).acquire_owned().await.map_err(|error| gone(&error))?;
+        let readers = Arc::clone(&self.readers);
+        let run = move || {
+            let _permit = permit;
+            let mut lent = Lent { connection: None, home: readers };
+            let connection = lent.take()?;
+            let view = connection.transaction().map_err(|error| classify(&error))?;
+            query(&view).map_err(|error| classify(&error))
+        };
+        tokio::task::spawn_blocking(run).await.map_err(|error| gone(&error))?
+    }
+
+    /// The writer, unless the store was opened for reading only.
+    fn writer(&self) -> StoreResult<&writer::Writer> {
+        self.writer.as_ref().ok_or(StoreError::ReadOnly)
+    }
+
+    /// Commits what is queued and closes the file. Later transitions are refused.
+    pub async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}
+
+/// A reader's connection on its way out and back, also when a query panics.
+struct Lent {
+    connection: Option<Connection>,
+    home: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Lent {
+    fn take(&mut self) -> StoreResult<&mut Connection> {
+        let connection = self.home.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        self.connection = connection;
+        self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("no connection is free".to_owned()))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.home.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}
+
+/// Errors by what the caller does next.
+fn classify(error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(
+            Code::DiskFull
+            | Code::SystemIoFailure
+            | Code::DatabaseBusy
+            | Code::DatabaseLocked
+            | Code::OutOfMemory
+            | Code::CannotOpen
+            | Code::ReadOnly
+            | Code::OperationInterrupted,
+        ) => StoreError::Unavailable(error.to_string()),
+        _ => StoreError::Damaged(error.to_string()),
+    }
+}

@@ -1,0 +1,203 @@
+//! Opening a ledger: whose file it is, which version it has, that nobody else writes it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
+
+use super::serving::Serving;
+use super::{READERS, SqliteStore, leases, migrations, writer};
+use crate::domain::{Clock, SystemClock, Timestamp};
+use crate::planted::Planted;
+use crate::store::Events;
+
+/// How to open a store.
+#[derive(Default)]
+pub struct Options {
+    /// The time; the machine's clock unless a test brings its own.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Bugs that tests switch on.
+    pub planted: Planted,
+}
+
+/// Why a ledger cannot be opened: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{} is in use by another coordinator (or `muster run`): stop that one, or use another file", .0.display())]
+    InUse(PathBuf),
+    /// Not ours.
+    #[error("{} is the database of another program: name a file of your own with --db or --database", .0.display())]
+    NotALedger(PathBuf),
+    /// From the future.
+    #[error("{} has schema version {found}, this program knows up to {known}: use a newer muster", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+        /// The newest this program knows.
+        known: i32,
+    },
+    /// From the past, and not to be written.
+    #[error(
+        "{} has the older schema version {found}: start `muster coordinator` or `muster run` on it once, which upgrades it",
+        path.display()
+    )]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+    },
+    /// Nothing there to read.
+    #[error("there is no ledger at {}: name the file that `muster run` printed, or start a run first", .0.display())]
+    Missing(PathBuf),
+    /// The file system or SQLite says no.
+    #[error("the ledger {} cannot be opened: {reason}", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What was said.
+        reason: String,
+    },
+}
+
+impl SqliteStore {
+    /// Opens a ledger for reading and writing, made if it is not there, upgraded if it is older.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        let failed = |error: &dyn std::fmt::Display| failed_at(path, error);
+        let ownership = own(path)?;
+        create_private(path).map_err(|error| failed(&error))?;
+        let connection = Connection::open(path).map_err(|error| failed(&error))?;
+        let version = schema_version(&connection, path)?;
+        if version > migrations::current() {
+            return Err(too_new(path, version));
+        }
+        let prepare = || -> rusqlite::Result<Serving> {
+            connection.busy_timeout(Duration::from_secs(5))?;
+            connection
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+            // 64 MiB of pages, however large the file grows.
+            connection
+                .execute_batch("PRAGMA cache_size = -65536; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
+            connection.set_prepared_statement_cache_capacity(128);
+            migrations::apply(&connection, version)?;
+            // Read back: what the file system silently refuses must not pass for durable.
+            let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+            let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+            if synchronous != 2 || journal != "wal" {
+                return Err(rusqlite::Error::InvalidParameterName(format!(
+                    "it is not durable there (journal_mode {journal}, synchronous {synchronous}): use a local disk"
+                )));
+            }
+            Serving::read(&connection)
+        };
+        let serving = prepare().map_err(|error| failed(&error))?;
+        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::starting_after(serving.last_seen())));
+        leases::expire_embedded(&connection, clock.now()).map_err(|error| failed(&error))?;
+        let events = Arc::new(Events::default());
+        let readers = open_readers(path).map_err(|error| failed(&error))?;
+        let writer = writer::Writer::start(connection, clock, serving, options.planted, Arc::clone(&events))
+            .map_err(|error| failed(&error))?;
+        Ok(Self {
+            events,
+            writer: Some(writer),
+            readers: Arc::new(Mutex::new(readers)),
+            free_readers: Arc::new(Semaphore::new(READERS)),
+            _ownership: Some(ownership),
+        })
+    }
+
+    /// Opens a ledger for reading only: another process may be writing it.
+    pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        let failed = |error: &dyn std::fmt::Display| failed_at(path, error);
+        if !path.exists() {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        let readers = open_readers(path).map_err(|error| failed(&error))?;
+        let first = readers.first().ok_or_else(|| failed(&"no connection"))?;
+        let version = schema_version(first, path)?;
+        match version.cmp(&migrations::current()) {
+            std::cmp::Ordering::Less => return Err(OpenError::TooOld { path: path.to_owned(), found: version }),
+            std::cmp::Ordering::Equal => {}
+            std::cmp::Ordering::Greater => return Err(too_new(path, version)),
+        }
+        Ok(Self {
+            events: Arc::new(Events::default()),
+            writer: None,
+            readers: Arc::new(Mutex::new(readers)),
+            free_readers: Arc::new(Semaphore::new(READERS)),
+            _ownership: None,
+        })
+    }
+}
+
+fn failed_at(path: &Path, error: &dyn std::fmt::Display) -> OpenError {
+    OpenError::Failed { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn too_new(path: &Path, found: i32) -> OpenError {
+    OpenError::TooNew { path: path.to_owned(), found, known: migrations::current() }
+}
+
+/// Takes the lock file beside the ledger; the system lets go of it when the process dies, however it dies.
+fn own(path: &Path) -> Result<std::fs::File, OpenError> {
+    let failed = |error: std::io::Error| failed_at(path, &error);
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// The ledger names every record: nobody but its owner may read it.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The version of a ledger, 0 of an empty file; an error for the database of another program.
+fn schema_version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    let read = || -> rusqlite::Result<(i32, i32, i64)> {
+        let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, tables))
+    };
+    match read() {
+        Ok((migrations::APPLICATION_ID, version, _)) => Ok(version),
+        Ok((0, 0, 0)) => Ok(0),
+        Ok(_) => Err(OpenError::NotALedger(path.to_owned())),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Err(OpenError::NotALedger(path.to_owned()))
+        }
+        Err(error) => Err(failed_at(path, &error)),
+    }
+}
+
+fn open_readers(path: &Path) -> rusqlite::Result<Vec<Connection>> {
+    let open = |_| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+        Ok(connection)
+    };
+    (0..READERS).map(open).collect()
+}
+
+/// Time for a store that is only read.
+pub(super) fn read_only_now() -> Timestamp {
+    SystemClock::starting_after(Timestamp::default()).now()
+}

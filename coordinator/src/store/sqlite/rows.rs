@@ -1,0 +1,164 @@
+//! From rows to the domain's types, and back.
+
+use std::time::Duration;
+
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::sql;
+use crate::domain::{
+    BatchLedger, BatchRef, DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions, Rules, Run,
+    RunId, RunState, Timestamp,
+};
+
+/// A value that the schema does not allow.
+fn bad(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(FromSqlError::Other(what.into())))
+}
+
+/// A time.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+/// A time that may be missing.
+pub(super) fn time_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column).map(|millis| millis.map(Timestamp::from_millis))
+}
+
+/// A run with the verdict of its current round: the columns of the `run_...` and `runs_...` statements.
+pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let json = |column: usize, error: serde_json::Error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    };
+    let parameters: String = row.get(4)?;
+    let verdict: Option<String> = row.get(13)?;
+    Ok(Run {
+        key: row.get(0)?,
+        id: RunId::from_text(row.get::<_, String>(1)?),
+        pipeline: row.get(2)?,
+        revision: row.get(3)?,
+        parameters: serde_json::from_str(&parameters).map_err(|error| json(4, error))?,
+        audit_mode: row.get(5)?,
+        state: run_state(row, 6)?,
+        state_reason: row.get(7)?,
+        round: row.get(8)?,
+        created_at: time(row, 9)?,
+        finished_at: time_opt(row, 10)?,
+        acknowledged: row.get(11)?,
+        changes: row.get(12)?,
+        verdict: verdict.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| json(13, error))?,
+    })
+}
+
+/// A run's state.
+pub(super) fn run_state(row: &Row<'_>, column: usize) -> rusqlite::Result<RunState> {
+    Ok(match row.get::<_, i64>(column)? {
+        0 => RunState::Running,
+        1 => RunState::Paused,
+        2 => RunState::Cancelling,
+        3 => RunState::Cancelled,
+        4 => RunState::Finished,
+        _ => return Err(bad(column, "no run state")),
+    })
+}
+
+/// A delivery's state as it is stored.
+pub(super) fn delivery_state_code(state: DeliveryState) -> i64 {
+    match state {
+        DeliveryState::Open => 0,
+        DeliveryState::Applied => 1,
+        DeliveryState::NotApplied => 2,
+        DeliveryState::Rejected => 3,
+        DeliveryState::InDoubt => 4,
+    }
+}
+
+fn delivery_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+    Ok(match row.get::<_, i64>(column)? {
+        0 => DeliveryState::Open,
+        1 => DeliveryState::Applied,
+        2 => DeliveryState::NotApplied,
+        3 => DeliveryState::Rejected,
+        4 => DeliveryState::InDoubt,
+        _ => return Err(bad(column, "no delivery state")),
+    })
+}
+
+/// The first ten columns of the `..._deliveries` statements; `whole` is the batch's size.
+pub(super) fn delivery(row: &Row<'_>, whole: u32) -> rusqlite::Result<DeliveryFact> {
+    let positions = match row.get_ref(3)?.as_blob_or_null()? {
+        None => Positions::all(whole),
+        Some(bytes) => Positions::decode(bytes).ok_or_else(|| bad(3, "no positions"))?,
+    };
+    Ok(DeliveryFact {
+        number: row.get(0)?,
+        epoch: row.get(1)?,
+        ordinal: row.get(2)?,
+        positions,
+        state: delivery_state(row, 5)?,
+        tries: row.get(6)?,
+        begun_at: time(row, 7)?,
+        body_sha256: row.get(8)?,
+        retry_of: row.get(9)?,
+    })
+}
+
+/// The first two columns of the `..._exceptions` statements.
+pub(super) fn exception(row: &Row<'_>) -> rusqlite::Result<ExceptionFact> {
+    let kind = match row.get::<_, i64>(1)? {
+        0 => ExceptionKind::DeadLetter,
+        1 => ExceptionKind::Gone,
+        _ => return Err(bad(1, "no kind of exception")),
+    };
+    Ok(ExceptionFact { position: row.get(0)?, kind })
+}
+
+/// An exception's kind as it is stored.
+pub(super) fn exception_code(kind: ExceptionKind) -> i64 {
+    match kind {
+        ExceptionKind::DeadLetter => 0,
+        ExceptionKind::Gone => 1,
+    }
+}
+
+/// All facts about one batch.
+pub(super) fn batch_ledger(connection: &Connection, batch: BatchRef, size: u32) -> rusqlite::Result<BatchLedger> {
+    let key = params![batch.run, batch.round, batch.batch];
+    let mut statement = connection.prepare_cached(sql!("deliveries_of_batch"))?;
+    let deliveries = statement.query_map(key, |row| delivery(row, size))?.collect::<Result<_, _>>()?;
+    let mut statement = connection.prepare_cached(sql!("exceptions_of_batch"))?;
+    let exceptions = statement.query_map(key, exception)?.collect::<Result<_, _>>()?;
+    Ok(BatchLedger { size, deliveries, exceptions })
+}
+
+/// What the transitions need to know of a run.
+#[derive(Debug, Clone)]
+pub(super) struct RunFacts {
+    pub id: RunId,
+    pub state: RunState,
+    pub post_timeout: Duration,
+    pub rules: Rules,
+    pub max_gone: f64,
+}
+
+/// Reads them.
+pub(super) fn run_facts(connection: &Connection, run: i64) -> rusqlite::Result<Option<RunFacts>> {
+    let millis =
+        |row: &Row<'_>, column| row.get(column).map(|millis: i64| Duration::from_millis(millis.unsigned_abs()));
+    let mut statement = connection.prepare_cached(sql!("run_facts"))?;
+    let facts = |row: &Row<'_>| {
+        Ok(RunFacts {
+            id: RunId::from_text(row.get::<_, String>(0)?),
+            state: run_state(row, 1)?,
+            post_timeout: millis(row, 3)?,
+            rules: Rules {
+                settle_after: millis(row, 4)?,
+                max_attempts: row.get(5)?,
+                on_doubt: if row.get::<_, i64>(6)? == 0 { OnDoubt::Retry } else { OnDoubt::Hold },
+            },
+            max_gone: row.get(7)?,
+        })
+    };
+    statement.query_row([run], facts).optional()
+}

@@ -1,0 +1,106 @@
+//! Runs: started, paused, resumed, cancelled, concluded.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::rows;
+use super::sql;
+use super::writer::Tx;
+use crate::domain::{NewRun, OnDoubt, Run, RunId, Verdict};
+use crate::store::{Event, Fenced, Started};
+
+fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn by_key(tx: &Tx<'_>, key: i64) -> rusqlite::Result<Run> {
+    tx.connection.prepare_cached(sql!("run_by_key"))?.query_row([key], rows::run)
+}
+
+fn by_id(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Option<Run>> {
+    tx.connection.prepare_cached(sql!("run_by_id"))?.query_row([id.as_str()], rows::run).optional()
+}
+
+/// Writes a run, unless the same request has before.
+pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> rusqlite::Result<Started> {
+    if let Some(request_id) = &new.request_id {
+        let mut statement = tx.connection.prepare_cached(sql!("run_by_request"))?;
+        let before =
+            statement.query_row([request_id], |row| Ok((row.get(0)?, row.get::<_, [u8; 32]>(1)?))).optional()?;
+        if let Some((key, digest)) = before {
+            return if digest == new.request_digest {
+                by_key(tx, key).map(Started::Same)
+            } else {
+                Ok(Started::Conflict)
+            };
+        }
+    }
+    let now = tx.now.as_millis();
+    let pipeline = params![new.revision, new.pipeline, new.canonical, now];
+    tx.connection.prepare_cached(sql!("pipeline_insert"))?.execute(pipeline)?;
+    let parameters = serde_json::to_string(&new.parameters)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    tx.connection.prepare_cached(sql!("run_insert"))?.execute(params![
+        new.id.as_str(),
+        new.request_id,
+        new.request_digest,
+        new.pipeline,
+        new.revision,
+        parameters,
+        new.audit_mode,
+        new.max_batch,
+        millis(new.post_timeout),
+        millis(new.rules.settle_after),
+        new.rules.max_attempts,
+        i64::from(new.rules.on_doubt == OnDoubt::Hold),
+        new.max_gone,
+        now
+    ])?;
+    let key = tx.connection.last_insert_rowid();
+    tx.connection.prepare_cached(sql!("listing_insert"))?.execute([key])?;
+    tx.tell_work();
+    by_key(tx, key).map(Started::New)
+}
+
+/// Running -> paused.
+pub(super) fn pause(tx: &Tx<'_>, id: &RunId, reason: &str) -> rusqlite::Result<Option<Run>> {
+    let Some(run) = by_id(tx, id)? else { return Ok(None) };
+    if tx.connection.prepare_cached(sql!("run_pause"))?.execute(params![run.key, reason])? > 0 {
+        tx.push(Event::RunStopped { run_id: id.clone(), reason: reason.to_owned() });
+    }
+    by_id(tx, id)
+}
+
+/// Paused -> running.
+pub(super) fn resume(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Option<Run>> {
+    let Some(run) = by_id(tx, id)? else { return Ok(None) };
+    tx.connection.prepare_cached(sql!("run_resume"))?.execute([run.key])?;
+    tx.tell_work();
+    by_id(tx, id)
+}
+
+/// Running or paused -> cancelling. From this commit on no delivery begins.
+pub(super) fn cancel(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Option<Run>> {
+    let Some(run) = by_id(tx, id)? else { return Ok(None) };
+    if tx.connection.prepare_cached(sql!("run_cancel"))?.execute([run.key])? > 0 {
+        tx.push(Event::RunStopped { run_id: id.clone(), reason: "the run was cancelled".to_owned() });
+    }
+    by_id(tx, id)
+}
+
+/// Ends a round with its verdict.
+pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::Result<Fenced<()>> {
+    let row = params![run.key, run.changes, tx.now.as_millis()];
+    if tx.connection.prepare_cached(sql!("run_conclude"))?.execute(row)? == 0 {
+        return Ok(Fenced::Stale);
+    }
+    let text =
+        serde_json::to_string(verdict).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    tx.connection.prepare_cached(sql!("verdict_insert"))?.execute(params![run.key, run.round, text])?;
+    Ok(Fenced::Committed(()))
+}
+
+/// Notes that the audit folder has all that was acknowledged when `run` was read.
+pub(super) fn files_whole(tx: &Tx<'_>, run: &Run) -> rusqlite::Result<Fenced<()>> {
+    let rows = tx.connection.prepare_cached(sql!("run_files_whole"))?.execute(params![run.key, run.acknowledged])?;
+    Ok(if rows > 0 { Fenced::Committed(()) } else { Fenced::Stale })
+}

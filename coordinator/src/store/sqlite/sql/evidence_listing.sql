@@ -1,0 +1,6 @@
+SELECT l.closed_at IS NOT NULL, l.total_pages,
+       (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.given_up = 0),
+       (SELECT coalesce(sum(p.fresh), 0) FROM pages p WHERE p.run = l.run),
+       (SELECT count(*) FROM records r WHERE r.run = l.run AND r.round = ?2),
+       (SELECT coalesce(max(r.seq) + 1, 0) FROM records r WHERE r.run = l.run AND r.round = ?2)
+FROM listings l WHERE l.run = ?1

@@ -1,0 +1,1 @@
+SELECT page FROM pages WHERE run = ?1 ORDER BY page

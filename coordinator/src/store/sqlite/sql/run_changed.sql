@@ -1,0 +1,1 @@
+UPDATE runs SET changes = changes + 1 WHERE run = ?1

@@ -1,0 +1,1 @@
+SELECT since, seen_at FROM serving WHERE one = 1

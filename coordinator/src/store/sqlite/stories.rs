@@ -1,0 +1,107 @@
+//! The whole story of one ID.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{rows, sql};
+use crate::domain::{BatchRef, RecordState, Run};
+use crate::store::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory};
+
+/// One story for each round up to the current one that had the record.
+pub(super) fn read(view: &Connection, run: &Run, record_id: &str) -> rusqlite::Result<Vec<RecordStory>> {
+    let mut stories = Vec::new();
+    for round in 1..=run.round {
+        let mut statement = view.prepare_cached(sql!("record_by_id"))?;
+        let listed: Option<(i64, i64)> =
+            statement.query_row(params![run.key, round, record_id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        if let Some((seq, page)) = listed {
+            stories.push(story(view, run, round, seq, page)?);
+        }
+    }
+    Ok(stories)
+}
+
+fn story(view: &Connection, run: &Run, round: u32, seq: i64, page: i64) -> rusqlite::Result<RecordStory> {
+    let waiting = if run.state.is_cancelled() { RecordState::Cancelled } else { RecordState::Pending };
+    let mut story = RecordStory {
+        round,
+        state: waiting,
+        page: page.unsigned_abs(),
+        batch: None,
+        position: 0,
+        leases: Vec::new(),
+        deliveries: Vec::new(),
+        exception: None,
+    };
+    let mut statement = view.prepare_cached(sql!("story_batch"))?;
+    let row = statement.query_row(params![run.key, round, seq], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?))
+    });
+    let found = row.optional()?.filter(|(_, first_seq, size, _)| seq - first_seq < i64::from(*size));
+    let Some((batch, first_seq, size, state)) = found else { return Ok(story) };
+    let position = u32::try_from(seq - first_seq).unwrap_or(u32::MAX);
+    let batch = BatchRef { run: run.key, round, batch };
+    let unresolved = match (run.state.is_cancelled(), state) {
+        (true, _) => RecordState::Cancelled,
+        (false, 1) => RecordState::Leased,
+        (false, _) => RecordState::Pending,
+    };
+    let ledger = rows::batch_ledger(view, batch, size)?;
+    story.state = ledger.states(unresolved).get(position as usize).copied().unwrap_or(unresolved);
+    story.batch = Some(batch.batch);
+    story.position = position;
+    story.leases = leases(view, batch)?;
+    story.deliveries = deliveries(view, batch, size)?;
+    story.deliveries.retain(|delivery| delivery.fact.positions.contains(position));
+    story.exception = exception(view, batch, position)?;
+    Ok(story)
+}
+
+fn leases(view: &Connection, batch: BatchRef) -> rusqlite::Result<Vec<LeaseStory>> {
+    let mut statement = view.prepare_cached(sql!("story_leases"))?;
+    let stories = statement.query_map(params![batch.run, batch.round, batch.batch], |row| {
+        let ending = match row.get::<_, Option<i64>>(6)? {
+            None => None,
+            Some(0) => Some(Ending::Completed),
+            Some(1) => Some(Ending::Released),
+            Some(_) => Some(Ending::Expired),
+        };
+        Ok(LeaseStory {
+            epoch: row.get(0)?,
+            attempt: row.get(1)?,
+            worker: row.get(2)?,
+            session: row.get(3)?,
+            granted_at: rows::time(row, 4)?,
+            ended_at: rows::time_opt(row, 5)?,
+            ending,
+        })
+    })?;
+    stories.collect()
+}
+
+fn deliveries(view: &Connection, batch: BatchRef, size: u32) -> rusqlite::Result<Vec<DeliveryStory>> {
+    let mut statement = view.prepare_cached(sql!("story_deliveries"))?;
+    let stories = statement.query_map(params![batch.run, batch.round, batch.batch], |row| {
+        Ok(DeliveryStory {
+            fact: rows::delivery(row, size)?,
+            http_status: row.get(10)?,
+            detail: row.get(11)?,
+            settled_at: rows::time_opt(row, 12)?,
+            acknowledged: row.get(13)?,
+        })
+    })?;
+    stories.collect()
+}
+
+fn exception(view: &Connection, batch: BatchRef, position: u32) -> rusqlite::Result<Option<ExceptionStory>> {
+    let mut statement = view.prepare_cached(sql!("story_exception"))?;
+    let story = statement.query_row(params![batch.run, batch.round, batch.batch, position], |row| {
+        Ok(ExceptionStory {
+            stage: row.get(0)?,
+            reason: row.get(1)?,
+            http_status: row.get(2)?,
+            body: row.get(3)?,
+            at: rows::time(row, 4)?,
+        })
+    });
+    story.optional()
+}

@@ -1,0 +1,102 @@
+//! Each transition: one job for the writer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{SqliteStore, deliveries, leases, listing, runs};
+use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
+use crate::store::{
+    Acquire, Acquired, Begin, Begun, Completion, Expired, Fenced, GrantedListing, PageOutcome, Renewal, Report,
+    Started, StoreResult, Transitions, WorkerResult,
+};
+
+#[async_trait]
+impl Transitions for SqliteStore {
+    async fn start_run(&self, run: NewRun) -> StoreResult<Started> {
+        self.writer()?.call(move |tx| runs::start(tx, &run)).await
+    }
+
+    async fn pause_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>> {
+        let (id, reason) = (id.clone(), reason.to_owned());
+        self.writer()?.call(move |tx| runs::pause(tx, &id, &reason)).await
+    }
+
+    async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
+        let id = id.clone();
+        self.writer()?.call(move |tx| runs::resume(tx, &id)).await
+    }
+
+    async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
+        let id = id.clone();
+        self.writer()?.call(move |tx| runs::cancel(tx, &id)).await
+    }
+
+    async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
+        let (run, verdict) = (run.clone(), verdict.clone());
+        self.writer()?.call(move |tx| runs::conclude(tx, &run, &verdict)).await
+    }
+
+    async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>> {
+        let run = run.clone();
+        self.writer()?.call(move |tx| runs::files_whole(tx, &run)).await
+    }
+
+    async fn take_listing(&self, holder: &str, ttl: Duration) -> StoreResult<Option<GrantedListing>> {
+        let holder = holder.to_owned();
+        self.writer()?.call(move |tx| listing::take(tx, &holder, ttl)).await
+    }
+
+    async fn renew_listing(&self, lease: &ListingLease, ttl: Duration) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::renew(tx, &lease, ttl)).await
+    }
+
+    async fn commit_page(&self, lease: &ListingLease, page: ListedPage) -> StoreResult<Fenced<PageOutcome>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::commit_page(tx, &lease, &page)).await
+    }
+
+    async fn give_up_page(&self, lease: &ListingLease, page: u64, problem: Problem) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::give_up_page(tx, &lease, page, &problem)).await
+    }
+
+    async fn close_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::close(tx, &lease)).await
+    }
+
+    async fn release_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::release(tx, &lease)).await
+    }
+
+    async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {
+        self.writer()?.call(move |tx| leases::acquire(tx, &acquire)).await
+    }
+
+    async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>> {
+        let (session, tokens) = (session.to_owned(), tokens.to_vec());
+        self.writer()?.call_worker(move |tx| leases::renew(tx, &session, &tokens)).await
+    }
+
+    async fn begin(&self, session: &str, token: LeaseToken, begin: Begin) -> WorkerResult<Begun> {
+        let session = session.to_owned();
+        self.writer()?.call_worker(move |tx| deliveries::begin(tx, &session, &token, &begin)).await
+    }
+
+    async fn complete(&self, session: &str, token: LeaseToken, report: Report) -> WorkerResult<Completion> {
+        let session = session.to_owned();
+        self.writer()?.call_worker(move |tx| deliveries::complete(tx, &session, &token, &report)).await
+    }
+
+    async fn release(&self, session: &str, tokens: &[LeaseToken], end: bool) -> WorkerResult<Vec<bool>> {
+        let (session, tokens) = (session.to_owned(), tokens.to_vec());
+        self.writer()?.call_worker(move |tx| leases::release(tx, &session, &tokens, end)).await
+    }
+
+    async fn expire(&self) -> StoreResult<Expired> {
+        self.writer()?.call(leases::expire).await
+    }
+}

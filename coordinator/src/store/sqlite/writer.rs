@@ -1,0 +1,233 @@
+//! The writer: one thread, one connection, one transaction at a time, shared by all transitions that are waiting.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::{Event, Events, Misuse, StoreError, StoreResult, WorkerResult};
+use super::classify;
+use super::serving::Serving;
+use crate::domain::{Clock, Timestamp};
+use crate::planted::Planted;
+
+/// Most transitions that share a commit.
+const GROUP: usize = 256;
+/// Transitions that may wait; more wait in their tasks.
+const QUEUE: usize = 4096;
+
+/// Why a transition ends without a trace.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The database said no.
+    Sql(rusqlite::Error),
+    /// The caller did what no lost race explains.
+    Misuse(Misuse),
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Misuse> for Halt {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
+
+/// What a transition sees: the connection within the transaction, the time, and where to note what others must hear.
+pub(super) struct Tx<'a> {
+    /// Within a savepoint.
+    pub connection: &'a Connection,
+    /// The time of this transition.
+    pub now: Timestamp,
+    /// Since when coordinators serve without a gap.
+    pub serving_since: Timestamp,
+    /// Bugs that tests switch on.
+    pub planted: Planted,
+    work: Cell<bool>,
+    pushes: RefCell<Vec<Event>>,
+}
+
+impl Tx<'_> {
+    /// There may be something to lease or to list now.
+    pub fn tell_work(&self) {
+        self.work.set(true);
+    }
+
+    /// A worker must hear of this at once.
+    pub fn push(&self, event: Event) {
+        self.pushes.borrow_mut().push(event);
+    }
+}
+
+/// Answers a caller, once it is known whether the commit went through.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A transition on its way: runs in the transaction (`Err`: its savepoint is rolled back), then answers.
+type Job = Box<dyn FnOnce(&Tx<'_>) -> (Result<(), ()>, Answer) + Send>;
+
+/// The way to the writer thread.
+pub(super) struct Writer {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        serving: Serving,
+        planted: Planted,
+        events: Arc<Events>,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let group = Group { connection, clock, serving, planted, events };
+        let thread = std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || group.serve(queue))?;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs a transition and answers after its commit.
+    pub async fn call<T, F>(&self, transition: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let result = self.call_worker(move |tx| transition(tx).map_err(Halt::Sql)).await?;
+        result.map_err(|misuse| StoreError::Damaged(format!("unexpected: {misuse:?}")))
+    }
+
+    /// The same for a transition that a caller can misuse.
+    pub async fn call_worker<T, F>(&self, transition: F) -> WorkerResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let done = transition(tx);
+            let status = if done.is_ok() { Ok(()) } else { Err(()) };
+            let answer: Answer = Box::new(move |commit| {
+                let result = match (done, commit) {
+                    (Ok(value), Ok(())) => Ok(Ok(value)),
+                    (Err(Halt::Misuse(misuse)), Ok(())) => Ok(Err(misuse)),
+                    (Err(Halt::Sql(error)), Ok(())) => Err(classify(&error)),
+                    (_, Err(error)) => Err(error),
+                };
+                // The caller has gone: what was committed stays committed.
+                let _ = reply.send(result);
+            });
+            (status, answer)
+        });
+        let closed = || StoreError::Unavailable("the coordinator is shutting down".to_owned());
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| StoreError::Unavailable("the ledger could not begin a transaction".to_owned()))?
+    }
+
+    /// Lets the thread finish what is queued.
+    pub async fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the ledger's writer thread has panicked");
+            }
+        }
+    }
+}
+
+struct Group {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+    serving: Serving,
+    planted: Planted,
+    events: Arc<Events>,
+}
+
+impl Group {
+    fn serve(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut answers = Vec::new();
+            let outcome = self.transaction(first, &mut queue, &mut answers);
+            if let Err(error) = &outcome {
+                tracing::error!(error = %error, transitions = answers.len(), next = "all are answered UNAVAILABLE",
+                    "a group of transitions could not be committed");
+            }
+            for answer in answers {
+                answer(outcome.clone());
+            }
+        }
+    }
+
+    /// One commit for the first transition and all that are waiting behind it.
+    fn transaction(
+        &mut self,
+        first: Job,
+        queue: &mut mpsc::Receiver<Job>,
+        answers: &mut Vec<Answer>,
+    ) -> StoreResult<()> {
+        // A transition that never ran is dropped, and its caller told so.
+        let mut next = Some(first);
+        let mut body = || -> rusqlite::Result<(bool, Vec<Event>)> {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let now = self.clock.now();
+            let serving_since = self.serving.seen(&self.connection, now)?;
+            let tx = Tx {
+                connection: &self.connection,
+                now,
+                serving_since,
+                planted: self.planted,
+                work: Cell::new(false),
+                pushes: RefCell::new(Vec::new()),
+            };
+            while let Some(job) = next.take() {
+                in_savepoint(&tx, job, answers)?;
+                if answers.len() < GROUP {
+                    next = queue.try_recv().ok();
+                }
+            }
+            self.connection.execute_batch("COMMIT")?;
+            Ok((tx.work.get(), tx.pushes.into_inner()))
+        };
+        let result = body();
+        match result {
+            Ok((work, pushes)) => {
+                self.events.tell(work, pushes);
+                Ok(())
+            }
+            Err(error) => {
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
+                {
+                    tracing::error!(error = %error, "rollback failed");
+                }
+                self.serving.forget();
+                Err(match classify(&error) {
+                    StoreError::Damaged(reason) => StoreError::Unavailable(reason),
+                    other => other,
+                })
+            }
+        }
+    }
+}
+
+/// Runs one transition so that its failure takes nothing else with it.
+fn in_savepoint(tx: &Tx<'_>, job: Job, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+    let pushes_before = tx.pushes.borrow().len();
+    tx.connection.prepare_cached("SAVEPOINT transition")?.execute([])?;
+    let (status, answer) = job(tx);
+    answers.push(answer);
+    if status.is_err() {
+        tx.pushes.borrow_mut().truncate(pushes_before);
+        // A full disk may have ended the whole transaction by itself; then this fails and all are told so.
+        tx.connection.prepare_cached("ROLLBACK TO transition")?.execute([])?;
+    }
+    tx.connection.prepare_cached("RELEASE transition")?.execute([])?;
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The coordinator's HTTP side: is it alive, is it ready?
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Serves on a listener until `stop`.
+pub(crate) async fn serve(
+    store: Arc<dyn Store>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(store);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future().await
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The ledger answers too.
+async fn ready(State(store): State<Arc<dyn Store>>) -> (StatusCode, String) {
+    match store.runs(None, 1).await {
+        Ok(_) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
