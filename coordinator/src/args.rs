@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Config, Coordinator};
+use crate::planted::Planted;
 
 /// Flags of a coordinator.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,6 +52,7 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         database: args.database.clone(),
         audit_dir: args.audit_dir,
         pipelines_dir: args.pipelines,
+        planted: Planted::from_environment(),
         ..Config::default()
     };
     let coordinator = Coordinator::open(config).await?;

@@ -39,6 +39,31 @@ impl Planted {
         Self { bug: Some(bug) }
     }
 
+    /// The guard that `MUSTER_PLANTED_BUG` names, for programs that tests start. Names of other programs' guards are
+    /// passed over.
+    #[cfg(feature = "planted-bugs")]
+    pub fn from_environment() -> Self {
+        let bug = match std::env::var("MUSTER_PLANTED_BUG").unwrap_or_default().as_str() {
+            "loses_dead_letters" => Some(Bug::LosesDeadLetters),
+            "loses_last_id" => Some(Bug::LosesLastId),
+            "no_epoch_check" => Some(Bug::NoEpochCheck),
+            "several_open" => Some(Bug::SeveralOpen),
+            "no_replay_answer" => Some(Bug::NoReplayAnswer),
+            "begin_when_stopped" => Some(Bug::BeginWhenStopped),
+            "never_reap" => Some(Bug::NeverReap),
+            "wall_clock" => Some(Bug::WallClock),
+            "no_serving_grace" => Some(Bug::NoServingGrace),
+            _ => None,
+        };
+        Self { bug }
+    }
+
+    /// None.
+    #[cfg(not(feature = "planted-bugs"))]
+    pub const fn from_environment() -> Self {
+        Self {}
+    }
+
     /// Is this guard switched off?
     #[cfg(feature = "planted-bugs")]
     pub fn has(self, bug: Bug) -> bool {

@@ -1,0 +1,21 @@
+# Everyday commands. `just` lists them; none is needed to build, to run or to test.
+
+default:
+    @just --list
+
+# The main job against the stand-in API.
+demo *FLAGS:
+    cargo run --release -- demo {{FLAGS}}
+
+# Everything CI runs.
+test *FLAGS:
+    ./tests/run {{FLAGS}}
+
+# What the compiler and the linter say, quickly.
+check:
+    cargo clippy --workspace --all-targets --features muster-tests/planted-bugs -- -D warnings
+    cargo fmt --all --check
+
+# Licences, bans and sources of all dependencies.
+deny:
+    cargo deny --all-features check licenses bans sources
