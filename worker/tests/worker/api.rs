@@ -19,13 +19,14 @@ pub struct Post {
     pub ids: Vec<u64>,
 }
 
+type Special = Box<dyn Fn(u64) -> Option<(u16, &'static str)> + Send>;
 type Answer = Box<dyn FnMut(&[u64]) -> (u16, &'static str) + Send>;
 
 pub struct Api {
     /// IDs whose detail waits for the gate.
     pub held: Mutex<BTreeSet<u64>>,
     /// Answers of the source, other than a sound record.
-    pub special: Mutex<Box<dyn Fn(u64) -> Option<(u16, &'static str)> + Send>>,
+    pub special: Mutex<Special>,
     /// What the target answers.
     pub answer: Mutex<Answer>,
     /// Whether the target answers at all.

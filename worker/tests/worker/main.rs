@@ -1,9 +1,12 @@
 //! A worker against a coordinator that plays a script and a tiny HTTP API: what it sends, and above all what it does not.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod api;
 mod coordinator;
 mod deliveries;
 mod endings;
+mod herd;
 mod records;
 
 use std::sync::Arc;
