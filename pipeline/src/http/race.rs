@@ -60,14 +60,13 @@ pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits,
         if now >= deadline {
             return Race { result: None, hedges, hedge_won: false };
         }
-        let more = hedges + 1 < limits.hedge_copies && host.hedges.try_take();
+        let mut more = hedges + 1 < limits.hedge_copies && host.hedges.try_take();
         if more {
             hedges += 1;
+            more = hedges + 1 < limits.hedge_copies;
             copies.push(follow(hedges, now, transport.call(exchange.clone())));
-            timer.as_mut().reset(deadline.min(now + patience));
-        } else {
-            timer.as_mut().reset(deadline);
         }
+        timer.as_mut().reset(if more { deadline.min(now + patience) } else { deadline });
         loop {
             tokio::select! {
                 biased;

@@ -1,0 +1,5 @@
+//! The requester against a server on a real socket.
+
+mod get;
+mod post;
+mod support;

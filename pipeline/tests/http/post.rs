@@ -1,0 +1,180 @@
+//! DESIGN.md section 6's table of what happened to a POST, row by row, against a server that does each of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_pipeline::PostOutcome;
+use crate::support::{Reply, Server, answer, json, pipeline, requester};
+use tokio::time::Instant;
+
+async fn post_to(base: &str, load: &str) -> PostOutcome {
+    let compiled = pipeline(base, load, "");
+    let requester = requester(|_| {});
+    let deadline = Instant::now() + Duration::from_secs(30);
+    requester.post(compiled.loader(), Bytes::from_static(b"[1]"), "key", deadline).await
+}
+
+async fn outcome(reply: Reply) -> PostOutcome {
+    outcome_with(reply, "").await
+}
+
+async fn outcome_with(reply: Reply, load: &str) -> PostOutcome {
+    let server = Server::start(move |_, _| reply.clone()).await;
+    let outcome = post_to(&server.url(), load).await;
+    assert_eq!(server.seen().len(), 1, "one POST is one exchange, whatever comes of it");
+    outcome
+}
+
+#[tokio::test]
+async fn no_byte_sent_is_not_sent() {
+    let closed = {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    assert!(matches!(post_to(&format!("http://{closed}"), "").await, PostOutcome::NotSent { .. }));
+    assert!(matches!(post_to("http://no-such-host.invalid", "").await, PostOutcome::NotSent { .. }));
+}
+
+#[tokio::test]
+async fn a_failed_tls_handshake_is_not_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 x\r\n\r\n").await.unwrap();
+    });
+    assert!(matches!(post_to(&format!("https://{address}"), "").await, PostOutcome::NotSent { .. }));
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_sends_nothing() {
+    let server = Server::start(|_, _| json(200, "{}")).await;
+    let compiled = pipeline(&server.url(), "", "");
+    let outcome = requester(|_| {}).post(compiled.loader(), Bytes::from_static(b"[]"), "key", Instant::now()).await;
+    assert!(matches!(outcome, PostOutcome::NotSent { .. }), "{outcome:?}");
+    assert!(server.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_2xx_with_a_valid_body_is_applied() {
+    assert_eq!(outcome(json(200, r#"{"message":"ok"}"#)).await, PostOutcome::Applied { status: 200 });
+    assert_eq!(outcome(json(201, "[]")).await, PostOutcome::Applied { status: 201 });
+    assert_eq!(
+        outcome(Reply::Bytes(b"HTTP/1.1 204 x\r\n\r\n".to_vec())).await,
+        PostOutcome::Applied { status: 204 }
+    );
+    assert_eq!(outcome(answer(200, "", "")).await, PostOutcome::Applied { status: 200 });
+    assert_eq!(outcome_with(answer(200, "", "done"), "  answer: any").await, PostOutcome::Applied { status: 200 });
+}
+
+#[tokio::test]
+async fn an_unreadable_2xx_is_in_doubt() {
+    let truncated = Reply::Last(b"HTTP/1.1 200 x\r\ncontent-length: 50\r\n\r\n{\"message\"".to_vec());
+    let chunked = Reply::Last(b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"mes\r\n".to_vec());
+    let not_gzip = answer(200, "content-encoding: gzip\r\n", "no gzip");
+    let html = answer(200, "content-type: text/html\r\n", "<html>log in</html>");
+    let cut = Reply::Last(b"HTTP/1.1 200 x\r\n\r\n{\"message\"".to_vec());
+    let large = json(200, &format!("\"{}\"", "x".repeat(2 << 20)));
+    for reply in [truncated, chunked, not_gzip, html, cut, large] {
+        let outcome = outcome(reply).await;
+        assert!(matches!(outcome, PostOutcome::InDoubt { status: Some(200), .. }), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_refused_are_rejected_with_the_targets_words() {
+    for status in [400, 409, 413, 422] {
+        let expected = PostOutcome::Rejected { status, detail: "no".to_owned() };
+        assert_eq!(outcome(answer(status, "", "no")).await, expected);
+    }
+    let PostOutcome::Rejected { detail, .. } = outcome(answer(400, "", &"x".repeat(100_000))).await else { panic!() };
+    assert_eq!(detail.len(), 2048, "a long answer is bounded");
+    let outcome = outcome_with(answer(418, "", "teapot"), "  rejected: [418]").await;
+    assert_eq!(outcome, PostOutcome::Rejected { status: 418, detail: "teapot".to_owned() });
+}
+
+#[tokio::test]
+async fn a_wrong_request_is_the_pipelines_fault() {
+    for status in [401, 403, 404, 405, 415, 418] {
+        let outcome = outcome(answer(status, "", "no")).await;
+        assert_eq!(outcome, PostOutcome::PipelineWrong { status, detail: "no".to_owned() });
+    }
+    let moved = outcome(answer(307, "location: http://other.test/home?key=canary\r\n", "")).await;
+    let PostOutcome::PipelineWrong { status: 307, detail } = moved else { panic!("{moved:?}") };
+    assert!(detail.contains("http://other.test/home") && !detail.contains("canary"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_overloaded_target_did_nothing() {
+    let outcome = outcome(answer(429, "retry-after: 7\r\n", "slow down")).await;
+    let retry_after = Some(Duration::from_secs(7));
+    assert_eq!(outcome, PostOutcome::NotApplied { status: 429, retry_after, detail: "slow down".to_owned() });
+    assert!(matches!(
+        self::outcome(answer(429, "", "")).await,
+        PostOutcome::NotApplied { status: 429, retry_after: None, .. }
+    ));
+    assert!(matches!(
+        self::outcome(answer(503, "retry-after: 1\r\n", "later")).await,
+        PostOutcome::NotApplied { status: 503, .. }
+    ));
+}
+
+#[tokio::test]
+async fn what_the_pipeline_declares_was_not_applied() {
+    for status in [500, 502, 503, 504] {
+        let outcome = outcome(answer(status, "", "Sorry!")).await;
+        let expected = PostOutcome::NotApplied { status, retry_after: None, detail: "Sorry!".to_owned() };
+        assert_eq!(outcome, expected);
+    }
+}
+
+#[tokio::test]
+async fn everything_else_is_in_doubt() {
+    for (status, body) in [(500, "Internal Server Error"), (500, "so Sorry!"), (503, "no"), (501, "Sorry!"), (408, "")] {
+        let outcome = outcome(answer(status, "", body)).await;
+        assert!(matches!(&outcome, PostOutcome::InDoubt { status: Some(s), .. } if *s == status), "{outcome:?}");
+    }
+    for reply in [Reply::Reset, Reply::Stall, Reply::Last(Vec::new()), Reply::Last(b"HTTP/1.1 2".to_vec())] {
+        let outcome = outcome(reply).await;
+        assert!(matches!(outcome, PostOutcome::InDoubt { status: None, .. }), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_of_a_connection_used_before_is_in_doubt() {
+    let server = Server::start(|number, _| if number == 0 { json(200, "{}") } else { Reply::Reset }).await;
+    let compiled = pipeline(&server.url(), "", "");
+    let requester = requester(|_| {});
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let body = Bytes::from_static(b"[1]");
+    let first = requester.post(compiled.loader(), body.clone(), "a", deadline).await;
+    assert_eq!(first, PostOutcome::Applied { status: 200 });
+    let second = requester.post(compiled.loader(), body, "b", deadline).await;
+    assert!(matches!(second, PostOutcome::InDoubt { status: None, .. }), "{second:?}");
+    assert_eq!(server.seen().len(), 2, "nothing was sent again behind the caller's back");
+}
+
+#[tokio::test]
+async fn the_target_sees_body_type_and_key() {
+    let server = Server::start(|_, _| json(200, "{}")).await;
+    post_to(&server.url(), "").await;
+    let seen = &server.seen()[0];
+    assert_eq!((seen.line.as_str(), seen.body.as_slice()), ("POST /home HTTP/1.1", b"[1]".as_slice()));
+    let head = seen.head.to_ascii_lowercase();
+    for header in ["idempotency-key: key\r\n", "content-type: application/json\r\n", "user-agent: muster/"] {
+        assert!(head.contains(header), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_wants_to_be_left_alone_is() {
+    let server = Server::start(|_, _| answer(429, "retry-after: 60\r\n", "")).await;
+    let compiled = pipeline(&server.url(), "", "");
+    let requester = requester(|_| {});
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let first = requester.post(compiled.loader(), Bytes::from_static(b"[1]"), "key", deadline).await;
+    assert!(matches!(first, PostOutcome::NotApplied { status: 429, .. }), "{first:?}");
+    let second = requester.post(compiled.loader(), Bytes::from_static(b"[1]"), "key", deadline).await;
+    assert!(matches!(second, PostOutcome::NotSent { .. }), "{second:?}");
+    assert_eq!((server.seen().len(), requester.stats().throttled), (1, 1));
+}
