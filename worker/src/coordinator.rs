@@ -1,5 +1,6 @@
 //! The coordinator as a worker sees it: each call with a deadline, and what to make of its errors.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -139,13 +140,13 @@ impl Link {
     fn note(&self, error: Option<&Status>) {
         match error {
             Some(status) if !is_final(status) => {
-                let code = status.code();
+                let (code, reason) = (status.code(), reason(status));
                 if self.down.swap(true, Ordering::Relaxed) {
-                    debug!({ names::ERROR } = ?code, { names::REASON } = status.message(), "coordinator still away");
+                    debug!({ names::ERROR } = ?code, { names::REASON } = reason, "coordinator still away");
                 } else {
                     warn!(
                         { names::ERROR } = ?code,
-                        { names::REASON } = status.message(),
+                        { names::REASON } = reason,
                         { names::NEXT } = "trying again until it answers; POSTs in flight go on",
                         "coordinator does not answer"
                     );
@@ -154,5 +155,18 @@ impl Link {
             _ if self.down.swap(false, Ordering::Relaxed) => info!("coordinator answers again"),
             _ => {}
         }
+    }
+}
+
+/// The status in words, with the cause at the bottom of it, such as "connection refused".
+fn reason(status: &Status) -> String {
+    let mut cause = status.source();
+    while let Some(deeper) = cause.and_then(|error| error.source()) {
+        cause = Some(deeper);
+    }
+    let message = status.message();
+    match cause.map(ToString::to_string).filter(|cause| cause != message) {
+        Some(cause) => format!("{message}: {cause}"),
+        None => message.to_owned(),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use muster_telemetry::{Format, Logging};
-use muster_worker::{WorkerArgs, serve};
+use muster_worker::{WorkerArgs, WorkerError, serve};
 
 /// Works for a Muster coordinator: fetches the records of leased batches, delivers them and reports.
 ///
@@ -21,8 +22,25 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    muster_telemetry::init(Logging { format: cli.log_format, ..Logging::default() })?;
-    serve(cli.worker).await
+    if let Err(error) = muster_telemetry::init(Logging { format: cli.log_format, ..Logging::default() }) {
+        return fail(ErrorKind::ValueValidation, &error);
+    }
+    match serve(cli.worker).await {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref() {
+            Some(WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. }) => {
+                fail(ErrorKind::ValueValidation, &error)
+            }
+            _ => fail(ErrorKind::Io, &error),
+        },
+    }
+}
+
+/// Says what is wrong on standard error, as for a wrong flag; gives 2 when it is one, 1 otherwise.
+fn fail(kind: ErrorKind, error: &dyn std::fmt::Display) -> ExitCode {
+    // Where standard error is closed there is nobody to tell.
+    let _ = Cli::command().error(kind, format!("{error:#}")).print();
+    ExitCode::from(if kind == ErrorKind::ValueValidation { 2 } else { 1 })
 }
