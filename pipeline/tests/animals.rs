@@ -1,4 +1,6 @@
 //! The pipeline `animals`, as the binaries carry it: its file, its schema, its transform.
+// Helpers of tests may fail as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

@@ -183,7 +183,8 @@ async fn retry_after_is_obeyed_within_bounds_only() {
 
 #[test]
 fn retry_after_is_read_in_seconds_and_as_a_date() {
-    let read = |text: &str| classify::retry_after(&HeaderMap::from_iter([(http::header::RETRY_AFTER, text.parse().unwrap())]));
+    let read =
+        |text: &str| classify::retry_after(&HeaderMap::from_iter([(http::header::RETRY_AFTER, text.parse().unwrap())]));
     assert_eq!(read("120"), Some(Duration::from_secs(120)));
     assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
     let soon = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(3600));

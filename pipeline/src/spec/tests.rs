@@ -1,1 +1,261 @@
+//! Broken pipelines, each with the message that a person gets.
 
+use super::*;
+
+const WHOLE: &str = r#"muster: 1
+name: test
+parameters:
+  base: { type: url, default: "http://host.test" }
+  key: { description: "Which herd." }
+source:
+  list:
+    request: { url: "${param:base}/list" }
+    pagination: { page_number: {} }
+    items: $.items
+    id: $.id
+  detail: { request: { url: "${param:base}/${record:id}" } }
+schema:
+  type: object
+transform: |
+  {id,
+   name}
+load:
+  request: { url: "${param:base}/home" }
+limits:
+  get_timeout: 3s
+"#;
+
+fn message(from: &str, to: &str) -> String {
+    assert!(WHOLE.contains(from), "{from}");
+    match Pipeline::from_yaml(&WHOLE.replacen(from, to, 1), "p.yaml") {
+        Ok(_) => panic!("{to} was taken"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn errors_say_what_where_and_what_to_do() {
+    let mut wrong = Vec::new();
+    for (from, to, expected) in [
+        // the grammar
+        ("muster: 1", "muster: [1", "p.yaml:2:5: this is not the YAML of a pipeline: "),
+        (
+            "name: test",
+            "name: test\nname: again",
+            "p.yaml:3:1: this is not the YAML of a pipeline: duplicate mapping key: name",
+        ),
+        // keys
+        ("    items:", "    itms:", "p.yaml:10:5: source.list.itms: there is no such key; did you mean \"items\"?"),
+        ("limits:", "limit:", "p.yaml:20:1: limit: there is no such key; did you mean \"limits\"?"),
+        ("  get_timeout", "  speed", "p.yaml:21:3: limits.speed: there is no such key; known here: concurrency, "),
+        ("    id: $.id\n", "", "p.yaml:8:5: source.list: the key \"id\" is missing"),
+        ("name: test\n", "", "p.yaml:1:1: the key \"name\" is missing"),
+        (
+            "page_number: {}",
+            "cursor: {}",
+            "p.yaml:9:19: source.list.pagination.cursor: there is no such key; known here: page_number",
+        ),
+        // values
+        ("muster: 1", "muster: 2", "p.yaml:1:9: muster: this version of the format is not known; write muster: 1"),
+        ("name: test", "name: My Test", "p.yaml:2:7: name: a name has 1 to 64 characters of a to z, 0 to 9, - and _"),
+        ("name: test", "name: 7", "p.yaml:2:7: name: this must be a text, not a number; put it in quotes"),
+        (
+            "3s",
+            "3",
+            "p.yaml:21:16: limits.get_timeout: \"3\" is not a duration such as 3s or 50ms (units: us, ms, s, m, h)",
+        ),
+        ("3s", "2h", "p.yaml:21:16: limits.get_timeout: this must be from 1ms to 1h"),
+        (
+            "get_timeout: 3s",
+            "page_size: 8MB",
+            "p.yaml:21:14: limits.page_size: \"8MB\" is not a size such as 512KiB or 8MiB",
+        ),
+        (
+            "get_timeout: 3s",
+            "retry_budget: 20",
+            "p.yaml:21:17: limits.retry_budget: \"20\" is not a share from 0% to 100%",
+        ),
+        (
+            "get_timeout: 3s",
+            "concurrency: 0",
+            "p.yaml:21:16: limits.concurrency: this must be a whole number from 1 to 4096, not 0",
+        ),
+        (
+            "get_timeout: 3s",
+            "hedge_copies: lots",
+            "p.yaml:21:17: limits.hedge_copies: this must be a whole number from 1 to 8",
+        ),
+        ("$.items", "items", "p.yaml:10:12: source.list.items: \"items\" is not a path such as $.items"),
+        ("limits:\n  get_timeout: 3s", "limits: fast", "p.yaml:20:9: limits: this must be a table of keys, not a text"),
+        // load
+        (
+            "/home\" }",
+            "/home\", method: PUT }",
+            "p.yaml:19:49: load.request.method: \"PUT\" is not known; known here: POST",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: hodl",
+            "p.yaml:20:13: load.on_doubt: \"hodl\" is not known; did you mean \"hold\"?",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  max_batch: 0",
+            "p.yaml:20:14: load.max_batch: this must be a whole number from 1 to 10000, not 0",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  rejected: [200]",
+            "p.yaml:20:14: load.rejected[0]: this must be a whole number from 400 to 499, not 200",
+        ),
+        ("/home\" }", "/home\" }\n  rejected: 400", "p.yaml:20:13: load.rejected: this must be a list, not a number"),
+        (
+            "/home\" }",
+            "/home\" }\n  not_applied: [{ status: [500], body: \"(Sorry\" }]",
+            "p.yaml:20:40: load.not_applied[0].body: this is not a regular expression: unclosed group",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  not_applied: [{ body: x }]",
+            "p.yaml:20:17: load.not_applied[0]: the key \"status\" is missing",
+        ),
+        // references
+        (
+            "${param:base}/list",
+            "${param:bas}/list",
+            "p.yaml:8:21: source.list.request.url: the parameter \"bas\" is not declared under parameters; did you mean \"base\"?",
+        ),
+        (
+            "${param:base}/list",
+            "${base}/list",
+            "\"${base}\" does not say what kind of reference it is; write ${param:base} for a parameter",
+        ),
+        ("${param:base}/list", "${env:KEY}/list", "${env:…} is not a reference that may stand here"),
+        (
+            "/list\"",
+            "/${record:id}\"",
+            "source.list.request.url: ${record:id} has no meaning here; it stands in source.detail only",
+        ),
+        (
+            "/${record:id}",
+            "/x",
+            "p.yaml:12:29: source.detail.request.url: this URL is the same for every record; put ${record:id} into it",
+        ),
+        // parameters
+        ("type: url", "type: uri", "p.yaml:4:17: parameters.base.type: \"uri\" is not known; did you mean \"url\"?"),
+        ("http://host.test\" }", "host.test\" }", "p.yaml:4:31: parameters.base.default: \"host.test\" is not a URL"),
+        ("description: \"Which herd.\"", "required: false", "a parameter that is not required needs a default"),
+        ("type: url,", "type: url, required: true,", "a parameter with a default is never required; drop one of them"),
+        // schema
+        ("type: object", "type: objekt", "p.yaml:14:3: schema: this is not a JSON Schema of 2020-12: "),
+        ("type: object", "$ref: http://host.test/s.json", "p.yaml:14:3: schema: this JSON Schema cannot be used: "),
+        // transform
+        (
+            "   name}",
+            "   name: now}",
+            "p.yaml:17:10: transform: \"now\" depends on the clock or place of the worker; a transform must",
+        ),
+        ("   name}", "   name", "p.yaml:17:8: transform: this is not jq: expected closing brace here"),
+        (
+            "   name}",
+            "   name: mpa(.)}",
+            "p.yaml:17:10: transform: there is no function \"mpa\" for transforms; did you mean \"map\"?",
+        ),
+        ("   name}", "   name: $nam}", "p.yaml:17:10: transform: variable $nam is not defined"),
+    ] {
+        let message = message(from, to);
+        if !message.contains(expected) {
+            wrong.push(format!("{to}\n  got:      {message}\n  expected: {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_name_of_another_type_is_no_pipeline() {
+    for (text, expected) in [
+        ("", "p.yaml: this must be a table of keys, not nothing"),
+        ("- 1", "p.yaml:1:1: this must be a table of keys, not a list"),
+    ] {
+        let message = Pipeline::from_yaml(text, "p.yaml").unwrap_err().to_string();
+        assert!(message.starts_with(expected) || message.contains("this must be a table of keys"), "{message}");
+    }
+}
+
+#[test]
+fn an_error_gives_its_parts() {
+    let error = Pipeline::from_yaml(&WHOLE.replace("3s", "3"), "p.yaml").unwrap_err();
+    assert_eq!((error.origin(), error.dotted_key()), ("p.yaml", "limits.get_timeout"));
+    assert_eq!(error.place(), Some(crate::Place { line: 21, column: 16 }));
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let pipeline = Pipeline::from_yaml(WHOLE, "p.yaml").unwrap();
+    let load = pipeline.load();
+    assert_eq!((load.max_batch, load.on_doubt, load.max_attempts), (100, OnDoubt::Retry, 8));
+    assert_eq!(
+        (load.post_timeout.as_secs(), load.settle_after, load.max_rejected_in_a_row),
+        (25, load.post_timeout, 3)
+    );
+    assert_eq!(pipeline.limits(), &Limits::default());
+    assert!((pipeline.source().max_gone - 0.01).abs() < 1e-12);
+    let named: Vec<(&str, bool)> = pipeline.parameters().iter().map(|p| (p.name.as_str(), p.required)).collect();
+    assert_eq!(named, [("base", false), ("key", true)]);
+}
+
+#[test]
+fn a_canonical_form_survives_every_setting() {
+    let full = WHOLE.replace(
+        "load:",
+        "load:\n  on_doubt: hold\n  answer: any\n  settle_after: 1.5s\n  not_applied: [{ status: [503] }]",
+    );
+    let full = full
+        .replace("page_number: {}", "page_number: { parameter: p, first: 0, total_pages: '$.meta[\"the pages\"]' }");
+    for text in [WHOLE, &full] {
+        let pipeline = Pipeline::from_yaml(text, "p.yaml").unwrap();
+        let again = Pipeline::from_canonical(pipeline.canonical()).unwrap();
+        assert_eq!((again.canonical(), again.revision()), (pipeline.canonical(), pipeline.revision()));
+        assert_eq!(again.parameters(), pipeline.parameters());
+    }
+    let error = Pipeline::from_canonical("{\"muster\":1,").unwrap_err();
+    assert!(error.to_string().starts_with("the stored pipeline: this is not the canonical form"), "{error}");
+}
+
+#[test]
+fn parameters_are_checked_and_filled_in() {
+    let pipeline = Pipeline::from_yaml(WHOLE, "p.yaml").unwrap();
+    let resolve = |pairs: &[(&str, &str)]| {
+        let given = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        pipeline.resolve_parameters(&given).map_err(|error| error.to_string())
+    };
+    let resolved = resolve(&[("key", "cows"), ("base", "https://Host.TEST:443/api//")]).unwrap();
+    assert_eq!((resolved["base"].as_str(), resolved["key"].as_str()), ("https://host.test/api", "cows"));
+    assert_eq!(resolve(&[("key", "cows")]).unwrap()["base"], "http://host.test");
+    for (given, expected) in [
+        (vec![("key", "a"), ("bsae", "x")], "pipeline test: bsae: there is no such parameter; did you mean \"base\"?"),
+        (vec![], "pipeline test: key: this parameter must be set: Which herd.; set it with --set key=VALUE"),
+        (
+            vec![("key", "a"), ("base", "host")],
+            "pipeline test: base: \"host\" is not a URL (relative URL without a base)",
+        ),
+        (vec![("key", "a"), ("base", "ftp://host")], "is not an http or https URL; write it whole"),
+        (vec![("key", "a"), ("base", "http://u:canary@host")], "a URL must not carry a user name or password"),
+        (vec![("key", "a"), ("base", "http://host/?q=1")], "must end with its path: a path is put after it"),
+    ] {
+        let message = resolve(&given).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+        assert!(!message.contains("canary"), "{message}");
+    }
+}
+
+#[test]
+fn a_record_cannot_choose_its_host() {
+    let text = WHOLE.replace("${param:base}/${record:id}", "http://${record:id}.host.test/");
+    let pipeline = Pipeline::from_yaml(&text, "p.yaml").unwrap();
+    let error = pipeline.compile(&BTreeMap::from([("key".to_owned(), "a".to_owned())])).unwrap_err();
+    assert!(
+        error.to_string().contains("source.detail.request.url: the record's ID must not stand in the host"),
+        "{error}"
+    );
+}

@@ -47,26 +47,18 @@ fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(digits);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start()).ok_or_else(wrong)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let mut value = whole.checked_mul(*factor).ok_or_else(wrong)?;
-    let mut part = *factor;
-    for digit in fraction.chars() {
-        // A fraction finer than the smallest unit is a slip, not a wish.
-        if part % 10 != 0 && part % 2 != 0 {
-            return Err(wrong());
-        }
-        let digit = u64::from(digit.to_digit(10).ok_or_else(wrong)?);
-        if (part * digit) % 10 != 0 {
-            return Err(wrong());
-        }
-        value = value.checked_add(part * digit / 10).ok_or_else(wrong)?;
-        part /= 10;
+    let digits: u128 = format!("{whole}{fraction}").parse().map_err(|_| wrong())?;
+    let scale = u32::try_from(fraction.len()).ok().and_then(|places| 10_u128.checked_pow(places)).ok_or_else(wrong)?;
+    let scaled = digits.checked_mul(u128::from(*factor)).ok_or_else(wrong)?;
+    // A fraction finer than the smallest unit is a slip, not a wish.
+    if whole.is_empty() || scaled % scale != 0 {
+        return Err(wrong());
     }
-    Ok(value)
+    u64::try_from(scaled / scale).map_err(|_| wrong())
 }
 
 fn write(value: u64, units: &[(&str, u64)]) -> String {
-    let whole = |(_, factor): &&(&str, u64)| value != 0 && value % factor == 0;
+    let whole = |(_, factor): &&(&str, u64)| value != 0 && value.is_multiple_of(*factor);
     let (name, factor) = units.iter().rev().find(whole).unwrap_or(&units[0]);
     format!("{}{name}", value / factor)
 }
@@ -91,7 +83,7 @@ mod tests {
             assert_eq!(write_duration(duration), back);
             assert_eq!(parse_duration(back).unwrap(), duration);
         }
-        for text in ["", "3", "s", "3 sec", "-3s", "1.2.3s", "0.0000001s", "99999999999999999h"] {
+        for text in ["", "3", "s", "3 sec", "-3s", "1.2.3s", "0.0000001s", "99999999999999999h", ".5s", "1.s.5"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -99,6 +91,8 @@ mod tests {
     #[test]
     fn sizes_and_shares_too() {
         assert_eq!(parse_size("8MiB").unwrap(), 8 << 20);
+        assert_eq!(parse_size("0.25KiB").unwrap(), 256);
+        assert!(parse_size("0.55KiB").is_err());
         assert_eq!(write_size(8 << 20), "8MiB");
         assert_eq!(write_size(1536), "1536B");
         assert!(parse_size("8MB").unwrap_err().contains("KiB"));

@@ -14,23 +14,23 @@ pub(super) fn rewrite<'s>(term: Term<&'s str>) -> Term<&'s str> {
     match term {
         Term::BinOp(left, op, right) => binary(rewrite(*left), op, rewrite(*right)),
         Term::Str(format, parts) => Term::Str(format, parts.into_iter().map(text_part).collect()),
-        Term::Arr(inner) => Term::Arr(inner.map(boxed)),
+        Term::Arr(inner) => Term::Arr(inner.map(in_place)),
         Term::Obj(entries) => {
             Term::Obj(entries.into_iter().map(|(key, value)| (rewrite(key), value.map(rewrite))).collect())
         }
-        Term::Neg(inner) => Term::Neg(boxed(inner)),
-        Term::Label(name, inner) => Term::Label(name, boxed(inner)),
+        Term::Neg(inner) => Term::Neg(in_place(inner)),
+        Term::Label(name, inner) => Term::Label(name, in_place(inner)),
         Term::Fold(name, source, bound, parts) => {
-            Term::Fold(name, boxed(source), pattern(bound), parts.into_iter().map(rewrite).collect())
+            Term::Fold(name, in_place(source), pattern(bound), parts.into_iter().map(rewrite).collect())
         }
-        Term::TryCatch(inner, caught) => Term::TryCatch(boxed(inner), caught.map(boxed)),
+        Term::TryCatch(inner, caught) => Term::TryCatch(in_place(inner), caught.map(in_place)),
         Term::IfThenElse(cases, otherwise) => Term::IfThenElse(
             cases.into_iter().map(|(condition, then)| (rewrite(condition), rewrite(then))).collect(),
-            otherwise.map(boxed),
+            otherwise.map(in_place),
         ),
         Term::Def(definitions, rest) => {
             let body = |def: Def<&'s str>| Def { name: def.name, args: def.args, body: rewrite(def.body) };
-            Term::Def(definitions.into_iter().map(body).collect(), boxed(rest))
+            Term::Def(definitions.into_iter().map(body).collect(), in_place(rest))
         }
         Term::Call(name, arguments) => Term::Call(name, arguments.into_iter().map(rewrite).collect()),
         Term::Path(start, Path(parts)) => {
@@ -38,7 +38,7 @@ pub(super) fn rewrite<'s>(term: Term<&'s str>) -> Term<&'s str> {
                 Part::Index(index) => Part::Index(rewrite(index)),
                 Part::Range(from, to) => Part::Range(from.map(rewrite), to.map(rewrite)),
             };
-            Term::Path(boxed(start), Path(parts.into_iter().map(|(at, opt)| (part(at), opt)).collect()))
+            Term::Path(in_place(start), Path(parts.into_iter().map(|(at, opt)| (part(at), opt)).collect()))
         }
         leaf @ (Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_)) => leaf,
     }
@@ -64,8 +64,9 @@ fn update<'s>(function: &'s str, left: Term<&'s str>, right: Term<&'s str>) -> T
     Term::BinOp(Box::new(right), BinaryOp::Pipe(Some(Pattern::Var(RIGHT))), Box::new(body))
 }
 
-fn boxed<'s>(term: Box<Term<&'s str>>) -> Box<Term<&'s str>> {
-    Box::new(rewrite(*term))
+fn in_place(mut term: Box<Term<&str>>) -> Box<Term<&str>> {
+    *term = rewrite(std::mem::take(&mut *term));
+    term
 }
 
 fn text_part<'s>(part: StrPart<&'s str, Term<&'s str>>) -> StrPart<&'s str, Term<&'s str>> {
@@ -75,7 +76,7 @@ fn text_part<'s>(part: StrPart<&'s str, Term<&'s str>>) -> StrPart<&'s str, Term
     }
 }
 
-fn pattern<'s>(bound: Pattern<&'s str>) -> Pattern<&'s str> {
+fn pattern(bound: Pattern<&str>) -> Pattern<&str> {
     match bound {
         Pattern::Var(name) => Pattern::Var(name),
         Pattern::Arr(parts) => Pattern::Arr(parts.into_iter().map(pattern).collect()),

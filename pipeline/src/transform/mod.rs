@@ -158,7 +158,9 @@ fn inside<'t>(text: &'t str, part: &str) -> &'t str {
 /// Line and column, from 0, of a part of `text`; `None` for what is not a part of it.
 fn place_in(text: &str, part: &str) -> Option<(u64, u64)> {
     let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    // What is missing at the end is missing after the last word, not after the blank lines that follow it.
     let before = text.get(..start)?;
+    let before = if start > text.trim_end().len() { text.trim_end() } else { before };
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Some((before.matches('\n').count() as u64, before[line_start..].chars().count() as u64))
 }

@@ -1,7 +1,7 @@
 //! GETs and listing against a server that fails, stalls and lies.
 
-use muster_pipeline::{FetchError, Get, ListError, RecordId};
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
+use muster_pipeline::{FetchError, Get, ListError, RecordId};
 use url::Url;
 
 /// A JSON array of 200,000 spaces, in gzip.
@@ -33,10 +33,7 @@ async fn a_failing_get_is_tried_until_it_succeeds() {
 #[tokio::test]
 async fn it_is_given_up_with_what_came_last() {
     let error = fetch_reply(answer(502, "", "Bad Gateway")).await.unwrap_err();
-    assert_eq!(
-        error,
-        FetchError::GivenUp { attempts: 4, last: "502 Bad Gateway".to_owned(), status: Some(502) }
-    );
+    assert_eq!(error, FetchError::GivenUp { attempts: 4, last: "502 Bad Gateway".to_owned(), status: Some(502) });
 }
 
 #[tokio::test]
@@ -127,7 +124,10 @@ async fn a_page_of_another_shape_is_told_with_its_place() {
         (r#"{"total_pages":1,"items":{}}"#, "page 7: $.items must be a list, it is an object"),
         (r#"{"items":[]}"#, "page 7: $.total_pages is missing; there is items"),
         (r#"{"total_pages":"9","items":[]}"#, r#"page 7: $.total_pages must be a whole number, it is "9""#),
-        (r#"{"total_pages":1,"items":[{"id":1},{"key":2}]}"#, "page 7: item 1 of $.items: $.id is missing; there is key"),
+        (
+            r#"{"total_pages":1,"items":[{"id":1},{"key":2}]}"#,
+            "page 7: item 1 of $.items: $.id is missing; there is key",
+        ),
         (
             r#"{"total_pages":1,"items":[{"id":null}]}"#,
             "page 7: item 0 of $.items: $.id: a record ID must be a string or a number, not null",

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use bytes::Bytes;
 use muster_pipeline::PostOutcome;
-use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use tokio::time::Instant;
 
 async fn post_to(base: &str, load: &str) -> PostOutcome {
@@ -59,10 +59,7 @@ async fn a_deadline_that_has_passed_sends_nothing() {
 async fn a_2xx_with_a_valid_body_is_applied() {
     assert_eq!(outcome(json(200, r#"{"message":"ok"}"#)).await, PostOutcome::Applied { status: 200 });
     assert_eq!(outcome(json(201, "[]")).await, PostOutcome::Applied { status: 201 });
-    assert_eq!(
-        outcome(Reply::Bytes(b"HTTP/1.1 204 x\r\n\r\n".to_vec())).await,
-        PostOutcome::Applied { status: 204 }
-    );
+    assert_eq!(outcome(Reply::Bytes(b"HTTP/1.1 204 x\r\n\r\n".to_vec())).await, PostOutcome::Applied { status: 204 });
     assert_eq!(outcome(answer(200, "", "")).await, PostOutcome::Applied { status: 200 });
     assert_eq!(outcome_with(answer(200, "", "done"), "  answer: any").await, PostOutcome::Applied { status: 200 });
 }
@@ -130,7 +127,8 @@ async fn what_the_pipeline_declares_was_not_applied() {
 
 #[tokio::test]
 async fn everything_else_is_in_doubt() {
-    for (status, body) in [(500, "Internal Server Error"), (500, "so Sorry!"), (503, "no"), (501, "Sorry!"), (408, "")] {
+    for (status, body) in [(500, "Internal Server Error"), (500, "so Sorry!"), (503, "no"), (501, "Sorry!"), (408, "")]
+    {
         let outcome = outcome(answer(status, "", body)).await;
         assert!(matches!(&outcome, PostOutcome::InDoubt { status: Some(s), .. } if *s == status), "{outcome:?}");
     }
