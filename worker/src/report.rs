@@ -187,6 +187,9 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
                 // It knows no such delivery: it was not announced indeed. What is certain is reported alone.
                 unsure = false;
                 request.deliveries.pop();
+                if request.deliveries.is_empty() {
+                    return;
+                }
             }
             Err(status) if is_final(&status) => return log_refused(lease, &request, &status),
             Err(status) => {

@@ -223,3 +223,22 @@ async fn a_run_stopped_while_a_post_is_in_flight_awaits_and_reports_it() {
     assert_eq!((stage.api.posts().len(), stage.script.begins().len()), (1, 1));
     stage.end().await;
 }
+
+#[tokio::test]
+async fn what_was_perhaps_announced_but_never_sent_is_said_to_be_unsent() {
+    let stage = Stage::new().await;
+    *stage.script.on_begin.lock().unwrap() = Box::new(|_| Err(Status::unavailable("away")));
+    stage.script.offer(lease(0, 0..5));
+    stage
+        .script
+        .until("the announcement", |told| told.iter().find(|told| matches!(told, Told::Begin(_))).map(|_| ()))
+        .await;
+    *stage.script.on_complete.lock().unwrap() = Box::new(|_| Err(Status::invalid_argument("REPORT_INVALID")));
+    *stage.script.on_renew.lock().unwrap() = Box::new(|request| Ok(renewed(request, RenewalState::Lost)));
+    // A doubt that the ledger may have noted is cleared; when it noted none, there is nothing more to say.
+    assert_eq!(outcomes(&stage.script.report("token-0").await), [DeliveryOutcome::NotApplied]);
+    stage.script.dropped("token-0").await;
+    assert_eq!(super::coordinator::reports(&stage.script.told()).len(), 1);
+    assert!(stage.api.posts().is_empty());
+    stage.end().await;
+}
