@@ -138,12 +138,14 @@ impl<'a> Listing<'a> {
                 let (list, requester) = (&list, &requester);
                 fetching.push(async move { (page, list.fetch_page(requester, page).await) });
             }
+            if fetching.is_empty() {
+                return fenced(self.store.close_listing(&self.granted.lease).await);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Left::Stopped),
                 _ = renew.tick() => fenced(self.store.renew_listing(&self.granted.lease, TTL).await)?,
                 Some((page, fetched)) = fetching.next() => self.take(page, fetched).await?,
-                else => return fenced(self.store.close_listing(&self.granted.lease).await),
             }
         }
     }
