@@ -122,9 +122,12 @@ impl Pace {
     }
 
     fn per_second(&self, now: Instant) -> f64 {
-        let (Some((first, before)), Some((_, after))) = (self.0.front(), self.0.back()) else { return 0.0 };
-        let span = now.duration_since(*first).as_secs_f64();
-        if span < 0.2 { 0.0 } else { (after - before).max(0) as f64 / span }
+        let (Some((began, first)), Some((_, latest))) = (self.0.front(), self.0.back()) else { return 0.0 };
+        // Silence counts: what was settled before the window is not of late, whether or not news came since.
+        let older = |(time, _): &&(Instant, i64)| now.duration_since(*time) >= PACE_WINDOW;
+        let before = self.0.iter().rev().find(older).map_or(*first, |(_, settled)| *settled);
+        let span = now.duration_since(*began).min(PACE_WINDOW).as_secs_f64();
+        if span < 0.2 { 0.0 } else { (latest - before).max(0) as f64 / span }
     }
 }
 
@@ -141,13 +144,14 @@ mod tests {
         pace.note(at(0), 0);
         pace.note(at(1), 1000);
         assert_eq!(pace.per_second(at(1)), 1000.0);
+        // Silence lowers it: first by time, then because nothing was settled in the window.
+        assert_eq!(pace.per_second(at(4)), 250.0);
+        assert_eq!(pace.per_second(at(6)), 0.0);
         for second in 2..=20 {
-            pace.note(at(second), 1000);
+            pace.note(at(second), 1000 + 10 * i64::try_from(second).unwrap());
         }
-        assert_eq!(pace.per_second(at(20)), 0.0);
-        // Silence lowers the rate too.
-        pace.note(at(21), 1500);
-        assert!(pace.per_second(at(30)) < pace.per_second(at(21)));
+        assert_eq!(pace.per_second(at(20)), 10.0);
+        assert!(pace.0.len() < 10, "{pace:?}");
     }
 
     #[test]
