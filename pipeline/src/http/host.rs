@@ -8,7 +8,7 @@ use url::Url;
 
 use super::budget::{HedgeBudget, RetryBudget};
 use super::latency::Latency;
-use super::limit::Limiter;
+use super::limit::{Limiter, Place};
 use crate::spec::Limits;
 
 #[derive(Debug)]
@@ -57,6 +57,18 @@ impl Host {
             return None;
         }
         Some(left)
+    }
+
+    /// Waits for a place among the requests in flight, at a time when the host may be asked.
+    pub(crate) async fn place(&self) -> Place<'_> {
+        loop {
+            self.until_open().await;
+            let place = self.limiter.place().await;
+            // Whoever waited in the queue may have been overtaken by an answer that closed the host.
+            if self.closed_for().is_none() {
+                return place;
+            }
+        }
     }
 
     /// Waits while the host wants to be left alone.

@@ -93,8 +93,7 @@ impl Requester {
         loop {
             attempts += 1;
             let race = {
-                host.until_open().await;
-                let _place = host.limiter.place().await;
+                let _place = host.place().await;
                 race::run(&mut transport, &host, &shared.limits, &exchange).await
             };
             hedges += race.hedges;

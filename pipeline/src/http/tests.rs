@@ -170,6 +170,19 @@ async fn retry_after_leaves_the_whole_host_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_after_holds_for_those_who_queued_before_it_came() {
+    let script: Script = |number| match number {
+        0 => (Duration::from_millis(100), 429, &[("retry-after", "5")]),
+        _ => (Duration::ZERO, 200, &[]),
+    };
+    let scripted = scripted(Limits { concurrency: 1, ..Limits::default() }, script);
+    let (one, two) = tokio::join!(scripted.get(), scripted.get());
+    assert!(one.is_ok() && two.is_ok());
+    let sent = scripted.sent();
+    assert!(sent.len() == 3 && sent[1] >= 5000 && sent[2] >= 5000, "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed_within_bounds_only() {
     let script: Script = |number| match number {
         0 => (Duration::ZERO, 503, &[("retry-after", "86400")]),
