@@ -75,16 +75,20 @@ impl Embedded {
         (&self.client, &mut self.crew)
     }
 
-    /// Drains the workers, then closes the ledger. What is on its way to the target is awaited.
-    pub async fn close(mut self) -> Result<(), Failure> {
+    /// Lets the workers finish what is on its way to the target and give back the rest.
+    pub async fn drain(&mut self) -> Result<(), Failure> {
         self.crew.stop.cancel();
         let mut trouble = None;
         while let Some(ended) = self.crew.workers.join_next().await {
             trouble = trouble.or_else(|| why(ended));
         }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Closes the ledger.
+    pub async fn close(self) {
         drop(self.client);
         self.coordinator.shutdown().await;
-        trouble.map_or(Ok(()), Err)
     }
 }
 

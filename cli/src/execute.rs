@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_pipeline::Pipeline;
-use muster_proto::v1::{ResumeRunRequest, Run, RunState, StartRunRequest};
+use muster_proto::v1::{GetRunRequest, ResumeRunRequest, Run, RunState, StartRunRequest};
 use muster_telemetry::Stderr;
 use tokio_util::sync::CancellationToken;
 
@@ -56,14 +56,32 @@ pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) ->
     if matches!(followed, Ok(Followed::Stopped(_))) {
         stderr.write_lines(b"stopping: what is on its way to the target is awaited; Ctrl-C again ends at once\n");
     }
-    let closed = embedded.close().await;
+    let drained = embedded.drain().await;
+    let followed = match followed {
+        Ok(followed) => after_drain(&embedded.client, followed).await,
+        Err(failure) => Err(failure),
+    };
+    embedded.close().await;
     let followed = followed?;
-    match closed {
+    match drained {
         // The run's end stands in the ledger, whatever happened to a worker after it.
         Err(failure) if matches!(followed, Followed::Over(_)) => stderr.write_lines(format!("{failure}\n").as_bytes()),
-        closed => closed?,
+        drained => drained?,
     }
     Ok(followed)
+}
+
+/// What was awaited has changed the run that was stopped or paused; it may even be over now.
+async fn after_drain(client: &Client, followed: Followed) -> Result<Followed, Failure> {
+    let (Followed::Paused(last) | Followed::Stopped(Some(last))) = &followed else { return Ok(followed) };
+    let request = GetRunRequest { run_id: last.run_id.clone() };
+    let answer = client.runs().get_run(request).await.map_err(|status| client.failure(status))?;
+    let run = answer.into_inner().run.unwrap_or_default();
+    Ok(match followed {
+        _ if run.finished_at.is_some() && run.verdict.is_some() => Followed::Over(run),
+        Followed::Paused(_) => Followed::Paused(run),
+        _ => Followed::Stopped(Some(run)),
+    })
 }
 
 async fn carry_out(

@@ -30,6 +30,13 @@ impl Failure {
         self
     }
 
+    /// Adds something to do about it that is likelier than all before.
+    #[must_use]
+    pub fn help_first(mut self, help: impl Into<String>) -> Failure {
+        self.help.insert(0, help.into());
+        self
+    }
+
     /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         self.exit

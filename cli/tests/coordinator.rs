@@ -1,5 +1,7 @@
 //! The program against a scripted coordinator: what it asks, and what it makes of the answers.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
+
 use std::collections::HashMap;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! The program as a process, where no coordinator is needed: what it prints where, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -19,6 +19,7 @@ use crate::interrupt;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::book;
+use crate::render::numbers::seconds;
 
 /// `muster demo`.
 pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -56,7 +57,7 @@ pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     if args.json {
         let mut value = as_value(&last, &order.setup);
         value["seed"] = seed.into();
-        value["wall_seconds"] = took.as_secs_f64().into();
+        value["wall_seconds"] = seconds(took).into();
         value["book"] = json!(book);
         value["faults"] = json!(faults);
         output::print_json(&value)?;

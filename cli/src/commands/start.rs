@@ -43,7 +43,7 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
 async fn did_you_mean(client: &Client, typed: &str, failure: Failure) -> Failure {
     let Ok(known) = lists::all_pipelines(client).await else { return failure };
     match nearest(typed, known.iter().map(|pipeline| pipeline.name.as_str())) {
-        Some(name) => failure.help(format!("did you mean {name}?")),
+        Some(name) => failure.help_first(format!("did you mean {name}?")),
         None => failure,
     }
 }

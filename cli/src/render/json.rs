@@ -8,7 +8,7 @@ use muster_proto::v1::{
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::numbers::from_wire;
+use super::numbers::{from_wire, seconds};
 use super::{record_state, run_state};
 
 /// A run with its progress and, when it is over, its verdict.
@@ -27,7 +27,7 @@ pub fn run(run: &Run) -> Value {
         "round": run.round,
         "created_at": time(run.created_at.as_ref()),
         "finished_at": time(run.finished_at.as_ref()),
-        "elapsed_seconds": from_wire(run.elapsed.as_ref()).as_secs_f64(),
+        "elapsed_seconds": seconds(from_wire(run.elapsed.as_ref())),
         "progress": run.progress.as_ref().map(progress),
         "verdict": run.verdict.as_ref().map(verdict),
     })

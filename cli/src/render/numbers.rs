@@ -39,6 +39,12 @@ pub fn from_wire(time: Option<&prost_types::Duration>) -> Duration {
     time.and_then(|time| Duration::try_from(*time).ok()).unwrap_or_default()
 }
 
+/// Seconds for machines, to the millisecond.
+pub fn seconds(time: Duration) -> f64 {
+    // Through whole milliseconds: their quotient prints as short as it is.
+    time.as_millis() as f64 / 1000.0
+}
+
 /// Records per second: `1,234/s`, below ten `3.4/s`.
 pub fn rate(per_second: f64) -> String {
     if per_second < 9.95 {

@@ -18,7 +18,9 @@ pub fn headline(verdict: &Verdict) -> &'static str {
 /// The sum of the states, then whatever stands against the verdict. Fits into 40 columns but for discrepancies' words.
 pub fn verdict(verdict: &Verdict) -> String {
     let counts = verdict.counts.unwrap_or_default();
-    let mut text = format!("verdict: {}\n", headline(verdict));
+    let unfinished = counts.pending + counts.leased + counts.delivering;
+    let so_far = if unfinished > 0 { " so far" } else { "" };
+    let mut text = format!("verdict{so_far}: {}\n", headline(verdict));
     let parts: Vec<_> = parts(&counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
     for (name, number, _) in &parts {
         line(&mut text, name, *number);
@@ -93,6 +95,13 @@ mod tests {
              \x20 ----------------------------\n\
              \x20 listed                 5,497\n"
         );
+    }
+
+    #[test]
+    fn a_verdict_on_the_way_says_so() {
+        let counts = Counts { listed: 3, loaded: 2, pending: 1, ..Counts::default() };
+        let good = Verdict { complete: true, balanced: true, counts: Some(counts), ..Verdict::default() };
+        assert!(verdict(&good).starts_with("verdict so far: complete and balanced\n"));
     }
 
     #[test]
