@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::exit::Exit;
+use crate::render::clean;
 
 /// Why a command ended without a result.
 #[derive(Debug)]
@@ -45,16 +46,17 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
-        for help in &self.help {
-            // Continuation lines stand under the first one's text.
-            write!(f, "\n help: {}", help.replace('\n', "\n       "))?;
-        }
-        Ok(())
+        write!(f, "error: {}", lines(&self.what))?;
+        self.help.iter().try_for_each(|help| write!(f, "\n help: {}", lines(help)))
     }
 }
 
 impl std::error::Error for Failure {}
+
+/// The text's lines, each under the first one's text. Words of a server or a file must not steer the terminal.
+fn lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n       ")
+}
 
 /// The known name that `typed` was most likely meant to be, if any is close.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -78,6 +80,7 @@ mod tests {
             "error: no coordinator answers at http://h:1\n help: start one:\n       muster coordinator"
         );
         assert_eq!(failure.exit(), Exit::Other);
+        assert_eq!(Failure::new("no\u{1b}[2J\nrun").to_string(), "error: no\\u{1b}[2J\n       run");
         assert_eq!(Failure::usage("x").exit(), Exit::Usage);
     }
 

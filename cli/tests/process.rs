@@ -34,7 +34,10 @@ fn run(arguments: &[&str]) -> Ended {
     ended(&mut muster(arguments))
 }
 
-fn write(folder: &Path, files: &[(&str, &str)]) {
+/// Names and texts of files.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
+fn write(folder: &Path, files: Files<'_>) {
     for (name, text) in files {
         std::fs::write(folder.join(name), text).unwrap();
     }
@@ -115,7 +118,7 @@ fn help_documents_the_exit_codes_and_has_examples() {
 
 #[test]
 fn a_folder_of_audit_files_is_judged_on_its_own() {
-    let table: &[(&[(&str, &str)], i32, &str)] = &[
+    let table: &[(Files<'_>, i32, &str)] = &[
         (&[("ids.json", "[0,1,\"1\"]"), ("batch_1.json", "[1,\"1\"]"), ("batch_2.json", "[0]")], 0, "exactly one file"),
         (&[("ids.json", "[]")], 0, "exactly one file"),
         (&[("ids.json", "[0,1]"), ("batch_1.json", "[0]")], 4, "1 missing: listed, but in no file\n  1\n"),

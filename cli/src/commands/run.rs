@@ -16,7 +16,7 @@ use crate::interrupt;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::table::fields;
-use crate::render::{json, run};
+use crate::render::{clean, json, run};
 
 /// `muster run PIPELINE`.
 pub async fn run(args: RunArgs, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -77,7 +77,8 @@ fn what_next(last: &Run) -> Option<String> {
         RunState::Finished | RunState::Cancelled => None,
         RunState::Paused => Some(format!(
             "run {} is paused: {}\nwhen that is mended, the same command with --resume goes on",
-            last.run_id, last.state_reason
+            last.run_id,
+            clean(&last.state_reason)
         )),
         _ => Some(format!("run {} is not over; the same command with --resume goes on", last.run_id)),
     }
