@@ -129,9 +129,11 @@ impl RunService for Runs {
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
         let new = self.new_run(request.into_inner())?;
         match self.store.start_run(new).await? {
-            Started::New(run) | Started::Same(run) => {
+            Started::New(run) => {
+                tracing::info!(muster.run.id = %run.id, muster.pipeline = run.pipeline, "a run was started");
                 Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) }))
             }
+            Started::Same(run) => Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) })),
             Started::Conflict => Err(status(
                 Code::AlreadyExists,
                 "REQUEST_ID_REUSED",

@@ -27,12 +27,16 @@ pub(crate) struct Workers {
 impl Workers {
     /// Leases, waiting for the first one.
     async fn acquire(&self, acquire: Acquire, wait: Duration) -> StoreResult<Acquired> {
-        let until = Instant::now() + wait.min(MAX_WAIT);
+        let asked = Instant::now();
+        let until = asked + wait.min(MAX_WAIT);
         let mut work = self.store.events().work();
         loop {
             work.mark_unchanged();
-            let acquired = self.store.acquire(acquire.clone()).await?;
+            // The TTL of a lease counts from the request, the store's from the grant.
+            let waited = asked.elapsed();
+            let mut acquired = self.store.acquire(acquire.clone()).await?;
             if !acquired.leases.is_empty() || acquire.capacity == 0 || Instant::now() >= until {
+                acquired.leases.iter_mut().for_each(|lease| lease.ttl += waited);
                 return Ok(acquired);
             }
             // A moment more than said: the store's clock counts whole milliseconds.
