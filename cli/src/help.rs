@@ -8,8 +8,7 @@ use crate::exit;
 const EXAMPLES: &[(&str, &str)] = &[
     (
         "run",
-        "\
-  muster run animals --set base_url=http://127.0.0.1:3123
+        "  muster run animals --set base_url=http://127.0.0.1:3123
   muster run ./customers.yaml --workers 2 --db customers.db --audit ./audit
   muster run animals --set base_url=http://127.0.0.1:3123 --resume
 
@@ -22,8 +21,7 @@ ledger holds what was announced, and --resume goes on from there too.",
     ("worker", "  muster worker --coordinator http://127.0.0.1:7470"),
     (
         "start",
-        "\
-  muster start animals --set base_url=http://127.0.0.1:3123 --watch
+        "  muster start animals --set base_url=http://127.0.0.1:3123 --watch
   RUN=$(muster start animals --set base_url=http://127.0.0.1:3123 --json | jq -r .run_id)",
     ),
     ("watch", "  muster watch latest\n  muster watch animals-1x2y3z4w --json | jq .progress.loaded"),
@@ -35,8 +33,7 @@ ledger holds what was announced, and --resume goes on from there too.",
     ("record", "  muster record latest 4711\n  muster record latest '\"4711\"' --db muster.db"),
     (
         "verify",
-        "\
-  muster verify latest
+        "  muster verify latest
   muster verify animals-1x2y3z4w --db muster.db
   muster verify --files ./audit/animals-1x2y3z4w
 
@@ -69,6 +66,9 @@ mod tests {
     fn every_command_has_examples_that_parse() {
         let names: Vec<_> = Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
         assert_eq!(names, EXAMPLES.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        for (name, examples) in EXAMPLES {
+            assert!(examples.starts_with(&format!("  muster {name}")), "{name}: the first example, indented");
+        }
         for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
             let Some(line) = line.strip_prefix("  muster ") else { continue };
             let line = line.split(" | ").next().unwrap_or(line);

@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use muster_coordinator::CoordinatorArgs;
 use muster_telemetry::Format;
 use muster_worker::WorkerArgs;
 
-use crate::client::{DEFAULT_COORDINATOR, Target};
-use crate::failure::Failure;
 use crate::{exit, help};
+
+mod read;
+
+pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
 
 /// Moves records from one HTTP API to another, and proves it
 #[derive(Debug, Parser)]
@@ -94,7 +95,8 @@ pub struct RunArgs {
     /// Also write the acknowledged IDs as files into DIR/RUN
     #[arg(long, env = "MUSTER_AUDIT", value_name = "DIR")]
     pub audit: Option<PathBuf>,
-    /// Make the command repeatable: the same ID with the same arguments is the same run
+    /// Make the command repeatable: the same ID with the same arguments is the same run; together with --resume, a run
+    /// that has not begun is started
     #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
     pub request_id: Option<String>,
     /// Print one JSON object, and nothing else, on standard output
@@ -129,70 +131,6 @@ pub struct DemoArgs {
     /// Print one JSON object, and nothing else, on standard output
     #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-}
-
-/// The coordinator that a command talks to.
-#[derive(Args, Clone, Debug)]
-pub struct CoordinatorUrl {
-    /// The coordinator's URL [default: http://127.0.0.1:7470]
-    #[arg(long, env = "MUSTER_COORDINATOR", value_name = "URL")]
-    pub coordinator: Option<String>,
-}
-
-impl CoordinatorUrl {
-    /// The target that was chosen.
-    pub fn target(self) -> Target {
-        Target::Coordinator(self.coordinator.unwrap_or_else(|| DEFAULT_COORDINATOR.to_owned()))
-    }
-}
-
-/// Where a reading command reads: a coordinator or a file, and how it answers.
-#[derive(Args, Clone, Debug)]
-pub struct ReadArgs {
-    /// The coordinator.
-    #[command(flatten)]
-    pub coordinator: CoordinatorUrl,
-    /// Look into the ledger's file of a `muster run` instead
-    #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
-    pub db: Option<PathBuf>,
-    /// Print JSON, and nothing else, on standard output
-    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
-    pub json: bool,
-    /// Which of them were typed, as opposed to taken from the environment: [`Cli::parse_from`] says.
-    #[arg(skip)]
-    pub typed: Typed,
-}
-
-/// Which ways to an answer were typed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Typed {
-    coordinator: bool,
-    db: bool,
-    files: bool,
-}
-
-impl ReadArgs {
-    /// The target that was chosen. What is typed wins over the environment.
-    pub fn target(self) -> Result<Target, Failure> {
-        let (coordinator, db) = match (self.coordinator.coordinator, self.db) {
-            (Some(url), Some(file)) => match (self.typed.coordinator, self.typed.db) {
-                (true, false) => (Some(url), None),
-                (false, true) => (None, Some(file)),
-                (true, true) => {
-                    return Err(Failure::usage("both --coordinator and --db are given: which one is to be asked?"));
-                }
-                (false, false) => {
-                    return Err(Failure::usage("both MUSTER_COORDINATOR and MUSTER_DB are set")
-                        .help("say which one is to be asked: --coordinator URL or --db FILE"));
-                }
-            },
-            chosen => chosen,
-        };
-        match db {
-            Some(file) => Ok(Target::Database(file)),
-            None => Ok(CoordinatorUrl { coordinator }.target()),
-        }
-    }
 }
 
 /// Flags of `muster start`.
@@ -291,42 +229,6 @@ pub struct RecordArgs {
     pub read: ReadArgs,
 }
 
-/// Flags of `muster verify`.
-#[derive(Args, Debug)]
-pub struct VerifyArgs {
-    /// The run's ID, or latest
-    pub run: Option<String>,
-    /// Read nothing but this folder of audit files, as --audit writes it: DIR/RUN
-    #[arg(long, env = "MUSTER_FILES", value_name = "DIR")]
-    pub files: Option<PathBuf>,
-    /// Where to read.
-    #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-/// What is to be verified.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verified {
-    /// The ledger of a run.
-    Run(String),
-    /// A folder of audit files.
-    Files(PathBuf),
-}
-
-impl VerifyArgs {
-    /// What was chosen. What is typed wins over the environment.
-    pub fn verified(&mut self) -> Result<Verified, Failure> {
-        match (self.run.take(), self.files.take()) {
-            (Some(_), Some(_)) if self.read.typed.files => {
-                Err(Failure::usage("both a run and --files are given: which one is to be verified?"))
-            }
-            (Some(run), _) => Ok(Verified::Run(run)),
-            (None, Some(folder)) => Ok(Verified::Files(folder)),
-            (None, None) => Err(Failure::usage("say which run to verify, or give --files DIR")),
-        }
-    }
-}
-
 /// Flags of `muster workers`.
 #[derive(Args, Debug)]
 pub struct WorkersArgs {
@@ -355,8 +257,7 @@ impl Cli {
         let matches = help::with_examples(Cli::command()).try_get_matches_from(line)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
         if let (Some(read), Some((_, matches))) = (cli.command.read_args(), matches.subcommand()) {
-            let typed = |flag| is_typed(matches, flag);
-            read.typed = Typed { coordinator: typed("coordinator"), db: typed("db"), files: typed("files") };
+            read.typed = Typed::in_line(matches);
         }
         Ok(cli)
     }
@@ -376,11 +277,6 @@ impl Command {
     }
 }
 
-fn is_typed(matches: &ArgMatches, flag: &str) -> bool {
-    // Not every command has every flag.
-    matches.try_contains_id(flag).unwrap_or(false) && matches.value_source(flag) == Some(ValueSource::CommandLine)
-}
-
 fn worker_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=64) => Ok(count),
@@ -398,6 +294,8 @@ fn share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::{DEFAULT_COORDINATOR, Target};
+    use crate::failure::Failure;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::parse_from(line.split_whitespace().map(OsString::from))
