@@ -1,1 +1,14 @@
-//! x
+//! The harness of the end-to-end tests: real processes, and the stand-in's book as the judge.
+//!
+//! Nothing here looks at Muster from inside but [`ledger`], which reads the ledger's file as it is, to hold it against
+//! the book.
+
+pub mod cluster;
+pub mod deadline;
+pub mod judge;
+pub mod ledger;
+pub mod pipelines;
+pub mod process;
+pub mod programs;
+pub mod scale;
+pub mod turn;

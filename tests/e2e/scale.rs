@@ -1,0 +1,23 @@
+//! The coordinator's memory does not grow with the number of records. `cargo run --release -p muster-tests --bin scale`
+//! measures the same with a million.
+
+use muster_tests::scale::{Measured, measure};
+use muster_tests::turn;
+
+/// What an allocator may keep of a busier moment.
+const SLACK_KIB: u64 = 4 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_times_the_records_need_no_more_memory() {
+    let _turn = turn::alone().await;
+    let few = measure(10_000, 1).await.expect("10,000 records");
+    let many = measure(50_000, 1).await.expect("50,000 records");
+    println!("{}\n{}\n{}", Measured::HEADING, few.line(), many.line());
+    let most = few.coordinator_kib + few.coordinator_kib / 10 + SLACK_KIB;
+    assert!(
+        many.coordinator_kib <= most,
+        "{} KiB with 50,000, {} KiB with 10,000",
+        many.coordinator_kib,
+        few.coordinator_kib
+    );
+}

@@ -1,0 +1,210 @@
+//! A coordinator and its workers as processes, asked over gRPC.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use muster_proto::v1::audit_service_client::AuditServiceClient;
+use muster_proto::v1::fleet_service_client::FleetServiceClient;
+use muster_proto::v1::run_service_client::RunServiceClient;
+use muster_proto::v1::worker_service_client::WorkerServiceClient;
+use muster_proto::v1::{
+    GetRunRequest, ListWorkersRequest, Run, StartRunRequest, Verdict, VerifyRunRequest, WatchRunRequest, Worker,
+};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+use crate::deadline::{until_some, within};
+use crate::process::{Process, Start};
+
+/// A coordinator that can be killed and started again at the same place.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: PathBuf,
+    port: u16,
+    flags: Vec<String>,
+    env: Vec<(String, String)>,
+    process: Process,
+    channel: Channel,
+}
+
+impl Cluster {
+    /// Starts a coordinator with its ledger in this folder.
+    pub async fn start(folder: &Path) -> Cluster {
+        Cluster::with(folder, &[], &[]).await
+    }
+
+    /// The same with more flags, and environment variables.
+    pub async fn with(folder: &Path, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
+        let port = free_port();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let process = launch(folder, port, &flags, &env);
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
+        let mut cluster =
+            Cluster { folder: folder.to_owned(), port, flags, env, process, channel: endpoint.connect_lazy() };
+        cluster.serves().await;
+        cluster
+    }
+
+    /// Where it listens: host and port.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The ledger's file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("muster.db")
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// kill -9.
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
+    /// Starts it again where it was.
+    pub fn restart(&mut self) {
+        self.process = launch(&self.folder, self.port, &self.flags, &self.env);
+    }
+
+    /// Waits until it answers.
+    pub async fn serves(&mut self) {
+        let address = self.address();
+        let process = &mut self.process;
+        until_some("the coordinator serves", async || {
+            assert_eq!(process.has_ended(), None, "the coordinator has ended:\n{}", process.stderr());
+            tokio::net::TcpStream::connect(&address).await.ok()
+        })
+        .await;
+    }
+
+    /// Starts a worker for it.
+    pub fn worker(&self, name: &str, flags: &[&str]) -> Process {
+        self.worker_with(name, flags, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn worker_with(&self, name: &str, flags: &[&str], env: &[(&str, &str)]) -> Process {
+        let url = self.url();
+        let own = ["worker", "--coordinator", &url, "--name", name];
+        let start = Start::muster(&self.folder, own.iter().chain(flags)).env("RUST_LOG", "info");
+        env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
+    }
+
+    /// A `muster` command that asks this coordinator.
+    pub fn command(&self, arguments: &[&str]) -> Start {
+        Start::muster(&self.folder, arguments).env("MUSTER_COORDINATOR", self.url())
+    }
+
+    /// Asks about runs.
+    pub fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel.clone())
+    }
+
+    /// Asks the ledger.
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
+    }
+
+    /// Speaks as a worker.
+    pub fn as_worker(&self) -> WorkerServiceClient<Channel> {
+        WorkerServiceClient::new(self.channel.clone())
+    }
+
+    /// Starts a run of a pipeline against a stand-in.
+    pub async fn start_run(&self, pipeline: &str, base_url: &str) -> String {
+        let request = StartRunRequest {
+            pipeline: pipeline.to_owned(),
+            parameters: [("base_url".to_owned(), base_url.to_owned())].into(),
+            ..StartRunRequest::default()
+        };
+        let answer = self.runs().start_run(request).await.expect("the run starts").into_inner();
+        answer.run.expect("a run").run_id
+    }
+
+    /// The run as it is, however often the coordinator dies meanwhile.
+    pub async fn run(&self, run_id: &str) -> Run {
+        until_some("GetRun answers", async || {
+            let answer = self.runs().get_run(GetRunRequest { run_id: run_id.to_owned() }).await;
+            unless_away(answer).map(|answer| answer.into_inner().run.expect("a run"))
+        })
+        .await
+    }
+
+    /// Follows a run until it satisfies `done`, however often the coordinator dies meanwhile.
+    pub async fn watch_until(&self, run_id: &str, mut done: impl FnMut(&Run) -> bool) -> Run {
+        let watched = until_some("the run gets there", async || {
+            let request = WatchRunRequest { run_id: run_id.to_owned() };
+            let mut changes = unless_away(self.runs().watch_run(request).await)?.into_inner();
+            while let Some(change) = unless_away(changes.message().await)? {
+                let run = change.run.expect("a run");
+                if done(&run) {
+                    return Some(run);
+                }
+            }
+            None
+        });
+        within("the run gets there", watched).await
+    }
+
+    /// Follows a run to its end.
+    pub async fn watch(&self, run_id: &str) -> Run {
+        self.watch_until(run_id, |run| run.finished_at.is_some()).await
+    }
+
+    /// Audits a run now.
+    pub async fn verify(&self, run_id: &str) -> Verdict {
+        let request = VerifyRunRequest { run_id: run_id.to_owned() };
+        self.audit().verify_run(request).await.expect("a verdict").into_inner().verdict.expect("a verdict")
+    }
+
+    /// The workers' sessions that are alive.
+    pub async fn workers(&self) -> Vec<Worker> {
+        let request = ListWorkersRequest::default();
+        FleetServiceClient::new(self.channel.clone()).list_workers(request).await.expect("workers").into_inner().workers
+    }
+}
+
+/// A port below those that the system gives to outgoing connections: nobody takes it while a coordinator is down.
+pub fn free_port() -> u16 {
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().expect("no test panics in here");
+    loop {
+        let port = fastrand::u16(12_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
+            return port;
+        }
+    }
+}
+
+fn launch(folder: &Path, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
+    let listen = format!("127.0.0.1:{port}");
+    let own = ["coordinator", "--listen", &listen, "--database", "sqlite://muster.db"];
+    let start = Start::muster(folder, own.into_iter().chain(flags.iter().map(String::as_str)));
+    env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
+}
+
+/// Nothing when the coordinator is away; the answer when it is not.
+fn unless_away<T>(answer: Result<T, Status>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        // How hyper names a connection that broke depends on where it broke.
+        Err(status)
+            if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) =>
+        {
+            None
+        }
+        Err(status) => panic!("the coordinator refuses: {status}"),
+    }
+}

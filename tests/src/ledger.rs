@@ -1,0 +1,157 @@
+//! The ledger's file, read as it is: while a coordinator writes it, or after it was killed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use muster_coordinator::domain::Positions;
+use muster_pipeline::{RecordId, idempotency_key};
+use rusqlite::{Connection, OpenFlags, Row};
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Announced, not settled.
+    Open,
+    /// The target acknowledged it.
+    Applied,
+    /// It certainly was not applied.
+    NotApplied,
+    /// The target refused its records.
+    Rejected,
+    /// It may or may not have been applied.
+    InDoubt,
+}
+
+impl State {
+    /// Whether the target may have it.
+    pub fn may_be_applied(self) -> bool {
+        matches!(self, State::Open | State::Applied | State::InDoubt)
+    }
+}
+
+/// One announced delivery.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its number in the run.
+    pub number: i64,
+    /// What became of it.
+    pub state: State,
+    /// Its records, in order.
+    pub ids: Vec<u64>,
+    /// The Idempotency-Key that goes with its records and its body.
+    pub key: String,
+    /// The delivery it repeats; 0 for none.
+    pub retry_of: i64,
+}
+
+/// What the ledger says of one run of animals.
+#[derive(Debug)]
+pub struct Ledger {
+    /// All that was listed, in order.
+    pub listed: Vec<u64>,
+    /// All that was announced.
+    pub deliveries: Vec<Delivery>,
+    /// How many leases ended in which way.
+    pub endings: BTreeMap<String, i64>,
+}
+
+impl Ledger {
+    /// Reads a run.
+    pub fn read(file: &Path, run_id: &str) -> Ledger {
+        read(file, run_id).unwrap_or_else(|error| panic!("the ledger {}: {error}", file.display()))
+    }
+
+    /// How many deliveries are in this state.
+    pub fn count(&self, state: State) -> usize {
+        self.deliveries.iter().filter(|delivery| delivery.state == state).count()
+    }
+
+    /// For each ID, in how many deliveries it is that the target may have.
+    pub fn possible_times(&self) -> HashMap<u64, u32> {
+        let mut times = HashMap::new();
+        for delivery in self.deliveries.iter().filter(|delivery| delivery.state.may_be_applied()) {
+            for id in &delivery.ids {
+                *times.entry(*id).or_default() += 1;
+            }
+        }
+        times
+    }
+}
+
+/// How many deliveries are announced and not settled, of one worker or of all.
+pub fn open_deliveries(file: &Path, worker: Option<&str>) -> i64 {
+    let connection = open(file).expect("the ledger can be read");
+    let sql = "SELECT count(*) FROM deliveries d JOIN leases l USING (run, round, batch, epoch)
+               LEFT JOIN sessions s ON s.session = l.session
+               WHERE d.state = 0 AND (?1 IS NULL OR s.name = ?1)";
+    connection.query_row(sql, [worker], |row| row.get(0)).expect("the ledger can be read")
+}
+
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+fn read(file: &Path, run_id: &str) -> rusqlite::Result<Ledger> {
+    let mut connection = open(file)?;
+    // One moment of the ledger, whoever writes it meanwhile.
+    let moment = connection.transaction()?;
+    let run: i64 = moment.query_row("SELECT run FROM runs WHERE id = ?1", [run_id], |row| row.get(0))?;
+    let listed: Vec<(i64, String)> =
+        rows(&moment, "SELECT seq, id FROM records WHERE run = ?1 ORDER BY seq", run, |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let by_seq: HashMap<i64, u64> =
+        listed.iter().map(|(seq, id)| (*seq, id.parse().expect("a whole number"))).collect();
+    let deliveries = "SELECT d.number, d.state, d.positions, d.body_sha256, d.retry_of, b.first_seq, b.size
+                      FROM deliveries d JOIN batches b USING (run, round, batch) WHERE d.run = ?1 ORDER BY d.number";
+    let deliveries = rows(&moment, deliveries, run, |row| delivery(row, run_id, &by_seq))?;
+    let endings = "SELECT ending, count(*) FROM leases WHERE run = ?1 GROUP BY ending";
+    let endings = rows(&moment, endings, run, |row| Ok((ending(row.get(0)?).to_owned(), row.get(1)?)))?;
+    Ok(Ledger {
+        listed: listed.iter().map(|(seq, _)| by_seq[seq]).collect(),
+        deliveries,
+        endings: endings.into_iter().collect(),
+    })
+}
+
+fn rows<T>(
+    from: &Connection,
+    sql: &str,
+    run: i64,
+    each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    from.prepare(sql)?.query_map([run], each)?.collect()
+}
+
+fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<i64, u64>) -> rusqlite::Result<Delivery> {
+    let (positions, body): (Option<Vec<u8>>, [u8; 32]) = (row.get(2)?, row.get(3)?);
+    let (first, size): (i64, u32) = (row.get(5)?, row.get(6)?);
+    let places = match positions {
+        Some(bytes) => Positions::decode(&bytes).expect("places as they are written"),
+        None => Positions::all(size),
+    };
+    let ids: Vec<u64> = places.iter().map(|place| by_seq[&(first + i64::from(place))]).collect();
+    let texts: Vec<RecordId> = ids.iter().map(|id| RecordId::from_text(&id.to_string()).expect("a number")).collect();
+    let state = match row.get(1)? {
+        0 => State::Open,
+        1 => State::Applied,
+        2 => State::NotApplied,
+        3 => State::Rejected,
+        4 => State::InDoubt,
+        other => panic!("a delivery in state {other}"),
+    };
+    let key = idempotency_key(run_id, &texts, &body);
+    Ok(Delivery { number: row.get(0)?, state, ids, key, retry_of: row.get(4)? })
+}
+
+fn ending(number: Option<i64>) -> &'static str {
+    match number {
+        None => "held",
+        Some(0) => "completed",
+        Some(1) => "released",
+        Some(2) => "expired",
+        Some(_) => "unknown",
+    }
+}

