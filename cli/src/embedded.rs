@@ -54,8 +54,9 @@ impl Embedded {
         Ok(Embedded { client, coordinator, crew })
     }
 
-    /// Puts the workers to work.
+    /// Starts the listing and puts the workers to work.
     pub fn employ(&mut self, setup: &Setup) {
+        self.coordinator.start();
         let name = WorkerConfig::default().name;
         for number in 1..=setup.workers {
             let config = WorkerConfig {

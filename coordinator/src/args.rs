@@ -30,7 +30,7 @@ pub struct CoordinatorArgs {
     pub pipelines: Option<PathBuf>,
     /// Listen on other addresses than loopback although nothing protects the coordinator there: whoever reaches the
     /// port may start and cancel runs.
-    #[arg(long, env = "MUSTER_INSECURE")]
+    #[arg(long, env = "MUSTER_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub insecure: bool,
 }
 
@@ -55,7 +55,8 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         planted: Planted::from_environment(),
         ..Config::default()
     };
-    let coordinator = Coordinator::open(config).await?;
+    let mut coordinator = Coordinator::open(config).await?;
+    coordinator.start();
     let stop = stop_on_signal()?;
     tracing::info!(listen = %grpc.local_addr()?, database = args.database, "the coordinator serves");
     let serve_http = async {
@@ -90,7 +91,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if first {
-                tracing::info!(next = "a second signal ends at once", "stopping");
+                tracing::info!({ muster_telemetry::names::NEXT } = "a second signal ends at once", "stopping");
                 cancelled.cancel();
             }
         }

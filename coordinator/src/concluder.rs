@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_telemetry::names;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::audit;
@@ -21,7 +22,7 @@ pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>,
     let mut changed = store.events().changed();
     loop {
         if let Err(error) = run_once(store.as_ref(), files.as_deref()).await {
-            tracing::error!(error = %error, next = "tried again", "runs cannot be concluded");
+            tracing::error!(error = %error, { names::NEXT } = "tried again", "runs cannot be concluded");
         }
         let wait = async {
             let _ = tokio::time::timeout(AT_LEAST_EVERY, changed.changed()).await;
@@ -49,7 +50,7 @@ async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<
 /// A run is not over before its audit folder says what the ledger says.
 async fn files_are_whole(store: &dyn Store, files: Option<&AuditFiles>, run: &Run) -> bool {
     let Some(files) = files else {
-        tracing::error!(muster.run.id = %run.id, next = "start the coordinator with --audit-dir",
+        tracing::error!({ names::RUN } = %run.id, { names::NEXT } = "start the coordinator with --audit-dir",
             "the run is in audit mode and this coordinator has no audit folder");
         return false;
     };
@@ -61,10 +62,10 @@ fn log(run: &Run, verdict: &Verdict) {
     let counts = &verdict.counts;
     let (listed, loaded, dead) = (counts.listed, counts.loaded, counts.dead_letter);
     let (gone, in_doubt, cancelled) = (counts.gone, counts.in_doubt, counts.cancelled);
-    tracing::info!(muster.run.id = %run.id, complete, balanced, listed, loaded, dead, gone, in_doubt, cancelled,
+    tracing::info!({ names::RUN } = %run.id, complete, balanced, listed, loaded, dead, gone, in_doubt, cancelled,
         "the run is over");
     for found in &verdict.discrepancies {
-        tracing::warn!(muster.run.id = %run.id, code = found.code, detail = found.detail,
-            next = "it stands in the verdict", "the audit found a discrepancy");
+        tracing::warn!({ names::RUN } = %run.id, code = found.code, detail = found.detail,
+            { names::NEXT } = "it stands in the verdict", "the audit found a discrepancy");
     }
 }

@@ -88,7 +88,7 @@ impl Services {
 }
 
 impl Coordinator {
-    /// Opens the database and starts to list, expire and conclude.
+    /// Opens the database. Nothing happens in it before `start`.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         let path = sqlite_path(&config.database)?;
         let mut catalog = Catalog::new(config.pipelines)?;
@@ -99,9 +99,7 @@ impl Coordinator {
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
         let store = Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??);
         let files = config.audit_dir.map(|folder| Arc::new(AuditFiles::new(folder)));
-        let mut coordinator = Self::new(store, catalog, files);
-        coordinator.start_loops();
-        Ok(coordinator)
+        Ok(Self::new(store, catalog, files))
     }
 
     /// Opens a database to look into it: nothing is listed, leased or changed. Another coordinator may be using it.
@@ -122,7 +120,8 @@ impl Coordinator {
         Self { store, services, stop: CancellationToken::new(), loops: JoinSet::new() }
     }
 
-    fn start_loops(&mut self) {
+    /// Starts to list, expire and conclude.
+    pub fn start(&mut self) {
         let store = || Arc::clone(&self.services.store);
         let files = self.services.files.clone();
         let holder = format!("{}-{}", std::process::id(), random_name());

@@ -19,7 +19,7 @@ pub(crate) fn channel(routes: Routes, stop: CancellationToken) -> Channel {
     let serve = Server::builder().add_routes(routes).serve_with_incoming(ReceiverStream::new(connections));
     tokio::spawn(async move {
         if let Some(Err(error)) = stop.run_until_cancelled(serve).await {
-            tracing::error!(error = %error, next = "calls fail", "the in-process server has ended");
+            tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "calls fail", "the in-process server has ended");
         }
     });
     let connect = Arc::new(Mutex::new(connect));

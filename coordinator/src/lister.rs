@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use muster_pipeline::{CompiledPipeline, FetchError, ListError, Page, Pipeline, Requester, RequesterConfig};
+use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: Cancellat
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::error!(error = %error, next = "tried again in 2 s", "listings cannot be taken up");
+                    tracing::error!(error = %error, { names::NEXT } = "tried again in 2 s", "listings cannot be taken up");
                     break;
                 }
             }
@@ -77,21 +78,21 @@ async fn list(store: Arc<dyn Store>, granted: GrantedListing, stop: Cancellation
         Err(left) => Some(left),
     };
     let Some(left) = left else {
-        return tracing::debug!(muster.run.id = %run.id, "listing is closed");
+        return tracing::debug!({ names::RUN } = %run.id, "listing is closed");
     };
     if let Left::Pause(reason) = &left {
-        tracing::warn!(muster.run.id = %run.id, reason, next = "the run pauses", "the source cannot be listed");
+        tracing::warn!({ names::RUN } = %run.id, { names::REASON } = reason, { names::NEXT } = "the run pauses", "the source cannot be listed");
         if let Err(error) = store.pause_run(&run.id, reason).await {
-            tracing::error!(muster.run.id = %run.id, error = %error, next = "listed again later", "the run cannot be paused");
+            tracing::error!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "listed again later", "the run cannot be paused");
         }
     }
     if let Left::Store(error) = &left {
-        tracing::error!(muster.run.id = %run.id, error = %error, next = "listed on from there", "listing is interrupted");
+        tracing::error!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "listed on from there", "listing is interrupted");
         // The store is ill: do not press it.
         let _ = stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await;
     }
     if let Err(error) = store.release_listing(&lease).await {
-        tracing::debug!(muster.run.id = %run.id, error = %error, next = "it runs out", "the listing is not given back");
+        tracing::debug!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "it runs out", "the listing is not given back");
     }
 }
 
@@ -187,18 +188,19 @@ impl<'a> Listing<'a> {
     }
 
     async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
+        if self.last.is_none() {
+            // Nobody knows what comes after it: better a person looks than that the run ends with next to nothing.
+            return Err(Left::Pause(format!("page {number} of the source's list: {error}")));
+        }
         let run_id = &self.granted.run.id;
-        tracing::error!(muster.run.id = %run_id, muster.page = number, error = %error,
-            next = "listing goes on without it; the verdict will name it", "a page of the source's list is given up");
+        tracing::error!({ names::RUN } = %run_id, { names::PAGE } = number, error = %error,
+            { names::NEXT } = "listing goes on without it; the verdict will name it", "a page of the source's list is given up");
         let detail = match error {
             ListError::Fetch(error) => format!("page {number}: {error}"),
             ListError::Shape(what) => what.clone(),
         };
         let problem = Problem { code: "PAGE_GIVEN_UP", detail };
-        fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)?;
-        // Without a number of pages nobody knows what would come after it.
-        self.last.get_or_insert(number);
-        Ok(())
+        fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)
     }
 }
 

@@ -24,10 +24,10 @@ async fn run_once(store: &dyn Store) {
         Ok(expired) if expired.leases > 0 => tracing::warn!(
             leases = expired.leases,
             in_doubt = expired.doubts,
-            next = "their batches are leased again",
+            { muster_telemetry::names::NEXT } = "their batches are leased again",
             "leases ran out: their workers were not heard of in time"
         ),
         Ok(_) => {}
-        Err(error) => tracing::error!(error = %error, next = "tried again in 0.5 s", "leases cannot be looked through"),
+        Err(error) => tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "tried again in 0.5 s", "leases cannot be looked through"),
     }
 }

@@ -37,7 +37,7 @@ impl AuditService for Audits {
         let id = RecordId::from_text(&record_id).map_err(|error| {
             invalid(
                 "RECORD_ID_INVALID",
-                format!("record_id {record_id:?}: {error}; write 7 for a number, \"7\" for a string"),
+                format!("record_id {record_id:?}: {error}"),
             )
         })?;
         let run = self.store.run(&RunId::from_text(&run_id)).await?.ok_or_else(|| run_unknown(&run_id))?;

@@ -20,7 +20,7 @@ pub(crate) fn invalid(reason: &str, message: impl Into<String>) -> Status {
 
 /// No such run.
 pub(crate) fn run_unknown(id: &str) -> Status {
-    status(Code::NotFound, "RUN_UNKNOWN", format!("there is no run {id:?}; `muster runs` lists those that are there"))
+    status(Code::NotFound, "RUN_UNKNOWN", format!("there is no run {id:?}"))
 }
 
 impl From<StoreError> for Status {
@@ -33,7 +33,7 @@ impl From<StoreError> for Status {
         if let StoreError::Damaged(detail) = &error {
             tracing::error!(
                 detail,
-                next = "the call is answered INTERNAL",
+                { muster_telemetry::names::NEXT } = "the call is answered INTERNAL",
                 "the ledger is damaged or this program is wrong"
             );
         }

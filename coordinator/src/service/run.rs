@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::Stream;
 use muster_pipeline::OnDoubt as SpecOnDoubt;
 use muster_proto::v1::{self, run_service_server::RunService};
+use muster_telemetry::names;
 use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Response, Status};
 
@@ -130,7 +131,7 @@ impl RunService for Runs {
         let new = self.new_run(request.into_inner())?;
         match self.store.start_run(new).await? {
             Started::New(run) => {
-                tracing::info!(muster.run.id = %run.id, muster.pipeline = run.pipeline, "a run was started");
+                tracing::info!({ names::RUN } = %run.id, { names::PIPELINE } = run.pipeline, "a run was started");
                 Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) }))
             }
             Started::Same(run) => Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) })),
