@@ -94,8 +94,8 @@ impl ListSource {
 
     /// Fetches and reads one page.
     pub async fn fetch_page(&self, requester: &Requester, page: u64) -> Result<Page, ListError> {
-        let fetched = requester.get(&self.page_url(page), Get::List).await?;
-        self.read_page(page, &fetched.body).map_err(|what| ListError::Shape(format!("page {page}: {what}")))
+        let (body, _) = requester.get(&self.page_url(page), Get::List).await;
+        self.read_page(page, &body?).map_err(|what| ListError::Shape(format!("page {page}: {what}")))
     }
 
     fn read_page(&self, number: u64, body: &[u8]) -> Result<Page, String> {

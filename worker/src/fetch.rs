@@ -2,15 +2,15 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_pipeline::RecordId;
-use muster_proto::v1::{LeasedPart, RecordOutcome, WorkStats};
+use muster_pipeline::{Cost, RecordId};
+use muster_proto::v1::{LeasedPart, RecordOutcome};
 use muster_telemetry::names;
 use tracing::warn;
 
 use crate::batch::Work;
 use crate::held::Stop;
 use crate::plan::{Chunk, MAX_TRIES, ReadyRecord};
-use crate::ready::{FETCH, Fetched, add_stats};
+use crate::ready::{FETCH, Fetched};
 use crate::report::{Book, Failure};
 
 /// Why not all records were fetched.
@@ -42,9 +42,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
             _ = &mut stopped => return Err(Interrupted::Stopped),
             next = fetching.next() => next,
         };
-        let Some((spot, id, fetched, stats)) = next else { break };
+        let Some((spot, id, fetched, cost)) = next else { break };
         work.lease.record_fetched();
-        add_stats(&mut book.stats, &stats);
+        book.add_cost(cost);
         match fetched {
             Fetched::Record(body) => {
                 if let (Some(id), Some(part)) = (id, ready.get_mut(spot.part)) {
@@ -77,19 +77,19 @@ fn chunks(parts: &[LeasedPart], ready: Vec<Vec<ReadyRecord>>) -> Vec<Chunk> {
     filled.map(|(part, records)| Chunk::new(records, part.retry_of)).collect()
 }
 
-async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordId>, Fetched, WorkStats) {
+async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordId>, Fetched, Cost) {
     let id = match RecordId::from_text(spot.text) {
         Ok(id) => id,
         Err(error) => {
             let reason = error.to_string();
             let failure = Failure { stage: FETCH, reason, http_status: 0, body: String::new() };
-            return (spot, None, Fetched::Failed(failure), WorkStats::default());
+            return (spot, None, Fetched::Failed(failure), Cost::default());
         }
     };
     // The semaphore is never closed; were it, fetching without a slot is better than not at all.
     let _slot = work.session.slots.acquire().await.ok();
-    let (fetched, stats) = work.pipeline.fetch(&id).await;
-    (spot, Some(id), fetched, stats)
+    let (fetched, cost) = work.pipeline.fetch(&id).await;
+    (spot, Some(id), fetched, cost)
 }
 
 /// Notes a record that is not sent.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, FetchError, Get, Pipeline, PostOutcome, RecordId, Requester, RequesterConfig, Stage,
+    CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, RecordId, Requester, RequesterConfig, Stage,
 };
-use muster_proto::v1::WorkStats;
 use tokio::time::Instant;
 
 use crate::plan::Verdict;
@@ -117,10 +116,10 @@ impl ReadyPipeline {
     }
 
     /// Fetches a record, validates and transforms it; and says what that cost.
-    pub(crate) async fn fetch(&self, id: &RecordId) -> (Fetched, WorkStats) {
+    pub(crate) async fn fetch(&self, id: &RecordId) -> (Fetched, Cost) {
         match self.requester.get(&self.compiled.detail_url(id), Get::Detail).await {
-            Ok(got) => (self.process(&got.body), stats(got.attempts, got.hedges, got.body.len())),
-            Err(error) => (fetch_failed(&error), stats(attempts(&error), 0, 0)),
+            (Ok(body), cost) => (self.process(&body), cost),
+            (Err(error), cost) => (fetch_failed(error), cost),
         }
     }
 
@@ -147,50 +146,18 @@ impl ReadyPipeline {
     }
 }
 
-fn fetch_failed(error: &FetchError) -> Fetched {
-    let reason = error.to_string();
-    let failure = |status: Option<u16>, body: &str| Failure {
-        stage: FETCH,
-        reason: reason.clone(),
-        http_status: status.map_or(0, i32::from),
-        body: clip(body, MAX_BODY).to_owned(),
-    };
-    match error {
-        FetchError::Gone { status } => Fetched::Gone(failure(Some(*status), "")),
-        FetchError::GivenUp { status, .. } => Fetched::Failed(failure(*status, "")),
-        FetchError::ClientError { status, detail } => Fetched::Failed(failure(Some(*status), detail)),
-        // JSON that is not taken is too large: that is this record's fault, not the pipeline's.
-        FetchError::WrongContent { status, content_type: Some(kind), detail }
-            if kind.to_ascii_lowercase().contains("json") =>
-        {
-            Fetched::Failed(failure(Some(*status), detail))
+fn fetch_failed(error: FetchError) -> Fetched {
+    let (reason, gone) = (error.to_string(), matches!(error, FetchError::Gone { .. }));
+    let (status, body) = match error {
+        FetchError::Refused { .. } | FetchError::WrongContent { .. } => return Fetched::PipelineWrong(reason),
+        FetchError::Gone { status } => (Some(status), String::new()),
+        FetchError::GivenUp { status, .. } => (status, String::new()),
+        FetchError::ClientError { status, detail } | FetchError::TooLarge { status, detail, .. } => {
+            (Some(status), detail)
         }
-        FetchError::Refused { .. } | FetchError::WrongContent { .. } => Fetched::PipelineWrong(reason),
-    }
-}
-
-fn attempts(error: &FetchError) -> u32 {
-    match error {
-        FetchError::GivenUp { attempts, .. } => *attempts,
-        _ => 1,
-    }
-}
-
-fn stats(attempts: u32, hedges: u32, bytes: usize) -> WorkStats {
-    WorkStats {
-        requests: i64::from(attempts) + i64::from(hedges),
-        retries: i64::from(attempts.saturating_sub(1)),
-        hedges: i64::from(hedges),
-        bytes_received: i64::try_from(bytes).unwrap_or(i64::MAX),
-    }
-}
-
-/// Adds the cost of a record to that of its batch.
-pub(crate) fn add_stats(sum: &mut WorkStats, more: &WorkStats) {
-    sum.requests += more.requests;
-    sum.retries += more.retries;
-    sum.hedges += more.hedges;
-    sum.bytes_received += more.bytes_received;
+    };
+    let failure = Failure { stage: FETCH, reason, http_status: status.map_or(0, i32::from), body };
+    if gone { Fetched::Gone(failure) } else { Fetched::Failed(failure) }
 }
 
 fn posted(outcome: PostOutcome) -> Posted {
@@ -220,26 +187,25 @@ fn shown(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn wrong(kind: Option<&str>) -> FetchError {
-        FetchError::WrongContent { status: 200, content_type: kind.map(str::to_owned), detail: "x".repeat(3_000) }
-    }
-
     #[test]
-    fn a_page_of_html_is_the_pipelines_fault_a_large_record_its_own() {
-        assert!(matches!(fetch_failed(&wrong(Some("text/html"))), Fetched::PipelineWrong(_)));
-        assert!(matches!(fetch_failed(&wrong(None)), Fetched::PipelineWrong(_)));
-        let Fetched::Failed(failure) = fetch_failed(&wrong(Some("application/JSON"))) else { panic!() };
-        assert_eq!((failure.stage, failure.http_status, failure.body.len()), ("fetch", 200, 2_048));
+    fn what_is_no_json_is_the_pipelines_fault_a_large_record_its_own() {
+        for kind in [None, Some("text/html".to_owned()), Some("application/json".to_owned())] {
+            let wrong = FetchError::WrongContent { status: 200, content_type: kind, detail: "<html>".into() };
+            assert!(matches!(fetch_failed(wrong), Fetched::PipelineWrong(reason) if reason.contains("<html>")));
+        }
+        let large = FetchError::TooLarge { status: 200, kind: Get::Detail, limit: 7, detail: "[[[[[[[".into() };
+        let Fetched::Failed(failure) = fetch_failed(large) else { panic!() };
+        assert_eq!((failure.stage, failure.http_status, failure.body.as_str()), ("fetch", 200, "[[[[[[["));
+        assert!(failure.reason.contains("7 bytes"), "{}", failure.reason);
     }
 
     #[test]
     fn refusals_stop_and_404_is_gone() {
         let refused = FetchError::Refused { status: 401, detail: "who?".into() };
-        assert!(matches!(fetch_failed(&refused), Fetched::PipelineWrong(reason) if reason.contains("401")));
-        assert!(matches!(fetch_failed(&FetchError::Gone { status: 410 }), Fetched::Gone(_)));
+        assert!(matches!(fetch_failed(refused), Fetched::PipelineWrong(reason) if reason.contains("401")));
+        assert!(matches!(fetch_failed(FetchError::Gone { status: 410 }), Fetched::Gone(_)));
         let given_up = FetchError::GivenUp { attempts: 12, last: "reset".into(), status: None };
-        assert!(matches!(fetch_failed(&given_up), Fetched::Failed(failure) if failure.http_status == 0));
-        assert_eq!(attempts(&given_up), 12);
+        assert!(matches!(fetch_failed(given_up), Fetched::Failed(failure) if failure.http_status == 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_pipeline::Cost;
 use muster_proto::v1::{
     CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, RecordOutcome, RecordReport, WorkStats,
 };
@@ -34,7 +35,7 @@ pub(crate) struct Book {
     /// The last delivery may never have been announced.
     unsure: bool,
     records: Vec<RecordReport>,
-    pub(crate) stats: WorkStats,
+    stats: WorkStats,
 }
 
 impl Book {
@@ -69,6 +70,14 @@ impl Book {
     /// The coordinator knows all deliveries noted so far.
     pub(crate) fn all_told(&mut self) {
         self.told = self.deliveries.len();
+    }
+
+    /// Adds what fetching a record cost, whether it succeeded or not.
+    pub(crate) fn add_cost(&mut self, cost: Cost) {
+        self.stats.requests += i64::from(cost.attempts) + i64::from(cost.hedges);
+        self.stats.retries += i64::from(cost.attempts.saturating_sub(1));
+        self.stats.hedges += i64::from(cost.hedges);
+        self.stats.bytes_received += i64::try_from(cost.bytes).unwrap_or(i64::MAX);
     }
 
     /// Notes a record that is not sent.

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
-use super::FetchError;
 use super::transport::{Answer, BodyEnd, MAX_REASON, TransportError};
+use super::{FetchError, Get};
 use crate::load::Loader;
 use crate::spec::types;
 
@@ -61,7 +62,7 @@ pub enum PostOutcome {
 #[derive(Debug)]
 pub(crate) enum GetOutcome {
     /// It is there, and JSON.
-    Fetched(Answer),
+    Fetched(Bytes),
     /// To be tried again.
     Again { status: Option<u16>, reason: String },
     /// No further try would change it.
@@ -69,22 +70,23 @@ pub(crate) enum GetOutcome {
 }
 
 /// The meaning of an answer to a GET of JSON.
-pub(crate) fn get(answer: Answer, limit: usize) -> GetOutcome {
+pub(crate) fn get(answer: Answer, kind: Get, limit: usize) -> GetOutcome {
     let status = answer.status.as_u16();
     match status {
-        200..=299 => {
-            let detail = match &answer.end {
-                BodyEnd::Broken(reason) => {
-                    let reason = format!("the answer broke off: {reason}");
-                    return GetOutcome::Again { status: Some(status), reason };
-                }
-                BodyEnd::Whole if looks_like_json(&answer) => return GetOutcome::Fetched(answer),
-                BodyEnd::Whole => told(&answer.body),
-                BodyEnd::TooLarge => format!("the answer is larger than {limit} bytes"),
-            };
-            let content_type = content_type(&answer.headers);
-            GetOutcome::Failed(FetchError::WrongContent { status, content_type, detail })
-        }
+        200..=299 => match &answer.end {
+            BodyEnd::Broken(reason) => {
+                let reason = format!("the answer broke off: {reason}");
+                GetOutcome::Again { status: Some(status), reason }
+            }
+            _ if !looks_like_json(&answer) => {
+                let (content_type, detail) = (content_type(&answer.headers), told(&answer.body));
+                GetOutcome::Failed(FetchError::WrongContent { status, content_type, detail })
+            }
+            BodyEnd::TooLarge => {
+                GetOutcome::Failed(FetchError::TooLarge { status, kind, limit, detail: told(&answer.body) })
+            }
+            BodyEnd::Whole => GetOutcome::Fetched(answer.body),
+        },
         404 | 410 => GetOutcome::Failed(FetchError::Gone { status }),
         401 | 403 => GetOutcome::Failed(FetchError::Refused { status, detail: told(&answer.body) }),
         408 | 425 | 429 | 500..=599 => {
@@ -178,7 +180,7 @@ fn looks_like_json(answer: &Answer) -> bool {
     }
 }
 
-pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+fn content_type(headers: &HeaderMap) -> Option<String> {
     headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned)
 }
 

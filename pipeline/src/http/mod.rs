@@ -2,7 +2,6 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use url::Url;
 
 mod budget;
@@ -65,19 +64,15 @@ pub enum Get {
     Detail,
 }
 
-/// An answer in JSON.
-#[derive(Debug, Clone)]
-pub struct Fetched {
-    /// The body, decompressed.
-    pub body: Bytes,
-    /// The status, 2xx.
-    pub status: u16,
-    /// What the server calls it.
-    pub content_type: Option<String>,
-    /// How many tries it took.
+/// What a GET cost, whatever came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// How many tries there were.
     pub attempts: u32,
     /// How many further copies were sent because an earlier one was slow.
     pub hedges: u32,
+    /// Bytes of bodies received in all tries, decompressed.
+    pub bytes: u64,
 }
 
 /// Why a GET came to nothing, by what follows from it.
@@ -97,14 +92,26 @@ pub enum FetchError {
         /// The beginning of what the source said.
         detail: String,
     },
-    /// A 2xx that is no JSON, or too much of it.
-    #[error("the source answered {status} with {}, not JSON of bounded size: {detail}", content_type.as_deref().unwrap_or("no content type"))]
+    /// A 2xx that is no JSON: more likely all are so than this one alone.
+    #[error("the source answered {status} with {}, not JSON: {detail}", content_type.as_deref().unwrap_or("no content type"))]
     WrongContent {
         /// The status.
         status: u16,
         /// What the source calls it.
         content_type: Option<String>,
-        /// What is wrong, or the beginning of the answer.
+        /// The beginning of the answer.
+        detail: String,
+    },
+    /// A 2xx with JSON beyond the limit of its kind: this one alone.
+    #[error("the answer is larger than {limit} bytes after decompression; {} says how large it may be", match kind { Get::List => "limits.page_size", Get::Detail => "limits.record_size" })]
+    TooLarge {
+        /// The status.
+        status: u16,
+        /// What the GET was for.
+        kind: Get,
+        /// How large it may be, in bytes after decompression.
+        limit: usize,
+        /// The beginning of the answer.
         detail: String,
     },
     /// Tried as often as the limits allow.

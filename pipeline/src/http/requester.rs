@@ -17,7 +17,7 @@ use super::host::Host;
 use super::limit::Signal;
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, Transport, TransportConfig, TransportError};
-use super::{FetchError, Fetched, Get, RequesterConfig, RequesterError, RequesterStats};
+use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
 use crate::load::Loader;
 use crate::spec::Limits;
 
@@ -75,10 +75,16 @@ impl Requester {
         Self { shared: Arc::new(shared), transport }
     }
 
-    /// Gets JSON, through failures, stalls and refusals, within the limits of the pipeline.
+    /// Gets JSON, through failures, stalls and refusals, within the limits of the pipeline; and says what that cost.
     ///
     /// Dropping the future stops it at once; a GET changes nothing.
-    pub async fn get(&self, url: &Url, kind: Get) -> Result<Fetched, FetchError> {
+    pub async fn get(&self, url: &Url, kind: Get) -> (Result<Bytes, FetchError>, Cost) {
+        let mut cost = Cost::default();
+        let result = self.get_at_cost(url, kind, &mut cost).await;
+        (result, cost)
+    }
+
+    async fn get_at_cost(&self, url: &Url, kind: Get, cost: &mut Cost) -> Result<Bytes, FetchError> {
         let shared = &*self.shared;
         let host = shared.host(url);
         let limit = match kind {
@@ -89,28 +95,19 @@ impl Requester {
         let exchange = Exchange { method: Method::GET, url: url.clone(), headers, body: Bytes::new(), limit };
         let mut transport = self.transport.clone();
         host.retries.deposit();
-        let (mut attempts, mut hedges) = (0, 0);
         loop {
-            attempts += 1;
+            cost.attempts += 1;
             let race = {
                 let _place = host.place().await;
                 race::run(&mut transport, &host, &shared.limits, &exchange).await
             };
-            hedges += race.hedges;
-            shared.count(&race, attempts);
-            let (status, reason) = match shared.judge(&host, race.result, limit) {
-                GetOutcome::Fetched(answer) => {
-                    return Ok(Fetched {
-                        status: answer.status.as_u16(),
-                        content_type: classify::content_type(&answer.headers),
-                        body: answer.body,
-                        attempts,
-                        hedges,
-                    });
-                }
+            shared.count(&race, cost);
+            let (status, reason) = match shared.judge(&host, race.result, kind, limit) {
+                GetOutcome::Fetched(body) => return Ok(body),
                 GetOutcome::Failed(error) => return Err(error),
                 GetOutcome::Again { status, reason } => (status, reason),
             };
+            let attempts = cost.attempts;
             if attempts >= shared.limits.get_attempts {
                 return Err(FetchError::GivenUp { attempts, last: reason, status });
             }
@@ -203,10 +200,15 @@ impl Shared {
         host
     }
 
-    fn count(&self, race: &Race, attempt: u32) {
+    /// Counts a try of a GET, its hedges included.
+    fn count(&self, race: &Race, cost: &mut Cost) {
+        cost.hedges += race.hedges;
+        if let Some(Ok(answer)) = &race.result {
+            cost.bytes += answer.body.len() as u64;
+        }
         let counters = &self.counters;
         counters.requests.fetch_add(1 + u64::from(race.hedges), Ordering::Relaxed);
-        if attempt > 1 {
+        if cost.attempts > 1 {
             counters.retries.fetch_add(1, Ordering::Relaxed);
         }
         if race.hedges > 0 {
@@ -216,11 +218,17 @@ impl Shared {
     }
 
     /// What follows from a try of a GET, for this record and for the host.
-    fn judge(&self, host: &Host, result: Option<Result<Answer, TransportError>>, limit: usize) -> GetOutcome {
+    fn judge(
+        &self,
+        host: &Host,
+        result: Option<Result<Answer, TransportError>>,
+        kind: Get,
+        limit: usize,
+    ) -> GetOutcome {
         match result {
             Some(Ok(answer)) => {
                 self.heed(host, &answer);
-                classify::get(answer, limit)
+                classify::get(answer, kind, limit)
             }
             Some(Err(error)) => {
                 host.limiter.learn(Signal::Lost);

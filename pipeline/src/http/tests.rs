@@ -45,8 +45,20 @@ fn scripted(limits: Limits, script: Script) -> Scripted {
 }
 
 impl Scripted {
-    async fn get(&self) -> Result<Fetched, FetchError> {
+    async fn get(&self) -> (Result<Bytes, FetchError>, Cost) {
         self.requester.get(&Url::parse("http://host.test/").unwrap(), Get::Detail).await
+    }
+
+    /// A GET that succeeds, and what it cost: tries and hedges.
+    async fn got(&self) -> (u32, u32) {
+        let (result, cost) = self.get().await;
+        result.unwrap();
+        (cost.attempts, cost.hedges)
+    }
+
+    /// A GET that fails.
+    async fn failed(&self) -> FetchError {
+        self.get().await.0.unwrap_err()
     }
 
     /// When each request was sent, in whole milliseconds after the first.
@@ -61,8 +73,7 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 #[tokio::test(start_paused = true)]
 async fn a_second_and_a_third_copy_go_out_while_none_answers() {
     let scripted = scripted(Limits::default(), |number| (if number < 2 { FOREVER } else { Duration::ZERO }, 200, &[]));
-    let fetched = scripted.get().await.unwrap();
-    assert_eq!((fetched.attempts, fetched.hedges), (1, 2));
+    assert_eq!(scripted.got().await, (1, 2));
     assert_eq!(scripted.sent(), [0, 200, 400]);
 }
 
@@ -70,7 +81,7 @@ async fn a_second_and_a_third_copy_go_out_while_none_answers() {
 async fn when_all_copies_stall_the_try_ends_at_its_timeout() {
     let scripted = scripted(Limits { get_attempts: 1, ..Limits::default() }, |_| (FOREVER, 200, &[]));
     let start = Instant::now();
-    let error = scripted.get().await.unwrap_err();
+    let error = scripted.failed().await;
     assert_eq!(start.elapsed().as_millis(), 3000);
     let last = "no answer within 3000 ms".to_owned();
     assert_eq!(error, FetchError::GivenUp { attempts: 1, last, status: None });
@@ -85,8 +96,7 @@ async fn a_hedge_that_fails_does_not_end_the_race_while_another_may_go_out() {
         _ => (Duration::ZERO, 200, &[]),
     };
     let scripted = scripted(Limits::default(), script);
-    let fetched = scripted.get().await.unwrap();
-    assert_eq!((fetched.attempts, fetched.hedges), (1, 2));
+    assert_eq!(scripted.got().await, (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +108,7 @@ async fn when_the_last_copy_fails_the_stalled_ones_are_not_waited_for() {
     };
     let scripted = scripted(Limits::default(), script);
     let start = Instant::now();
-    assert_eq!(scripted.get().await.unwrap().attempts, 2);
+    assert_eq!(scripted.got().await.0, 2);
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
 }
 
@@ -111,10 +121,10 @@ async fn patience_follows_what_the_host_usually_takes() {
     };
     let scripted = scripted(Limits::default(), script);
     for _ in 0..200 {
-        scripted.get().await.unwrap();
+        scripted.got().await;
     }
     let start = Instant::now();
-    assert_eq!(scripted.get().await.unwrap().hedges, 1);
+    assert_eq!(scripted.got().await.1, 1);
     assert_eq!(start.elapsed().as_millis(), 54, "50 ms of patience and the answer of the hedge");
 }
 
@@ -122,7 +132,7 @@ async fn patience_follows_what_the_host_usually_takes() {
 async fn hedging_can_be_switched_off() {
     let limits = Limits { hedge_copies: 1, get_attempts: 2, ..Limits::default() };
     let scripted = scripted(limits, |_| (FOREVER, 200, &[]));
-    scripted.get().await.unwrap_err();
+    scripted.failed().await;
     assert_eq!(scripted.sent().len(), 2);
 }
 
@@ -132,7 +142,7 @@ async fn hedges_are_bounded_when_a_host_is_slow_for_everyone() {
     let limits = Limits { concurrency: 1, ..Limits::default() };
     let scripted = scripted(limits, |_| (Duration::from_millis(900), 200, &[]));
     for _ in 0..400 {
-        scripted.get().await.unwrap();
+        scripted.got().await;
     }
     let stats = scripted.requester.stats();
     assert!(stats.hedges <= 10 + 400 / 20, "{stats:?}");
@@ -143,8 +153,8 @@ async fn retries_back_off_with_full_jitter_from_the_seed() {
     let limits = Limits { get_attempts: 8, ..Limits::default() };
     let script: Script = |_| (Duration::ZERO, 500, &[]);
     let (one, two) = (scripted(limits.clone(), script), scripted(limits, script));
-    assert!(matches!(one.get().await, Err(FetchError::GivenUp { attempts: 8, status: Some(500), .. })));
-    two.get().await.unwrap_err();
+    assert!(matches!(one.failed().await, FetchError::GivenUp { attempts: 8, status: Some(500), .. }));
+    two.failed().await;
     assert_eq!(one.sent(), two.sent(), "the same seed waits the same");
     let gaps: Vec<u128> = one.sent().windows(2).map(|pair| pair[1] - pair[0]).collect();
     for (index, gap) in gaps.iter().enumerate() {
@@ -160,11 +170,11 @@ async fn retry_after_leaves_the_whole_host_alone() {
         _ => (Duration::ZERO, 200, &[]),
     };
     let scripted = scripted(Limits::default(), script);
-    let (one, two) = tokio::join!(scripted.get(), async {
+    let (one, two) = tokio::join!(scripted.got(), async {
         sleep(Duration::from_millis(1)).await;
-        scripted.get().await
+        scripted.got().await
     });
-    assert_eq!((one.unwrap().attempts, two.unwrap().attempts), (2, 1));
+    assert_eq!((one.0, two.0), (2, 1));
     let sent = scripted.sent();
     assert!(sent.len() == 3 && sent[1] >= 5000 && sent[2] >= 5000, "{sent:?}");
 }
@@ -176,8 +186,7 @@ async fn retry_after_holds_for_those_who_queued_before_it_came() {
         _ => (Duration::ZERO, 200, &[]),
     };
     let scripted = scripted(Limits { concurrency: 1, ..Limits::default() }, script);
-    let (one, two) = tokio::join!(scripted.get(), scripted.get());
-    assert!(one.is_ok() && two.is_ok());
+    tokio::join!(scripted.got(), scripted.got());
     let sent = scripted.sent();
     assert!(sent.len() == 3 && sent[1] >= 5000 && sent[2] >= 5000, "{sent:?}");
 }
@@ -189,7 +198,7 @@ async fn retry_after_is_obeyed_within_bounds_only() {
         _ => (Duration::ZERO, 200, &[]),
     };
     let scripted = scripted(Limits::default(), script);
-    scripted.get().await.unwrap();
+    scripted.got().await;
     assert!((60_000..61_000).contains(&scripted.sent()[1]), "{:?}", scripted.sent());
     assert_eq!(scripted.requester.stats().throttled, 1);
 }
@@ -211,7 +220,10 @@ async fn a_dead_host_sees_few_retries_and_no_record_is_lost_to_the_budget() {
     let limits = Limits { get_attempts: 5, concurrency: 64, ..Limits::default() };
     let scripted = scripted(limits, |_| (Duration::ZERO, 0, &[]));
     let results = futures::future::join_all((0..100).map(|_| scripted.get())).await;
-    assert!(results.iter().all(|result| matches!(result, Err(FetchError::GivenUp { attempts: 5, .. }))));
+    let given_up = |(result, cost): &(Result<_, _>, Cost)| {
+        matches!(result, Err(FetchError::GivenUp { attempts: 5, .. })) && cost.attempts == 5
+    };
+    assert!(results.iter().all(given_up));
     let sent = scripted.sent();
     assert_eq!(sent.len(), 500, "each had all its tries");
     // 100 first tries; 20 retries paid by them, a burst of 10, and then one a second.

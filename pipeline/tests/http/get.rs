@@ -1,19 +1,20 @@
 //! GETs and listing against a server that fails, stalls and lies.
 
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
-use muster_pipeline::{FetchError, Get, ListError, RecordId};
+use bytes::Bytes;
+use muster_pipeline::{Cost, FetchError, Get, ListError, RecordId};
 use url::Url;
 
 /// A JSON array of 200,000 spaces, in gzip.
 const BOMB: &str = "1f8b0800000000000203edc1411100000c02a02aebe5ad7f0d33f8077200000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000c0ec0b6f714b13420d0300";
 
-async fn fetch(server: &Server, kind: Get) -> Result<muster_pipeline::Fetched, FetchError> {
+async fn fetch(server: &Server, kind: Get) -> (Result<Bytes, FetchError>, Cost) {
     let url = Url::parse(&format!("{}/x", server.url())).unwrap();
     requester(|limits| limits.record_size = 1 << 16).get(&url, kind).await
 }
 
-async fn fetch_reply(reply: Reply) -> Result<muster_pipeline::Fetched, FetchError> {
-    fetch(&Server::start(move |_, _| reply.clone()).await, Get::Detail).await
+async fn fetch_reply(reply: Reply) -> Result<Bytes, FetchError> {
+    fetch(&Server::start(move |_, _| reply.clone()).await, Get::Detail).await.0
 }
 
 #[tokio::test]
@@ -25,15 +26,17 @@ async fn a_failing_get_is_tried_until_it_succeeds() {
         _ => json(200, r#"{"id":1}"#),
     })
     .await;
-    let fetched = fetch(&server, Get::Detail).await.unwrap();
-    assert_eq!((fetched.body.as_ref(), fetched.status, fetched.attempts), (br#"{"id":1}"#.as_slice(), 200, 4));
-    assert_eq!(fetched.content_type.as_deref(), Some("application/json"));
+    let (body, cost) = fetch(&server, Get::Detail).await;
+    assert_eq!(body.unwrap(), r#"{"id":1}"#);
+    assert_eq!(cost, Cost { attempts: 4, hedges: 0, bytes: 6 + 1 + 8 }, "failed tries cost too");
 }
 
 #[tokio::test]
 async fn it_is_given_up_with_what_came_last() {
-    let error = fetch_reply(answer(502, "", "Bad Gateway")).await.unwrap_err();
-    assert_eq!(error, FetchError::GivenUp { attempts: 4, last: "502 Bad Gateway".to_owned(), status: Some(502) });
+    let server = Server::start(|_, _| answer(502, "", "Bad Gateway")).await;
+    let (result, cost) = fetch(&server, Get::Detail).await;
+    let given_up = FetchError::GivenUp { attempts: 4, last: "502 Bad Gateway".to_owned(), status: Some(502) };
+    assert_eq!((result, cost), (Err(given_up), Cost { attempts: 4, hedges: 0, bytes: 4 * 11 }));
 }
 
 #[tokio::test]
@@ -41,8 +44,9 @@ async fn a_stalled_get_is_answered_by_its_hedge() {
     let server = Server::start(|number, _| if number == 0 { Reply::Stall } else { json(200, "{}") }).await;
     let url = Url::parse(&server.url()).unwrap();
     let requester = requester(|_| {});
-    let fetched = requester.get(&url, Get::Detail).await.unwrap();
-    assert_eq!((fetched.attempts, fetched.hedges), (1, 1));
+    let (body, cost) = requester.get(&url, Get::Detail).await;
+    assert_eq!(body.unwrap(), "{}");
+    assert_eq!((cost.attempts, cost.hedges), (1, 1));
     let stats = requester.stats();
     assert_eq!((stats.requests, stats.retries, stats.hedges, stats.hedges_won), (2, 0, 1, 1));
 }
@@ -91,9 +95,17 @@ async fn bodies_are_bounded_after_decompression() {
         Reply::Bytes(bytes)
     })
     .await;
-    let error = fetch(&server, Get::Detail).await.unwrap_err();
-    assert!(matches!(&error, FetchError::WrongContent { detail, .. } if detail.contains("65536 bytes")), "{error}");
-    assert_eq!(fetch(&server, Get::List).await.unwrap().body.len(), 200_002, "a page may be larger");
+    let error = fetch(&server, Get::Detail).await.0.unwrap_err();
+    assert!(matches!(&error, FetchError::TooLarge { limit: 65_536, .. }), "{error}");
+    assert!(error.to_string().contains("65536 bytes") && error.to_string().contains("limits.record_size"), "{error}");
+    assert_eq!(fetch(&server, Get::List).await.0.unwrap().len(), 200_002, "a page may be larger");
+}
+
+#[tokio::test]
+async fn what_is_too_large_and_no_json_is_wrong_content() {
+    let page = format!("<html>{}", " ".repeat(1 << 16));
+    let error = fetch_reply(answer(200, "content-type: text/html\r\n", &page)).await.unwrap_err();
+    assert!(matches!(&error, FetchError::WrongContent { status: 200, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -92,19 +92,20 @@ async fn animal(State(api): State<Arc<Api>>, Path(id): Path<u64>) -> Response {
     let special = (api.special.lock().unwrap())(id);
     let sound = format!(r#"{{"id":{id},"name":"Cobra","born_at":1444102907778,"friends":"Dog,Cat"}}"#);
     let (status, body) = special.map_or((200, sound), |(status, body)| (status, body.to_owned()));
-    json(status, body)
+    answer(status, body)
 }
 
 async fn home(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> Response {
     let animals: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
     let ids: Vec<u64> = animals.iter().map(|animal| animal["id"].as_u64().unwrap()).collect();
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    let (status, answer) = (api.answer.lock().unwrap())(&ids);
+    let (status, said) = (api.answer.lock().unwrap())(&ids);
     api.posts.send_modify(|posts| posts.push(Post { body, key, ids }));
     let _ = api.target_open.subscribe().wait_for(|open| *open).await;
-    json(status, answer.to_owned())
+    answer(status, said.to_owned())
 }
 
-fn json(status: u16, body: String) -> Response {
-    (StatusCode::from_u16(status).unwrap(), [("content-type", "application/json")], body).into_response()
+fn answer(status: u16, body: String) -> Response {
+    let kind = if body.starts_with('<') { "text/html" } else { "application/json" };
+    (StatusCode::from_u16(status).unwrap(), [("content-type", kind)], body).into_response()
 }

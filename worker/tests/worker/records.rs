@@ -8,14 +8,17 @@ use super::coordinator::lease;
 #[tokio::test]
 async fn a_record_that_fails_holds_nobody_else_up() {
     let stage = Stage::new().await;
-    *stage.api.special.lock().unwrap() = Box::new(|id| match id {
+    // More than the pipeline's record_size.
+    let huge: &'static str = format!(r#"{{"id":7,"name":"{}"}}"#, "x".repeat(2048)).leak();
+    *stage.api.special.lock().unwrap() = Box::new(move |id| match id {
         1 => Some((404, r#"{"detail":"Not Found"}"#)),
         3 => Some((200, r#"{"id":3,"name":"Cobra","born_at":null,"friends":7}"#)),
         5 => Some((500, "Internal Server Error")),
         6 => Some((400, "no such animal")),
+        7 => Some((200, huge)),
         _ => None,
     });
-    stage.script.offer(lease(0, 0..8));
+    stage.script.offer(lease(0, 0..9));
     let report = stage.script.report("token-0").await;
     let said: Vec<_> = report
         .records
@@ -29,12 +32,27 @@ async fn a_record_that_fails_holds_nobody_else_up() {
             (3, RecordOutcome::DeadLetter, "validate", 0),
             (5, RecordOutcome::DeadLetter, "fetch", 500),
             (6, RecordOutcome::DeadLetter, "fetch", 400),
+            (7, RecordOutcome::DeadLetter, "fetch", 200),
         ]
     );
     assert!(report.records[1].body.contains(r#""friends":7"#), "with the offending body");
-    assert_eq!(stage.api.ids(), [0, 2, 4, 7]);
-    assert_eq!(stage.script.begins()[0].positions, [0, 2, 4, 7]);
-    assert_eq!(report.stats.unwrap().retries, 1, "the 500 was tried twice");
+    assert!(report.records[4].reason.contains("1024 bytes") && report.pause_reason.is_empty(), "{report:#?}");
+    assert_eq!(stage.api.ids(), [0, 2, 4, 8]);
+    assert_eq!(stage.script.begins()[0].positions, [0, 2, 4, 8]);
+    let stats = report.stats.unwrap();
+    assert_eq!((stats.requests, stats.retries, stats.hedges), (10, 1, 0), "the 500 was tried twice");
+    assert!(stats.bytes_received > 2 * 21 + 1024, "what failed costs too: {stats:?}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_source_that_answers_without_json_pauses_the_run() {
+    let stage = Stage::new().await;
+    *stage.api.special.lock().unwrap() = Box::new(|id| (id == 1).then_some((200, "<html>log in</html>")));
+    stage.script.offer(lease(0, 1..2));
+    let report = stage.script.report("token-0").await;
+    assert!(report.pause_reason.contains("text/html") && report.pause_reason.contains("log in"), "{report:#?}");
+    assert!(report.records.is_empty(), "nobody is judged");
     stage.end().await;
 }
 
