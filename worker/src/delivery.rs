@@ -38,8 +38,8 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
     let mut refusals = Refusals::default();
     let mut pauses = work.session.backoff(RESEND.0, RESEND.1);
     while let Some(chunk) = queue.pop_front() {
-        if !target_open(work).await {
-            return Ending::Later(MAX_PAUSE);
+        if let Err(ending) = until_target_open(work).await {
+            return ending;
         }
         if work.lease.stop() >= Stop::RunStopped || !drain_leaves_room(work) {
             return Ending::Over;
@@ -120,13 +120,14 @@ fn drain_leaves_room(work: &Work) -> bool {
     end.is_none_or(|end| Instant::now() + work.pipeline.post_timeout() <= end)
 }
 
-/// Waits while the target wants to be left alone, but not for ever with a lease in hand; gives whether it is open.
-async fn target_open(work: &Work) -> bool {
+/// Waits while the target wants to be left alone, so that nothing is announced which could not be sent; but not for ever
+/// with a lease in hand, and not for a batch that is to be given back.
+async fn until_target_open(work: &Work) -> Result<(), Ending> {
     tokio::select! {
         biased;
-        () = work.pipeline.until_target_open() => true,
-        _ = work.lease.stopped(Stop::Draining) => false,
-        () = tokio::time::sleep(MAX_PAUSE) => false,
+        () = work.pipeline.until_target_open() => Ok(()),
+        _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
+        () = tokio::time::sleep(MAX_PAUSE) => Err(Ending::Later(MAX_PAUSE)),
     }
 }
 

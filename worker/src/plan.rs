@@ -8,10 +8,9 @@ use muster_proto::v1::DeliveryOutcome;
 
 /// How often the same records are sent under one lease while the target certainly does not apply them.
 pub(crate) const MAX_TRIES: u32 = 8;
-/// A longer pause is waited out without holding the lease.
-pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause that may be asked of the coordinator.
-pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The longest pause that is waited out with the lease in hand: giving the batch back costs fetching it again. It is
+/// also the longest that may be asked of the coordinator.
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// A record that is ready to be sent.
 #[derive(Clone, Debug)]
@@ -100,7 +99,7 @@ pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, drain
             let after = retry_after.map_or(pause, |asked| asked.max(pause));
             chunk.tries += 1;
             if draining || chunk.tries >= MAX_TRIES || after > MAX_PAUSE {
-                return Next::GiveBack { after: after.min(MAX_RETRY_AFTER) };
+                return Next::GiveBack { after: after.min(MAX_PAUSE) };
             }
             Next::Again { chunk, after }
         }
@@ -184,16 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_retry_after_is_not_waited_out_with_the_lease() {
+    fn a_very_long_retry_after_is_not_waited_out_with_the_lease() {
         let asked = |seconds| Verdict::NotApplied { retry_after: Some(Duration::from_secs(seconds)) };
         assert!(
-            matches!(decide(chunk(0..3, 0), &asked(2), PAUSE, false), Next::Again { after, .. } if after.as_secs() == 2)
+            matches!(decide(chunk(0..3, 0), &asked(30), PAUSE, false), Next::Again { after, .. } if after.as_secs() == 30)
         );
         assert!(
-            matches!(decide(chunk(0..3, 0), &asked(30), PAUSE, false), Next::GiveBack { after } if after.as_secs() == 30)
+            matches!(decide(chunk(0..3, 0), &asked(30), PAUSE, true), Next::GiveBack { after } if after.as_secs() == 30)
         );
         assert!(
-            matches!(decide(chunk(0..3, 0), &asked(900), PAUSE, false), Next::GiveBack { after } if after == MAX_RETRY_AFTER)
+            matches!(decide(chunk(0..3, 0), &asked(900), PAUSE, false), Next::GiveBack { after } if after == MAX_PAUSE)
         );
     }
 

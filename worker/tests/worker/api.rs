@@ -36,6 +36,9 @@ pub struct Api {
     pub posts: watch::Sender<Vec<Post>>,
 }
 
+/// Statuses that come with a `Retry-After`, and its seconds.
+const RETRY_AFTER: [(u16, u16); 2] = [(429, 60), (503, 1)];
+
 pub const HELPED: (u16, &str) = (200, r#"{"message":"Helped some find home"}"#);
 
 impl Api {
@@ -107,5 +110,9 @@ async fn home(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> R
 
 fn answer(status: u16, body: String) -> Response {
     let kind = if body.starts_with('<') { "text/html" } else { "application/json" };
-    (StatusCode::from_u16(status).unwrap(), [("content-type", kind)], body).into_response()
+    let mut response = (StatusCode::from_u16(status).unwrap(), [("content-type", kind)], body).into_response();
+    if let Some(seconds) = RETRY_AFTER.iter().find(|(known, _)| *known == status).map(|(_, seconds)| *seconds) {
+        response.headers_mut().insert("retry-after", seconds.into());
+    }
+    response
 }

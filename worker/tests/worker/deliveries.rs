@@ -195,6 +195,47 @@ async fn what_was_certainly_not_applied_is_sent_again_under_a_new_ordinal_and_th
 }
 
 #[tokio::test]
+async fn a_target_that_asks_for_a_pause_gets_it_before_anything_is_announced() {
+    let stage = Stage::new().await;
+    let mut calls = 0;
+    *stage.api.answer.lock().unwrap() = Box::new(move |_| {
+        calls += 1;
+        // With Retry-After: 1.
+        if calls == 1 { (503, "busy") } else { super::api::HELPED }
+    });
+    stage.script.offer(lease(0, 0..5));
+    let report = stage.script.report("token-0").await;
+    assert_eq!(outcomes(&report), [DeliveryOutcome::NotApplied, DeliveryOutcome::Applied]);
+    assert_eq!((stage.script.begins().len(), stage.api.posts().len()), (2, 2), "it was not asked in between");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_wait_for_a_target_that_wants_to_be_left_alone() {
+    for drains in [false, true] {
+        let stage = Stage::new().await;
+        // With Retry-After: 60, longer than this test has patience.
+        *stage.api.answer.lock().unwrap() = Box::new(|_| (429, "slowly"));
+        stage.script.offer(lease(0, 0..5));
+        stage.api.posted(1).await;
+        // Renewals go on while it waits; by the third the answer has long come.
+        let from = stage.script.told().len();
+        let renewals = |told: &[Told]| told[from..].iter().filter(|told| matches!(told, Told::Renew(_))).count();
+        stage.script.until("three renewals", |told| (renewals(told) >= 3).then_some(())).await;
+        match drains {
+            false => {
+                let stopped = RunStopped { run_id: RUN.into(), reason: "paused".into() };
+                stage.script.push(Event::RunStopped(stopped));
+            }
+            true => stage.shutdown.cancel(),
+        }
+        assert_eq!(outcomes(&stage.script.report("token-0").await), [DeliveryOutcome::NotApplied]);
+        assert_eq!((stage.script.begins().len(), stage.api.posts().len()), (1, 1));
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_doubt_is_repeated_as_it_was_but_for_what_is_gone() {
     let stage = Stage::new().await;
     *stage.api.special.lock().unwrap() = Box::new(|id| (id == 2).then_some((500, "Internal Server Error")));
