@@ -190,6 +190,9 @@ impl Audit {
         if out_of_range {
             self.unbalanced("POSITION_OUT_OF_RANGE", format!("a row of batch {batch} names a record it does not have"));
         }
+        if ledger.is_delivered_twice_at_once() {
+            self.unbalanced("RECORD_IN_SEVERAL_OPEN_DELIVERIES", format!("open deliveries of batch {batch} overlap"));
+        }
         if !*leased && ledger.open_delivery().is_some() {
             self.unbalanced("DELIVERY_WITHOUT_LEASE", format!("batch {batch} has an open delivery and no lease"));
         }

@@ -1,5 +1,6 @@
 //! What became of the records of one batch, and what is left to do: derived from its deliveries and exceptions.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions, RecordState, Timestamp};
@@ -140,6 +141,13 @@ impl BatchLedger {
         self.deliveries.iter().find(|delivery| delivery.state == DeliveryState::Open)
     }
 
+    /// Is a record in several open deliveries? It must never be.
+    pub fn is_delivered_twice_at_once(&self) -> bool {
+        let open = self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Open);
+        let mut seen = HashSet::new();
+        open.flat_map(|delivery| delivery.positions.iter()).any(|place| !seen.insert(place))
+    }
+
     /// What is left to do, once no delivery is open.
     pub fn remaining(&self, rules: &Rules) -> Remaining {
         let states = self.derive();
@@ -188,13 +196,22 @@ impl BatchLedger {
     }
 
     /// May these records be announced now, as a first delivery (`retry_of` 0) or as a repetition of a doubt?
-    pub fn may_begin(&self, positions: &Positions, retry_of: i64) -> bool {
+    pub fn may_begin(&self, positions: &Positions, retry_of: i64, rules: &Rules) -> bool {
         let states = self.derive();
-        positions.iter().all(|place| match states.get(place as usize) {
+        let wanted = positions.iter().all(|place| match states.get(place as usize) {
             Some(Derived::Unresolved) => retry_of == 0,
             Some(Derived::InDoubt) => self.latest_doubt(place) == Some(retry_of),
             _ => false,
-        })
+        });
+        wanted && (retry_of == 0 || self.may_repeat(positions, retry_of, rules))
+    }
+
+    /// Is a doubt one to be repeated at all? Held ones are an operator's, and what was tried often enough goes on in
+    /// parts only.
+    fn may_repeat(&self, positions: &Positions, retry_of: i64, rules: &Rules) -> bool {
+        let doubt = self.deliveries.iter().find(|delivery| delivery.number == retry_of);
+        rules.on_doubt == OnDoubt::Retry
+            && doubt.is_some_and(|doubt| doubt.tries < rules.max_attempts || positions.len() < doubt.positions.len())
     }
 
     /// The `tries` of a delivery that repeats `retry_of` with these records.

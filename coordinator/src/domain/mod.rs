@@ -16,7 +16,7 @@ pub use lease::{BatchRef, LeaseRef, LeaseToken};
 pub use listing::{ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState};
-pub use time::{Clock, SystemClock, Timestamp};
+pub use time::{Clock, SystemClock, TimeSources, Timestamp};
 
 /// State of one record: the words of the conservation equation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use std::ops::Add;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::planted::{Bug, Planted};
+
 /// Milliseconds since 1970-01-01T00:00:00Z on the store's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(i64);
@@ -38,18 +40,42 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
+/// Where a `SystemClock` reads the time: inputs, so that a test can make either jump.
+pub struct TimeSources {
+    /// The wall clock: somebody may set it forward or back at any moment.
+    pub wall: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Only ever goes forward; its zero means nothing.
+    pub monotonic: Box<dyn Fn() -> Duration + Send + Sync>,
+}
+
+impl TimeSources {
+    /// The machine's.
+    pub fn machine() -> Self {
+        let started = Instant::now();
+        Self { wall: Box::new(wall_clock), monotonic: Box::new(move || started.elapsed()) }
+    }
+}
+
 /// The machine's clock, read once and carried on by the monotonic clock: while the process lives, a jump of the wall
 /// clock neither expires a lease nor keeps one alive.
 pub struct SystemClock {
     base: Timestamp,
-    started: Instant,
+    started: Duration,
+    sources: TimeSources,
+    planted: Planted,
 }
 
 impl SystemClock {
     /// Starts at the wall clock's time, but never before `floor` (the latest time the store has seen): a wall clock
     /// set back while no coordinator ran must not make leases last longer.
     pub fn starting_after(floor: Timestamp) -> Self {
-        Self { base: wall_clock().max(floor), started: Instant::now() }
+        Self::reading(TimeSources::machine(), floor, Planted::default())
+    }
+
+    /// The same, told where to read.
+    pub fn reading(sources: TimeSources, floor: Timestamp, planted: Planted) -> Self {
+        let (base, started) = ((sources.wall)().max(floor), (sources.monotonic)());
+        Self { base, started, sources, planted }
     }
 }
 
@@ -61,17 +87,46 @@ fn wall_clock() -> Timestamp {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        self.base + self.started.elapsed()
+        if self.planted.has(Bug::WallClock) {
+            return (self.sources.wall)();
+        }
+        self.base + (self.sources.monotonic)().saturating_sub(self.started)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// A clock whose wall and monotonic sources a test sets, in milliseconds.
+    fn clock(floor: i64) -> (SystemClock, Arc<AtomicI64>, Arc<AtomicI64>) {
+        let (wall, monotonic) = (Arc::new(AtomicI64::new(10 * HOUR)), Arc::new(AtomicI64::new(77)));
+        let (wall_source, monotonic_source) = (Arc::clone(&wall), Arc::clone(&monotonic));
+        let sources = TimeSources {
+            wall: Box::new(move || Timestamp::from_millis(wall_source.load(Ordering::Relaxed))),
+            monotonic: Box::new(move || Duration::from_millis(monotonic_source.load(Ordering::Relaxed).unsigned_abs())),
+        };
+        (SystemClock::reading(sources, Timestamp::from_millis(floor), Planted::default()), wall, monotonic)
+    }
 
     #[test]
     fn a_wall_clock_set_back_does_not_take_the_store_back() {
-        let future = wall_clock() + Duration::from_secs(3600);
-        assert!(SystemClock::starting_after(future).now() >= future);
+        let (clock, _, _) = clock(11 * HOUR);
+        assert_eq!(clock.now(), Timestamp::from_millis(11 * HOUR));
+    }
+
+    #[test]
+    fn only_the_monotonic_clock_moves_it_on() {
+        let (clock, wall, monotonic) = clock(0);
+        wall.fetch_add(HOUR, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp::from_millis(10 * HOUR));
+        wall.fetch_sub(2 * HOUR, Ordering::Relaxed);
+        monotonic.fetch_add(5, Ordering::Relaxed);
+        assert_eq!(clock.now(), Timestamp::from_millis(10 * HOUR + 5));
     }
 }

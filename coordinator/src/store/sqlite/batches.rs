@@ -7,6 +7,8 @@ use super::{sql, writer::Tx};
 use crate::domain::{BatchLedger, BatchRef, Timestamp};
 
 const READY: i64 = 0;
+/// A batch's state while somebody works on it.
+pub(super) const LEASED: i64 = 1;
 const DONE: i64 = 2;
 
 /// How a lease ended, as it is stored.

@@ -2,14 +2,14 @@
 
 use rusqlite::{Connection, params};
 
-use super::batches::{LeaseEnd, end_lease, settle_batch, write_tally};
+use super::batches::{LEASED, LeaseEnd, end_lease, settle_batch, write_tally};
 use super::leases::{Held, held};
 use super::rows::{batch_ledger, delivery_state_code, exception_code};
 use super::sql;
 use super::writer::{Halt, Tx};
 use crate::domain::{
-    BatchLedger, BatchRef, DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind,
-    LeaseToken, Positions, RunState, Timestamp,
+    BatchLedger, BatchRef, DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, Positions,
+    RunState, Timestamp,
 };
 use crate::planted::Bug;
 use crate::store::{Begin, Begun, Completion, Event, LEASE_TTL as TTL, Misuse, RecordReport, Refusal, Report};
@@ -23,9 +23,8 @@ const GONE_JUDGED_FROM: i64 = 1000;
 pub(super) fn begin(tx: &Tx<'_>, session: &str, token: &LeaseToken, begin: &Begin) -> Result<Begun, Halt> {
     let held = held(tx, session, token)?;
     let mut ledger = batch_ledger(tx.connection, held.lease.batch, held.size)?;
-    let earlier = settle(tx, &held, &mut ledger, &begin.settled)?;
-    if earlier {
-        write_tally(tx, held.lease.batch, &ledger)?;
+    if settle(tx, &held, &mut ledger, &begin.settled)? {
+        note_evidence(tx, &held, &ledger)?;
     }
     let same = |delivery: &&DeliveryFact| delivery.epoch == held.lease.epoch && delivery.ordinal == begin.ordinal;
     if let Some(before) = ledger.deliveries.iter().find(same) {
@@ -89,7 +88,8 @@ fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Res
         let detail = format!("delivery {} of this lease is not settled", open.ordinal);
         return Err(Misuse::DeliveryConflict(detail).into());
     }
-    if !ledger.may_begin(&begin.positions, begin.retry_of) && !tx.planted.has(Bug::SeveralOpen) {
+    let may_begin = ledger.may_begin(&begin.positions, begin.retry_of, &held.facts.rules);
+    if !may_begin && !tx.planted.has(Bug::SeveralOpen) {
         return Ok(Some(Refusal::Superseded));
     }
     let doubt = ledger.deliveries.iter().find(|delivery| delivery.number == begin.retry_of);
@@ -118,8 +118,9 @@ fn insert(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin, number:
     Ok(())
 }
 
-/// Writes what is known of deliveries of this lease. Knowledge only grows: what is certain stays. Gives whether
-/// anything was new.
+/// Writes what is known of deliveries of this lease. Knowledge only grows: what is certain stays. To a round that is
+/// over only an acknowledgement is news: a doubt that it ended with is not sent again by itself, so it stays one.
+/// Gives whether anything was new.
 fn settle(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, reports: &[DeliveryReport]) -> Result<bool, Halt> {
     let mut new = false;
     for report in reports {
@@ -129,7 +130,8 @@ fn settle(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, reports: &[Deliver
             let detail = format!("delivery {} was never announced under this lease", report.ordinal);
             return Err(Misuse::ReportInvalid(detail).into());
         };
-        if delivery.state.may_become(report.evidence.state) {
+        let told_too_late = held.facts.state.is_over() && report.evidence.state != DeliveryState::Applied;
+        if delivery.state.may_become(report.evidence.state) && !told_too_late {
             write_evidence(tx.connection, held.lease.batch, delivery, &report.evidence, tx.now)?;
             delivery.state = report.evidence.state;
             new = true;
@@ -189,18 +191,19 @@ pub(super) fn doubt_open(
 pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &Report) -> Result<Completion, Halt> {
     let held = held(tx, session, token)?;
     match held.report {
+        _ if tx.planted.has(Bug::NoReplayAnswer) => {}
         Some((digest, answer)) if digest == report.digest => return Ok(completion(answer)),
-        Some(_) if !tx.planted.has(Bug::NoReplayAnswer) => return Err(Misuse::ReportConflict.into()),
-        _ => {}
+        Some(_) => return Err(Misuse::ReportConflict.into()),
+        None => {}
     }
     let batch = held.lease.batch;
     let mut ledger = batch_ledger(tx.connection, batch, held.size)?;
     let new = settle(tx, &held, &mut ledger, &report.deliveries)?;
     let done = if held.current {
-        take_report(tx, &held, &mut ledger, report)?
+        take_report(tx, &held, &ledger, report)?
     } else {
         if new {
-            late_evidence(tx, &held, &ledger)?;
+            note_evidence(tx, &held, &ledger)?;
         }
         Completion::Late
     };
@@ -209,15 +212,12 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
     let answer = completion_code(done);
     let row = params![run, round, number, held.lease.epoch, report.digest, answer, requests, retries, hedges, bytes];
     tx.connection.prepare_cached(sql!("lease_report"))?.execute(row)?;
-    if let Some(reason) = &report.pause {
-        pause(tx, &held, reason)?;
-    }
     tx.tell_work();
     Ok(done)
 }
 
 /// From the lease's holder: everything counts.
-fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Report) -> Result<Completion, Halt> {
+fn take_report(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, report: &Report) -> Result<Completion, Halt> {
     let batch = held.lease.batch;
     if ledger.open_delivery().is_some() {
         // A holder that cannot say what came of its POST leaves a doubt.
@@ -227,7 +227,6 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     if !held.facts.state.is_cancelled() {
         for record in &report.records {
             write_exception(tx, held, record)?;
-            ledger.exceptions.push(ExceptionFact { position: record.position, kind: record.kind });
         }
     }
     end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
@@ -235,6 +234,9 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     let done = settle_batch(tx.connection, batch, held.size, held.attempt, &held.facts, earliest)?;
     if report.records.iter().any(|record| record.kind == ExceptionKind::Gone) {
         judge_gone(tx, held)?;
+    }
+    if let Some(reason) = &report.pause {
+        pause(tx, held, reason)?;
     }
     Ok(if done { Completion::Done } else { Completion::Requeued })
 }
@@ -263,18 +265,19 @@ fn write_exception(tx: &Tx<'_>, held: &Held, record: &RecordReport) -> Result<()
     Ok(())
 }
 
-/// From a holder that lost its lease: evidence about its own deliveries, whoever has the batch now.
-fn late_evidence(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger) -> rusqlite::Result<()> {
+/// Evidence about a holder's own deliveries was written, whoever has the batch now. A leased batch moves when its
+/// lease ends; one that is not is put where its facts say.
+fn note_evidence(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger) -> rusqlite::Result<()> {
     let batch = held.lease.batch;
     let key = params![batch.run, batch.round, batch.batch];
     let mut statement = tx.connection.prepare_cached(sql!("batch_row"))?;
     let (state, attempt, available_at) =
-        statement.query_row(key, |row| Ok((row.get::<_, i64>(2)?, row.get(4)?, super::rows::time(row, 5)?)))?;
-    let leased = state == 1;
-    if leased {
+        statement.query_row(key, |row| Ok((row.get::<_, i64>(2)?, row.get(3)?, super::rows::time(row, 4)?)))?;
+    if state == LEASED {
         // It counts when the holder's own delivery is settled; a delivery not yet announced is refused by it.
         return write_tally(tx, batch, ledger);
     }
+    tx.tell_work();
     settle_batch(tx.connection, batch, held.size, attempt, &held.facts, available_at).map(drop)
 }
 

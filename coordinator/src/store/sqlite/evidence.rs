@@ -4,12 +4,17 @@
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
-use super::{open, rows, sql};
-use crate::domain::{BatchEvidence, BatchLedger, ListingEvidence, RunId};
+use super::{rows, sql};
+use crate::domain::{BatchEvidence, BatchLedger, ListingEvidence, RunId, Timestamp};
 use crate::store::EvidenceSink;
 
-/// Reads a run's current round into `sink`.
-pub(super) fn read(view: &Connection, id: &RunId, mut sink: Box<dyn EvidenceSink>) -> rusqlite::Result<Option<()>> {
+/// Reads a run's current round into `sink`; `at` is the time of the view.
+pub(super) fn read(
+    view: &Connection,
+    id: &RunId,
+    at: Timestamp,
+    mut sink: Box<dyn EvidenceSink>,
+) -> rusqlite::Result<Option<()>> {
     let run = view.prepare_cached(sql!("run_by_id"))?.query_row([id.as_str()], rows::run).optional()?;
     let Some(run) = run else { return Ok(None) };
     sink.run(&run);
@@ -28,7 +33,7 @@ pub(super) fn read(view: &Connection, id: &RunId, mut sink: Box<dyn EvidenceSink
         let first = first.unsigned_abs();
         sink.batch(&BatchEvidence { batch, first, leased: state == 1, done: state == 2, ledger });
     }
-    sink.listing(&listing(view, run.key, run.round)?, open::read_only_now());
+    sink.listing(&listing(view, run.key, run.round)?, at);
     Ok(Some(()))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{SqliteStore, open, rows, sql};
+use super::{SqliteStore, rows, sql};
 use crate::store::{Fleet, Session, StoreResult, WorkerRow};
 
 /// A session not heard of for longer has gone.
@@ -16,7 +16,7 @@ impl Fleet for SqliteStore {
     async fn workers(&self, before: Option<i64>, limit: u32, include_gone: bool) -> StoreResult<Vec<WorkerRow>> {
         let before = before.unwrap_or(i64::MAX);
         let silence = i64::try_from(SILENCE.as_millis()).unwrap_or(i64::MAX);
-        let heard_since = open::read_only_now().as_millis().saturating_sub(silence);
+        let heard_since = self.clock.now().as_millis().saturating_sub(silence);
         self.read(move |view| {
             let mut statement = view.prepare_cached(sql!("sessions_page"))?;
             let rows = statement.query_map(params![before, limit, include_gone, heard_since], |row| {

@@ -188,6 +188,8 @@ pub(super) struct Held {
     pub attempt: u32,
     /// Leased, and under this very epoch.
     pub current: bool,
+    /// Given back by its holder.
+    pub released: bool,
     /// Digest and answer of the report that ended it.
     pub report: Option<([u8; 32], i64)>,
     pub facts: RunFacts,
@@ -202,9 +204,10 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
         let digest: Option<[u8; 32]> = row.get(2)?;
         let answer: Option<i64> = row.get(3)?;
         let secret: [u8; 16] = row.get(0)?;
-        Ok((secret, row.get::<_, String>(1)?, digest.zip(answer), row.get(4)?, row.get(6)?, row.get(7)?))
+        let report = digest.zip(answer);
+        Ok((secret, row.get::<_, String>(1)?, report, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
     });
-    let (secret, holder, report, current, size, attempt): (_, _, _, bool, _, _) =
+    let (secret, holder, report, current, released, size, attempt): (_, _, _, bool, _, _, _) =
         row.optional()?.ok_or(Misuse::TokenUnknown)?;
     if !token.proves(&secret) {
         return Err(Misuse::TokenUnknown.into());
@@ -214,7 +217,7 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
     }
     let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
     let current = current || tx.planted.has(Bug::NoEpochCheck);
-    Ok(Held { lease, size, attempt, current, report, facts })
+    Ok(Held { lease, size, attempt, current, released, report, facts })
 }
 
 /// Extends leases.
@@ -236,6 +239,10 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
     let release = |token: &LeaseToken| {
         let held = held(tx, session, token)?;
         let batch = held.lease.batch;
+        if held.released {
+            // The same request again: the same answer.
+            return Ok(true);
+        }
         if !held.current || batch_ledger(tx.connection, batch, held.size)?.open_delivery().is_some() {
             return Ok(false);
         }
@@ -254,7 +261,7 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
 
 /// Ends leases that have run out: takeable is what has passed both its own time and a whole TTL of service.
 pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
-    let in_service = tx.serving_since + TTL < tx.now || tx.planted.has(Bug::NoServingGrace);
+    let in_service = tx.serving_since + TTL <= tx.now || tx.planted.has(Bug::NoServingGrace);
     if !in_service || tx.planted.has(Bug::NeverReap) {
         return Ok(Expired::default());
     }

@@ -25,8 +25,8 @@ pub(super) fn take(tx: &Tx<'_>, holder: &str, ttl: Duration) -> rusqlite::Result
     Ok(Some(GrantedListing { lease, run, progress: ListingProgress { total_pages, first_open, done_after } }))
 }
 
-/// The first page that is missing, and those after it that are not. Pages are committed nearly in order, so the
-/// latter are few.
+/// The first page that is missing, and those after it that are not. The source's first page, whatever its number, is
+/// committed or given up before any other is asked for; the rest come nearly in order, so the latter are few.
 fn committed_pages(connection: &Connection, run: i64) -> rusqlite::Result<(u64, Vec<u64>)> {
     let mut statement = connection.prepare_cached(sql!("pages_of_run"))?;
     let pages = statement.query_map([run], |row| row.get::<_, i64>(0))?;
@@ -183,8 +183,9 @@ pub(super) fn give_up_page(
     let Some(listing) = Listing::held(tx, lease)? else { return Ok(Fenced::Stale) };
     let number = i64::try_from(page).unwrap_or(i64::MAX);
     let row = params![listing.run, number, 0, 0, true, tx.now.as_millis()];
-    tx.connection.prepare_cached(sql!("page_insert"))?.execute(row)?;
-    note(tx, listing.run, problem)?;
+    if tx.connection.prepare_cached(sql!("page_insert"))?.execute(row)? > 0 {
+        note(tx, listing.run, problem)?;
+    }
     Ok(Fenced::Committed(()))
 }
 

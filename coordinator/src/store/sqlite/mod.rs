@@ -7,6 +7,8 @@ mod batches;
 mod deliveries;
 mod evidence;
 mod fleet;
+#[cfg(any(test, feature = "conformance"))]
+mod harness;
 mod leases;
 mod listing;
 mod migrations;
@@ -16,6 +18,8 @@ mod rows;
 mod runs;
 mod serving;
 mod stories;
+#[cfg(test)]
+mod tests;
 mod transitions;
 mod writer;
 
@@ -25,7 +29,10 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{Events, Store, StoreError, StoreResult};
+use crate::domain::Clock;
 
+#[cfg(any(test, feature = "conformance"))]
+pub use harness::SqliteBackend;
 pub use open::{OpenError, Options};
 
 /// The text of a statement in `sql/`.
@@ -42,12 +49,11 @@ const READERS: usize = 4;
 /// A store on a SQLite file.
 pub struct SqliteStore {
     events: Arc<Events>,
+    clock: Arc<dyn Clock>,
     /// None: opened for reading only.
     writer: Option<writer::Writer>,
     readers: Arc<Mutex<Vec<Connection>>>,
     free_readers: Arc<Semaphore>,
-    /// Keeps a second coordinator out for as long as this store lives.
-    _ownership: Option<std::fs::File>,
 }
 
 impl Store for SqliteStore {

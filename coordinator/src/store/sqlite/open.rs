@@ -9,15 +9,15 @@ use tokio::sync::Semaphore;
 
 use super::serving::Serving;
 use super::{READERS, SqliteStore, leases, migrations, writer};
-use crate::domain::{Clock, SystemClock, Timestamp};
-use crate::planted::Planted;
+use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
+use crate::planted::{Bug, Planted};
 use crate::store::Events;
 
 /// How to open a store.
 #[derive(Default)]
 pub struct Options {
-    /// The time; the machine's clock unless a test brings its own.
-    pub clock: Option<Arc<dyn Clock>>,
+    /// Where the time is read; the machine's clocks unless a test brings its own.
+    pub clock: Option<TimeSources>,
     /// Bugs that tests switch on.
     pub planted: Planted,
 }
@@ -80,9 +80,8 @@ impl SqliteStore {
             connection.busy_timeout(Duration::from_secs(5))?;
             connection
                 .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-            // 64 MiB of pages, however large the file grows.
-            connection
-                .execute_batch("PRAGMA cache_size = -65536; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
+            // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
+            connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
             connection.set_prepared_statement_cache_capacity(128);
             migrations::apply(&connection, version)?;
             // Read back: what the file system silently refuses must not pass for durable.
@@ -96,18 +95,32 @@ impl SqliteStore {
             Serving::read(&connection)
         };
         let serving = prepare().map_err(|error| failed(&error))?;
-        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::starting_after(serving.last_seen())));
+        let sources = options.clock.unwrap_or_else(TimeSources::machine);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::reading(sources, serving.last_seen(), options.planted));
+        if options.planted.has(Bug::SeveralOpen) {
+            // The schema would notice what the program does not.
+            let not_unique = "DROP INDEX deliveries_open;
+                CREATE INDEX deliveries_open ON deliveries (run, round, batch) WHERE state = 0;";
+            connection.execute_batch(not_unique).map_err(|error| failed(&error))?;
+        }
         leases::expire_embedded(&connection, clock.now()).map_err(|error| failed(&error))?;
         let events = Arc::new(Events::default());
         let readers = open_readers(path).map_err(|error| failed(&error))?;
-        let writer = writer::Writer::start(connection, clock, serving, options.planted, Arc::clone(&events))
-            .map_err(|error| failed(&error))?;
+        let group = writer::Group {
+            connection,
+            clock: Arc::clone(&clock),
+            serving,
+            planted: options.planted,
+            events: Arc::clone(&events),
+            _ownership: ownership,
+        };
+        let writer = writer::Writer::start(group).map_err(|error| failed(&error))?;
         Ok(Self {
             events,
+            clock,
             writer: Some(writer),
             readers: Arc::new(Mutex::new(readers)),
             free_readers: Arc::new(Semaphore::new(READERS)),
-            _ownership: Some(ownership),
         })
     }
 
@@ -127,10 +140,10 @@ impl SqliteStore {
         }
         Ok(Self {
             events: Arc::new(Events::default()),
+            clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
             writer: None,
             readers: Arc::new(Mutex::new(readers)),
             free_readers: Arc::new(Semaphore::new(READERS)),
-            _ownership: None,
         })
     }
 }
@@ -191,13 +204,8 @@ fn open_readers(path: &Path) -> rusqlite::Result<Vec<Connection>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
-        connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
         Ok(connection)
     };
     (0..READERS).map(open).collect()
-}
-
-/// Time for a store that is only read.
-pub(super) fn read_only_now() -> Timestamp {
-    SystemClock::starting_after(Timestamp::default()).now()
 }

@@ -46,7 +46,8 @@ impl Queries for SqliteStore {
 
     async fn evidence(&self, id: &RunId, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {
         let id = id.clone();
-        self.read(move |view| evidence::read(view, &id, sink)).await
+        let clock = std::sync::Arc::clone(&self.clock);
+        self.read(move |view| evidence::read(view, &id, clock.now(), sink)).await
     }
 
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>> {
@@ -87,19 +88,13 @@ fn progress(view: &Connection, run: i64, round: u32) -> rusqlite::Result<Progres
         })
     })?;
     let mut statement = view.prepare_cached(sql!("progress_batches"))?;
-    let mut rows = statement.query(params![run, round])?;
-    while let Some(row) = rows.next()? {
-        let (state, count): (i64, i64) = (row.get(0)?, row.get(1)?);
-        match state {
-            0 => progress.batches_ready = count,
-            1 => (progress.batches_leased, progress.workers) = (count, row.get(2)?),
-            _ => progress.batches_done = count,
-        }
-        progress.loaded += row.get::<_, i64>(3)?;
-        progress.dead_letter += row.get::<_, i64>(4)?;
-        progress.gone += row.get::<_, i64>(5)?;
-        progress.in_doubt += row.get::<_, i64>(6)?;
-    }
+    statement.query_row(params![run, round], |row| {
+        (progress.batches_ready, progress.batches_leased, progress.batches_done) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        (progress.loaded, progress.dead_letter, progress.gone) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        (progress.in_doubt, progress.workers) = (row.get(6)?, row.get(7)?);
+        Ok(())
+    })?;
     let mut statement = view.prepare_cached(sql!("progress_open"))?;
     let (open, delivering): (i64, i64) =
         statement.query_row(params![run, round], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -151,13 +151,13 @@ pub(super) fn run_facts(connection: &Connection, run: i64) -> rusqlite::Result<O
         Ok(RunFacts {
             id: RunId::from_text(row.get::<_, String>(0)?),
             state: run_state(row, 1)?,
-            post_timeout: millis(row, 3)?,
+            post_timeout: millis(row, 2)?,
             rules: Rules {
-                settle_after: millis(row, 4)?,
-                max_attempts: row.get(5)?,
-                on_doubt: if row.get::<_, i64>(6)? == 0 { OnDoubt::Retry } else { OnDoubt::Hold },
+                settle_after: millis(row, 3)?,
+                max_attempts: row.get(4)?,
+                on_doubt: if row.get::<_, i64>(5)? == 0 { OnDoubt::Retry } else { OnDoubt::Hold },
             },
-            max_gone: row.get(7)?,
+            max_gone: row.get(6)?,
         })
     };
     statement.query_row([run], facts).optional()

@@ -14,7 +14,7 @@ const GAP: Duration = Duration::from_secs(5);
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// The row `serving`, kept in step with every transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Serving {
     since: Timestamp,
     seen_at: Option<Timestamp>,
@@ -51,10 +51,5 @@ impl Serving {
             self.written_at = Some(now);
         }
         Ok(self.since)
-    }
-
-    /// The transaction was not committed: write the row again next time.
-    pub fn forget(&mut self) {
-        self.written_at = None;
     }
 }

@@ -78,15 +78,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(
-        connection: Connection,
-        clock: Arc<dyn Clock>,
-        serving: Serving,
-        planted: Planted,
-        events: Arc<Events>,
-    ) -> std::io::Result<Self> {
+    pub fn start(group: Group) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let group = Group { connection, clock, serving, planted, events };
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || group.serve(queue))?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
     }
@@ -142,12 +135,15 @@ impl Writer {
     }
 }
 
-struct Group {
-    connection: Connection,
-    clock: Arc<dyn Clock>,
-    serving: Serving,
-    planted: Planted,
-    events: Arc<Events>,
+/// What the writer thread works with.
+pub(super) struct Group {
+    pub connection: Connection,
+    pub clock: Arc<dyn Clock>,
+    pub serving: Serving,
+    pub planted: Planted,
+    pub events: Arc<Events>,
+    /// Keeps a second coordinator out until the last transition is committed.
+    pub _ownership: std::fs::File,
 }
 
 impl Group {
@@ -172,6 +168,7 @@ impl Group {
         queue: &mut mpsc::Receiver<Job>,
         answers: &mut Vec<Answer>,
     ) -> StoreResult<()> {
+        let serving_before = self.serving;
         // A transition that never ran is dropped, and its caller told so.
         let mut next = Some(first);
         let mut body = || -> rusqlite::Result<(bool, Vec<Event>)> {
@@ -207,7 +204,9 @@ impl Group {
                 {
                     tracing::error!(error = %error, "rollback failed");
                 }
-                self.serving.forget();
+                // Who cannot commit does not serve: once it can again, the silence counts as a gap, and holders that
+                // could not renew meanwhile lose nothing.
+                self.serving = serving_before;
                 Err(match classify(&error) {
                     StoreError::Damaged(reason) => StoreError::Unavailable(reason),
                     other => other,

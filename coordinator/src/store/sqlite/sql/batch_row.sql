@@ -1,1 +1,1 @@
-SELECT first_seq, size, state, epoch, attempt, available_at FROM batches WHERE run = ?1 AND round = ?2 AND batch = ?3
+SELECT first_seq, size, state, attempt, available_at FROM batches WHERE run = ?1 AND round = ?2 AND batch = ?3

@@ -1,0 +1,58 @@
+//! What every store must do: plain async functions over the traits alone, so that each backend runs the same suite and a
+//! failure names its line. A backend's tests implement [`Backend`] and call the groups.
+
+#![allow(clippy::unwrap_used, reason = "a suite fails by panicking")]
+
+mod acquiring;
+mod announcing;
+mod bench;
+mod cancelling;
+mod doubts;
+mod expiring;
+mod holding;
+mod listing;
+pub mod promises;
+mod random;
+mod reading;
+mod reporting;
+mod runs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use acquiring::acquiring;
+pub use announcing::announcing;
+pub use bench::Bench;
+pub use cancelling::cancelling;
+pub use doubts::doubts;
+pub use expiring::expiring;
+pub use holding::holding;
+pub use listing::listing;
+pub use random::random;
+pub use reading::reading;
+pub use reporting::reporting;
+pub use runs::runs;
+
+use super::Store;
+
+/// A kind of store under test.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// A database of its own, empty, with a coordinator's process on it.
+    async fn fresh(&self) -> Box<dyn Harness>;
+}
+
+/// One database and the time that goes by on it. Time stands still but for the calls here.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Lets time pass.
+    async fn advance(&self, span: Duration);
+    /// Somebody sets the wall clock, by so many milliseconds; no time passes.
+    async fn set_wall_clock(&self, by_millis: i64);
+    /// The coordinator's process ends, and another one starts on the same database.
+    async fn restart(&mut self);
+}

@@ -1,0 +1,401 @@
+//! Random sequences of calls by several workers, with deaths, delays, repetitions and cancels: after every call the
+//! ledger must be balanced and must not claim what nobody reported.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Backend;
+use super::bench::{Bench, begin, dead, evidence, gone, new_run, page, signed};
+use crate::domain::{
+    BatchEvidence, DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingEvidence, ListingLease, OnDoubt,
+    RecordState, Run, Timestamp,
+};
+use crate::store::{Begin, Begun, Completion, EvidenceSink, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
+
+/// Calls of one sequence.
+const CALLS: u32 = 60;
+const SESSIONS: [&str; 3] = ["session-of-worker-0", "session-of-worker-1", "session-of-worker-2"];
+/// Pages of the source, three IDs each.
+const PAGES: u64 = 4;
+
+/// Runs the sequences of these seeds.
+pub async fn random(backend: &dyn Backend, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let named = Named(seed);
+        Sequence::new(backend, seed).await.play().await;
+        drop(named);
+    }
+}
+
+/// Names the seed of a sequence that fails.
+struct Named(u64);
+
+impl Drop for Named {
+    #[allow(clippy::print_stderr, reason = "whoever reads of the failure needs the seed")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the random sequence of seed {} failed", self.0);
+        }
+    }
+}
+
+/// SplitMix64: small, and the same everywhere (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+/// A lease as its worker knows it.
+struct Known {
+    session: &'static str,
+    lease: GrantedLease,
+    /// What it has announced, and what became of it as far as the worker knows.
+    deliveries: Vec<(Begin, Option<DeliveryState>)>,
+    /// The worker has forgotten it (it died, or it reported).
+    dropped: bool,
+}
+
+/// A call that was made, to be made again, and its answer.
+enum Made {
+    Begin(&'static str, LeaseToken, Begin, Result<Begun, Misuse>),
+    Complete(&'static str, LeaseToken, Report, Result<Completion, Misuse>),
+    Release(&'static str, LeaseToken, bool),
+}
+
+struct Sequence {
+    random: Random,
+    bench: Bench,
+    run: Run,
+    listing: Option<ListingLease>,
+    pages: u64,
+    known: Vec<Known>,
+    made: Vec<Made>,
+    /// Highest epoch granted of each batch.
+    epochs: HashMap<i64, u32>,
+    /// Places (batch, position) by what workers reported.
+    applied: BTreeSet<(i64, u32)>,
+    excepted: BTreeSet<(i64, u32, bool)>,
+    cancelled: bool,
+}
+
+impl Sequence {
+    async fn new(backend: &dyn Backend, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let bench = Bench::new(backend).await;
+        let mut new = new_run("random");
+        if random.chance(25) {
+            new.rules.on_doubt = OnDoubt::Hold;
+        }
+        let run = bench.start(new).await;
+        let listing = Some(bench.take_listing("lister").await);
+        Self {
+            random,
+            bench,
+            run,
+            listing,
+            pages: 0,
+            known: Vec::new(),
+            made: Vec::new(),
+            epochs: HashMap::new(),
+            applied: BTreeSet::new(),
+            excepted: BTreeSet::new(),
+            cancelled: false,
+        }
+    }
+
+    async fn play(mut self) {
+        for _ in 0..CALLS {
+            match self.random.below(100) {
+                0..12 => self.list().await,
+                12..30 => self.acquire().await,
+                30..50 => self.announce().await,
+                50..60 => self.learn(),
+                60..72 => self.complete().await,
+                72..76 => self.release().await,
+                76..80 => self.renew().await,
+                80..88 => self.wait().await,
+                88..96 => self.repeat().await,
+                96..98 => self.pause_or_resume().await,
+                98 => self.bench.restart().await,
+                _ => self.cancel().await,
+            }
+            self.check().await;
+        }
+    }
+
+    async fn list(&mut self) {
+        let Some(listing) = self.listing.clone() else { return };
+        let store = self.bench.store();
+        if self.pages == PAGES {
+            store.close_listing(&listing).await.unwrap();
+            self.listing = None;
+            return;
+        }
+        // Sometimes a page again; sometimes an ID that stood on the page before.
+        let number = if self.random.chance(20) { self.pages.max(1) } else { self.pages + 1 };
+        let ids: Vec<String> =
+            (0..3).map(|n| (number * 3 - u64::from(self.random.chance(5)) + n).to_string()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        store.commit_page(&listing, page(number, &ids, Some(PAGES))).await.unwrap();
+        self.pages = self.pages.max(number);
+    }
+
+    async fn acquire(&mut self) {
+        let session = self.random.pick(&SESSIONS);
+        let held: Vec<&GrantedLease> =
+            self.known.iter().filter(|known| known.session == session).map(|known| &known.lease).collect();
+        let answer = self.bench.acquire(session, &held, 2).await;
+        for lease in answer.leases {
+            let granted = lease.token.lease();
+            let epoch = self.epochs.entry(granted.batch.batch).or_default();
+            assert!(granted.epoch >= *epoch, "an older epoch is granted again");
+            assert!(!self.cancelled || granted.epoch == *epoch, "a cancelled run is leased");
+            *epoch = granted.epoch;
+            // An answer may get lost.
+            if self.random.chance(85) {
+                self.known.push(Known { session, lease, deliveries: Vec::new(), dropped: false });
+            }
+        }
+    }
+
+    /// One of the leases that a worker works on; now and then one that it should have forgotten.
+    fn some_lease(&mut self) -> Option<usize> {
+        let forgetful = self.random.chance(10);
+        let candidates: Vec<usize> =
+            (0..self.known.len()).filter(|index| forgetful || !self.known[*index].dropped).collect();
+        (!candidates.is_empty()).then(|| candidates[self.random.below(candidates.len())])
+    }
+
+    fn is_newest(&self, token: LeaseToken) -> bool {
+        self.epochs.get(&token.lease().batch.batch) == Some(&token.lease().epoch)
+    }
+
+    async fn announce(&mut self) {
+        let Some(index) = self.some_lease() else { return };
+        let known = &self.known[index];
+        if known.lease.parts.is_empty() {
+            return;
+        }
+        let part = known.lease.parts[self.random.below(known.lease.parts.len())].0.clone();
+        let lower = part.positions.halves().0;
+        let positions = if self.random.chance(70) { part.positions } else { lower };
+        let known = &self.known[index];
+        let settled = known_outcomes(known);
+        let ordinal = u32::try_from(known.deliveries.len()).unwrap() + 1;
+        let announced = Begin { settled, ..begin(ordinal, positions.iter(), part.retry_of) };
+        let (session, token) = (known.session, known.lease.token);
+        let answer = self.bench.begin(session, &known.lease, announced.clone()).await;
+        if answer.is_ok() {
+            self.note_applied(token, index, &announced.settled);
+        }
+        if matches!(answer, Ok(Begun::Announced { .. })) {
+            assert!(!self.cancelled, "a delivery began after the cancel");
+            assert!(self.is_newest(token), "a stale holder announced a delivery");
+            self.known[index].deliveries.push((announced.clone(), None));
+        }
+        self.made.push(Made::Begin(session, token, announced, answer));
+    }
+
+    fn note_applied(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
+        let batch = token.lease().batch.batch;
+        for report in reports.iter().filter(|report| report.evidence.state == DeliveryState::Applied) {
+            let (announced, _) = &self.known[index].deliveries[report.ordinal as usize - 1];
+            self.applied.extend(announced.positions.iter().map(|place| (batch, place)));
+        }
+    }
+
+    /// A worker learns what came of a POST.
+    fn learn(&mut self) {
+        let Some(index) = self.some_lease() else { return };
+        let states =
+            [DeliveryState::Applied, DeliveryState::Applied, DeliveryState::NotApplied, DeliveryState::Rejected];
+        let state = if self.random.chance(30) { DeliveryState::InDoubt } else { self.random.pick(&states) };
+        if let Some((_, outcome)) = self.known[index].deliveries.iter_mut().find(|(_, outcome)| outcome.is_none()) {
+            *outcome = Some(state);
+        }
+    }
+
+    async fn complete(&mut self) {
+        let Some(index) = self.some_lease() else { return };
+        let known = &self.known[index];
+        let batch = known.lease.token.lease().batch.batch;
+        let places: Vec<u32> = known.lease.parts.iter().flat_map(|(part, _)| part.positions.iter()).collect();
+        let sent = |place: u32| known.deliveries.iter().any(|(announced, _)| announced.positions.contains(place));
+        let mut records = Vec::new();
+        for place in places.into_iter().filter(|place| !sent(*place)) {
+            if self.random.chance(30) {
+                records.push(if self.random.chance(70) { dead(place) } else { gone(place) });
+            }
+        }
+        let report = signed(Report { deliveries: known_outcomes(known), records, ..Report::default() });
+        let (session, token) = (known.session, known.lease.token);
+        let answer = self.bench.store().complete(session, token, report.clone()).await.unwrap();
+        if answer.is_ok() {
+            self.note_applied(token, index, &report.deliveries);
+            let excepted =
+                report.records.iter().map(|record| (batch, record.position, record.kind == ExceptionKind::Gone));
+            self.excepted.extend(excepted);
+        }
+        let newest = self.is_newest(token);
+        assert!(newest || matches!(answer, Ok(Completion::Late) | Err(Misuse::ReportConflict)) || self.repeats(token));
+        self.known[index].dropped = true;
+        self.made.push(Made::Complete(session, token, report, answer));
+    }
+
+    /// Was something reported under this token before?
+    fn repeats(&self, token: LeaseToken) -> bool {
+        self.made.iter().any(|made| matches!(made, Made::Complete(_, before, _, _) if *before == token))
+    }
+
+    async fn release(&mut self) {
+        let Some(index) = self.some_lease() else { return };
+        let (session, token) = (self.known[index].session, self.known[index].lease.token);
+        let released = self.bench.store().release(session, &[token], false).await.unwrap().unwrap()[0];
+        self.known[index].dropped |= released;
+        self.made.push(Made::Release(session, token, released));
+    }
+
+    async fn renew(&mut self) {
+        let Some(index) = self.some_lease() else { return };
+        let (session, token) = (self.known[index].session, self.known[index].lease.token);
+        let renewed = self.bench.store().renew(session, &[token]).await.unwrap().unwrap()[0];
+        assert!(self.is_newest(token) || renewed == Renewal::Lost, "a stale holder renewed");
+    }
+
+    async fn wait(&mut self) {
+        let span = self.random.pick(&[Duration::from_secs(3), LEASE_TTL, LEASE_TTL * 2, LEASE_TTL * 4]);
+        if self.random.chance(70) { self.bench.pass(span).await } else { self.bench.silence(span).await }
+    }
+
+    /// A copy of an earlier call arrives late.
+    async fn repeat(&mut self) {
+        if self.made.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.made.len());
+        match &self.made[index] {
+            Made::Complete(session, token, report, first) => {
+                let again = self.bench.store().complete(session, *token, report.clone()).await.unwrap();
+                assert_eq!(again, *first, "a repeated report has another answer");
+            }
+            Made::Begin(session, token, announced, first) => {
+                let again = self.bench.store().begin(session, *token, announced.clone()).await.unwrap();
+                if let Ok(Begun::Announced { number, .. }) = first {
+                    let lost = again == Ok(Begun::Refused(Refusal::LeaseLost));
+                    let same = matches!(again, Ok(Begun::Announced { number: again, .. }) if again == *number);
+                    assert!(lost || same, "a repeated announcement got {again:?}");
+                }
+                // One that was refused before may have its time now: then its worker knows of it.
+                let (token, announced) = (*token, announced.clone());
+                let index = self.known.iter().position(|known| known.lease.token == token).unwrap();
+                if again.is_ok() {
+                    self.note_applied(token, index, &announced.settled);
+                }
+                let deliveries = &mut self.known[index].deliveries;
+                let is_new = announced.ordinal as usize == deliveries.len() + 1;
+                if is_new && matches!(again, Ok(Begun::Announced { .. })) {
+                    assert!(!self.cancelled, "a delivery began after the cancel");
+                    deliveries.push((announced, None));
+                }
+            }
+            Made::Release(session, token, first) => {
+                let again = self.bench.store().release(session, &[*token], false).await.unwrap().unwrap()[0];
+                assert!(again || !first, "a repeated release has another answer");
+            }
+        }
+    }
+
+    async fn pause_or_resume(&mut self) {
+        let store = self.bench.store();
+        if self.random.chance(40) {
+            store.pause_run(&self.run.id, "a pause").await.unwrap();
+        } else {
+            store.resume_run(&self.run.id).await.unwrap();
+        }
+    }
+
+    async fn cancel(&mut self) {
+        if self.random.chance(30) {
+            self.bench.store().cancel_run(&self.run.id).await.unwrap();
+            self.cancelled = true;
+        }
+    }
+
+    async fn check(&mut self) {
+        // Conservation, and one open delivery at most: the audit names what it finds.
+        let verdict = self.bench.verdict(&self.run).await;
+        for (batch, position, state) in self.states().await {
+            let applied = self.applied.contains(&(batch, position));
+            match state {
+                RecordState::Loaded => assert!(applied, "{batch}/{position} is loaded, and nobody said so"),
+                RecordState::Delivering => {}
+                _ => assert!(!applied, "{batch}/{position} was acknowledged and is {state:?}"),
+            }
+            match state {
+                RecordState::DeadLetter => assert!(self.excepted.contains(&(batch, position, false))),
+                RecordState::Gone => assert!(self.excepted.contains(&(batch, position, true))),
+                _ => {}
+            }
+        }
+        let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
+        let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
+        let distinct: BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len(), "an ID is in two acknowledgements");
+        assert_eq!(ids.len(), self.applied.len());
+        assert!(verdict.counts.loaded <= self.applied.len() as u64);
+    }
+
+    /// Each record's state: batch, position, state.
+    async fn states(&self) -> Vec<(i64, u32, RecordState)> {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let sink = States { cancelled: self.cancelled, read: Arc::clone(&read) };
+        self.bench.store().evidence(&self.run.id, Box::new(sink)).await.unwrap().unwrap();
+        let states = std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner));
+        states
+    }
+}
+
+fn known_outcomes(known: &Known) -> Vec<DeliveryReport> {
+    let outcome =
+        |(ordinal, (_, outcome)): (u32, &(Begin, Option<DeliveryState>))| outcome.map(|state| evidence(ordinal, state));
+    (1..).zip(&known.deliveries).filter_map(outcome).collect()
+}
+
+struct States {
+    cancelled: bool,
+    read: Arc<Mutex<Vec<(i64, u32, RecordState)>>>,
+}
+
+impl EvidenceSink for States {
+    fn run(&mut self, run: &Run) {
+        assert_eq!(run.state.is_cancelled(), self.cancelled);
+    }
+
+    fn batch(&mut self, evidence: &BatchEvidence) {
+        let states = evidence.ledger.states(RecordState::Pending);
+        let states = (0..).zip(states).map(|(position, state)| (evidence.batch, position, state));
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(states);
+    }
+
+    fn listing(&mut self, _: &ListingEvidence, _: Timestamp) {}
+}

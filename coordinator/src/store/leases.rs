@@ -1,0 +1,185 @@
+//! What workers ask of the store, and what they are answered.
+
+use std::time::Duration;
+
+use super::StoreResult;
+use crate::domain::{DeliveryReport, ExceptionKind, LeaseToken, OpenPart, Positions, Run, RunId};
+
+/// What a worker did that no lost race explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misuse {
+    /// No such lease was ever granted.
+    TokenUnknown,
+    /// The lease was granted to another session.
+    OtherSession,
+    /// Same ordinal with other content, or another delivery is open.
+    DeliveryConflict(String),
+    /// The delivery makes no sense.
+    DeliveryInvalid(String),
+    /// Another report under the same token.
+    ReportConflict,
+    /// The report makes no sense.
+    ReportInvalid(String),
+}
+
+/// What a worker's call gives.
+pub type WorkerResult<T> = StoreResult<Result<T, Misuse>>;
+
+/// Who a worker is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Session {
+    /// Random, from the start of its process.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Of its program.
+    pub version: String,
+    /// Dies with the coordinator's process.
+    pub embedded: bool,
+}
+
+/// A worker asks for work.
+#[derive(Debug, Clone, Default)]
+pub struct Acquire {
+    /// Who asks.
+    pub session: Session,
+    /// Leases that it has.
+    pub held: Vec<LeaseToken>,
+    /// How many more it can work on.
+    pub capacity: u32,
+}
+
+/// A lease as it goes to a worker.
+#[derive(Debug, Clone)]
+pub struct GrantedLease {
+    /// The proof.
+    pub token: LeaseToken,
+    /// The run's ID.
+    pub run_id: RunId,
+    /// The how-manieth charged time.
+    pub attempt: u32,
+    /// Counted from now.
+    pub ttl: Duration,
+    /// What is left to do.
+    pub parts: Vec<(OpenPart, Vec<String>)>,
+}
+
+/// What an acquisition brought.
+#[derive(Debug, Clone, Default)]
+pub struct Acquired {
+    /// Leases, lost answers first.
+    pub leases: Vec<GrantedLease>,
+    /// The runs of these leases.
+    pub runs: Vec<Run>,
+    /// Without leases: how long until a waiting batch or an expiring lease may bring some.
+    pub next_in: Option<Duration>,
+}
+
+/// What became of a lease that was to be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Held for this long.
+    Held(Duration),
+    /// Held, but its run is paused or cancelled.
+    RunStopped(Duration),
+    /// Lost.
+    Lost,
+}
+
+/// A worker announces a delivery.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// Which delivery of the lease, from 1.
+    pub ordinal: u32,
+    /// What it carries.
+    pub positions: Positions,
+    /// SHA-256 of its body.
+    pub body_sha256: [u8; 32],
+    /// Number of the delivery in doubt that it repeats; 0 for none.
+    pub retry_of: i64,
+    /// Outcomes of earlier deliveries.
+    pub settled: Vec<DeliveryReport>,
+}
+
+/// What came of an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is in the ledger; the lease holds for this long.
+    Announced {
+        /// Number in the run.
+        number: i64,
+        /// The lease's new time.
+        ttl: Duration,
+    },
+    /// It must not be sent.
+    Refused(Refusal),
+}
+
+/// Why a delivery was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Expired or revoked.
+    LeaseLost,
+    /// The run is paused.
+    RunPaused,
+    /// The run is cancelled or over.
+    RunCancelled,
+    /// Some of the records got an outcome meanwhile.
+    Superseded,
+    /// The target may still act on the delivery in doubt.
+    NotYet,
+}
+
+/// A record that was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordReport {
+    /// Place in the batch.
+    pub position: u32,
+    /// What it is.
+    pub kind: ExceptionKind,
+    /// fetch, validate, transform or load.
+    pub stage: String,
+    /// In words.
+    pub reason: String,
+    /// 0 when no answer was the reason.
+    pub http_status: u16,
+    /// Bounded.
+    pub body: String,
+}
+
+/// A worker reports a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Digest of the whole report: the same one again gets the first answer.
+    pub digest: [u8; 32],
+    /// Outcomes of the lease's deliveries.
+    pub deliveries: Vec<DeliveryReport>,
+    /// Records that were not sent.
+    pub records: Vec<RecordReport>,
+    /// The run should pause, and why.
+    pub pause: Option<String>,
+    /// Requests, retries, hedges, bytes.
+    pub cost: [i64; 4],
+    /// Before the batch is leased again.
+    pub retry_after: Duration,
+}
+
+/// How a report was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// Every record has an outcome.
+    Done,
+    /// Something is left.
+    Requeued,
+    /// The lease was lost before: only the deliveries counted.
+    Late,
+}
+
+/// What an expiry did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// Leases that ended.
+    pub leases: u32,
+    /// Of these, with an open delivery, which is in doubt now.
+    pub doubts: u32,
+}

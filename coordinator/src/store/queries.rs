@@ -1,0 +1,62 @@
+//! What is read from the ledger.
+
+use async_trait::async_trait;
+
+use super::{RecordStory, StoreResult};
+use crate::domain::{BatchEvidence, ListingEvidence, Progress, Run, RunId, Timestamp};
+
+/// A pipeline revision that some run used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPipeline {
+    /// Its name.
+    pub name: String,
+    /// Its revision.
+    pub revision: String,
+    /// Its canonical form.
+    pub canonical: String,
+}
+
+/// All that an audit reads, in one consistent view.
+pub trait EvidenceSink: Send {
+    /// The run as it is in this view.
+    fn run(&mut self, run: &Run);
+    /// The next batch, in ascending order.
+    fn batch(&mut self, evidence: &BatchEvidence);
+    /// Last: the listing, and the time of the view.
+    fn listing(&mut self, evidence: &ListingEvidence, at: Timestamp);
+}
+
+/// An acknowledged delivery, for the audit folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The how-manieth of the run.
+    pub number: i64,
+    /// IDs that no earlier acknowledgement covers, as JSON texts.
+    pub ids: Vec<String>,
+}
+
+/// What is read from the ledger.
+#[async_trait]
+pub trait Queries: Send + Sync {
+    /// One run.
+    async fn run(&self, id: &RunId) -> StoreResult<Option<Run>>;
+    /// Runs with a number below `before`, newest first.
+    async fn runs(&self, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
+    /// How far a run is.
+    async fn progress(&self, run: &Run) -> StoreResult<Progress>;
+    /// A pipeline revision.
+    async fn pipeline(&self, revision: &str) -> StoreResult<Option<StoredPipeline>>;
+    /// Runs whose round can be ended: all batches finished after the listing was closed, or cancelled without an open
+    /// delivery.
+    async fn concludable(&self) -> StoreResult<Vec<Run>>;
+    /// Reads a run's current round into `sink`, in one consistent view. `None`: no such run.
+    async fn evidence(&self, id: &RunId, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>>;
+    /// The stories of one ID, one for each round.
+    async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>>;
+    /// Runs in audit mode whose folder is not known to be whole.
+    async fn runs_with_unwritten_files(&self) -> StoreResult<Vec<Run>>;
+    /// Acknowledgements after `after`, ascending.
+    async fn acknowledgements(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Acknowledgement>>;
+    /// Listed IDs from sequence number `from` on, ascending.
+    async fn listed_ids(&self, run: &Run, from: u64, limit: u32) -> StoreResult<Vec<String>>;
+}

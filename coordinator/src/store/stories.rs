@@ -1,0 +1,84 @@
+//! What happened to one record: its whole story, for people.
+
+use crate::domain::{DeliveryFact, RecordState, Timestamp};
+
+/// What happened to one record in one round.
+#[derive(Debug, Clone)]
+pub struct RecordStory {
+    /// Which round.
+    pub round: u32,
+    /// Its one state.
+    pub state: RecordState,
+    /// Page on which it was listed.
+    pub page: u64,
+    /// Its batch, once it has one.
+    pub batch: Option<i64>,
+    /// Place in the batch.
+    pub position: u32,
+    /// Leases of the batch.
+    pub leases: Vec<LeaseStory>,
+    /// Deliveries that carried it.
+    pub deliveries: Vec<DeliveryStory>,
+    /// Why it was not sent.
+    pub exception: Option<ExceptionStory>,
+}
+
+/// One lease of a record's batch.
+#[derive(Debug, Clone)]
+pub struct LeaseStory {
+    /// The fencing number.
+    pub epoch: u32,
+    /// The how-manieth charged time.
+    pub attempt: u32,
+    /// Name of the worker.
+    pub worker: String,
+    /// Its session.
+    pub session: String,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub ending: Option<Ending>,
+}
+
+/// How a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Reported.
+    Completed,
+    /// Given back.
+    Released,
+    /// Ran out.
+    Expired,
+}
+
+/// One delivery that carried a record.
+#[derive(Debug, Clone)]
+pub struct DeliveryStory {
+    /// As outcomes see it.
+    pub fact: DeliveryFact,
+    /// HTTP status; 0 when there was no answer.
+    pub http_status: u16,
+    /// The reason in words.
+    pub detail: String,
+    /// When it was settled.
+    pub settled_at: Option<Timestamp>,
+    /// The how-manieth acknowledgement.
+    pub acknowledged: Option<i64>,
+}
+
+/// Why a record was not sent.
+#[derive(Debug, Clone)]
+pub struct ExceptionStory {
+    /// fetch, validate, transform or load.
+    pub stage: String,
+    /// In words.
+    pub reason: String,
+    /// 0 when no answer was the reason.
+    pub http_status: u16,
+    /// Bounded.
+    pub body: String,
+    /// When it was reported.
+    pub at: Timestamp,
+}

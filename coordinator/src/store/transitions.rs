@@ -1,0 +1,91 @@
+//! What changes the ledger. One transition = one method = one transaction.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Acquire, Acquired, Begin, Begun, Completion, Expired, Renewal, Report, StoreResult, WorkerResult};
+use crate::domain::{LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, Verdict};
+
+/// How StartRun went.
+#[derive(Debug, Clone)]
+pub enum Started {
+    /// The run is new.
+    New(Run),
+    /// The same request had started it before.
+    Same(Run),
+    /// The request_id was used with other arguments.
+    Conflict,
+}
+
+/// A fenced write: made, or too late because somebody else has the right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fenced<T> {
+    /// Made.
+    Committed(T),
+    /// Too late; nothing was written.
+    Stale,
+}
+
+/// A listing to work on.
+#[derive(Debug, Clone)]
+pub struct GrantedListing {
+    /// The right to it.
+    pub lease: ListingLease,
+    /// The run.
+    pub run: Run,
+    /// Where it stands.
+    pub progress: ListingProgress,
+}
+
+/// What a committed page brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PageOutcome {
+    /// IDs that were not in the ledger before.
+    pub fresh: u64,
+    /// IDs that were.
+    pub duplicates: u64,
+}
+
+/// What changes the ledger.
+#[async_trait]
+pub trait Transitions: Send + Sync {
+    /// Writes a run.
+    async fn start_run(&self, run: NewRun) -> StoreResult<Started>;
+    /// Running -> paused. Nothing for a run in any other state. `None`: no such run.
+    async fn pause_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>>;
+    /// Paused -> running.
+    async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
+    /// Running or paused -> cancelling.
+    async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
+    /// Ends a round whose audit gave this verdict, unless something changed after `run` was read.
+    async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
+    /// Notes that a run's audit folder is whole up to the acknowledgements in `run`.
+    async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>>;
+
+    /// Takes up a listing that nobody holds.
+    async fn take_listing(&self, holder: &str, ttl: Duration) -> StoreResult<Option<GrantedListing>>;
+    /// Keeps a listing. Stale also when its run is paused, cancelled or over.
+    async fn renew_listing(&self, lease: &ListingLease, ttl: Duration) -> StoreResult<Fenced<()>>;
+    /// Writes a page: its IDs, full batches, the page's row.
+    async fn commit_page(&self, lease: &ListingLease, page: ListedPage) -> StoreResult<Fenced<PageOutcome>>;
+    /// Gives a page up.
+    async fn give_up_page(&self, lease: &ListingLease, page: u64, problem: Problem) -> StoreResult<Fenced<()>>;
+    /// Closes a listing and cuts the last batch.
+    async fn close_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>>;
+    /// Gives a listing back for anyone to take up.
+    async fn release_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>>;
+
+    /// Leases batches.
+    async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired>;
+    /// Extends leases; one answer for each token, in order.
+    async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>>;
+    /// Announces a delivery.
+    async fn begin(&self, session: &str, token: LeaseToken, begin: Begin) -> WorkerResult<Begun>;
+    /// Takes a batch's report and ends its lease.
+    async fn complete(&self, session: &str, token: LeaseToken, report: Report) -> WorkerResult<Completion>;
+    /// Gives leases back uncharged; one answer for each token, in order.
+    async fn release(&self, session: &str, tokens: &[LeaseToken], end: bool) -> WorkerResult<Vec<bool>>;
+    /// Ends leases that have run out. Also tells the store that a coordinator serves.
+    async fn expire(&self) -> StoreResult<Expired>;
+}

@@ -1,0 +1,29 @@
+//! Each promise that a store keeps, both ways: kept by the program, broken by the program with one guard switched off.
+
+use muster_coordinator::planted::Planted;
+use muster_coordinator::store::conformance::promises::{ALL, Promise};
+use muster_coordinator::store::sqlite::SqliteBackend;
+
+async fn check(promise: &Promise, planted: Planted) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    (promise.check)(&SqliteBackend::new(folder.path().to_owned(), planted)).await
+}
+
+#[tokio::test]
+async fn promises_are_kept() {
+    for promise in ALL {
+        let kept = check(promise, Planted::default()).await;
+        println!("promise {}: {}: {kept:?}", promise.number, promise.words);
+        assert_eq!(kept, Ok(()), "promise {}: {}", promise.number, promise.words);
+    }
+}
+
+#[tokio::test]
+async fn each_promise_is_broken_without_its_guard() {
+    for promise in ALL {
+        let broken = check(promise, Planted::bug(promise.guard)).await;
+        println!("promise {} with {:?}: {broken:?}", promise.number, promise.guard);
+        let (number, guard) = (promise.number, promise.guard);
+        assert!(broken.is_err(), "promise {number} is kept even with the bug {guard:?}: its check checks nothing");
+    }
+}
