@@ -275,3 +275,6 @@ fn incompleteness(listing: &ListingEvidence) -> Vec<Discrepancy> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,3 +255,6 @@ impl BatchLedger {
         find(number).map(|delivery| delivery.positions.iter().filter(new).collect()).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

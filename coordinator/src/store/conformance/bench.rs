@@ -18,16 +18,16 @@ use crate::store::{
 };
 
 /// Two workers.
-pub(super) const A: &str = "session-of-worker-a";
-pub(super) const B: &str = "session-of-worker-b";
+pub(crate) const A: &str = "session-of-worker-a";
+pub(crate) const B: &str = "session-of-worker-b";
 /// How long a POST of the bench's runs may take, and the target may act on it.
-pub(super) const POST_TIMEOUT: Duration = Duration::from_secs(25);
+pub(crate) const POST_TIMEOUT: Duration = Duration::from_secs(25);
 /// Records of a batch.
-pub(super) const MAX_BATCH: u32 = 4;
+pub(crate) const MAX_BATCH: u32 = 4;
 /// Tries before a doubt is split.
-pub(super) const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 3;
 /// A listing's lease.
-pub(super) const LISTING_TTL: Duration = Duration::from_secs(15);
+pub(crate) const LISTING_TTL: Duration = Duration::from_secs(15);
 
 /// A database under test.
 pub struct Bench {
@@ -46,7 +46,7 @@ impl Bench {
     }
 
     /// Time passes while a coordinator serves: the reaper looks every second.
-    pub(super) async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         let mut left = span;
         while !left.is_zero() {
             let step = left.min(Duration::from_secs(1));
@@ -57,37 +57,37 @@ impl Bench {
     }
 
     /// Time passes and nobody calls the store.
-    pub(super) async fn silence(&self, span: Duration) {
+    pub(crate) async fn silence(&self, span: Duration) {
         self.harness.advance(span).await;
     }
 
     /// Coordinators serve so long that none of their earlier absence counts any more.
-    pub(super) async fn warm_up(&self) {
+    pub(crate) async fn warm_up(&self) {
         self.pass(crate::store::LEASE_TTL + Duration::from_secs(1)).await;
     }
 
-    pub(super) async fn set_wall_clock(&self, by_millis: i64) {
+    pub(crate) async fn set_wall_clock(&self, by_millis: i64) {
         self.harness.set_wall_clock(by_millis).await;
     }
 
-    pub(super) async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.harness.restart().await;
     }
 
     /// A started run, not listed yet.
-    pub(super) async fn start(&self, new: NewRun) -> Run {
+    pub(crate) async fn start(&self, new: NewRun) -> Run {
         match self.store().start_run(new).await.unwrap() {
             Started::New(run) => run,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) async fn take_listing(&self, holder: &str) -> ListingLease {
+    pub(crate) async fn take_listing(&self, holder: &str) -> ListingLease {
         self.store().take_listing(holder, LISTING_TTL).await.unwrap().expect("a listing to take up").lease
     }
 
     /// A run whose pages are committed and whose listing is closed.
-    pub(super) async fn listed(&self, new: NewRun, pages: &[&[&str]]) -> Run {
+    pub(crate) async fn listed(&self, new: NewRun, pages: &[&[&str]]) -> Run {
         let run = self.start(new).await;
         let lease = self.take_listing("lister").await;
         assert_eq!(lease.run, run.key);
@@ -100,41 +100,41 @@ impl Bench {
     }
 
     /// A run of one batch with this many records, "1", "2", ...
-    pub(super) async fn one_batch(&self, new: NewRun, records: u32) -> Run {
+    pub(crate) async fn one_batch(&self, new: NewRun, records: u32) -> Run {
         assert!(records <= new.max_batch);
         let ids: Vec<String> = (1..=records).map(|id| id.to_string()).collect();
         self.listed(new, &[&ids.iter().map(String::as_str).collect::<Vec<_>>()]).await
     }
 
     /// The run as it is now.
-    pub(super) async fn run(&self, id: &RunId) -> Run {
+    pub(crate) async fn run(&self, id: &RunId) -> Run {
         self.store().run(id).await.unwrap().expect("the run")
     }
 
-    pub(super) async fn acquire(&self, session: &str, held: &[&GrantedLease], capacity: u32) -> Acquired {
+    pub(crate) async fn acquire(&self, session: &str, held: &[&GrantedLease], capacity: u32) -> Acquired {
         let held: Vec<LeaseToken> = held.iter().map(|lease| lease.token).collect();
         let acquire = Acquire { session: worker(session), held, capacity };
         self.store().acquire(acquire).await.unwrap()
     }
 
     /// One more batch for a session that holds nothing.
-    pub(super) async fn lease(&self, session: &str) -> GrantedLease {
+    pub(crate) async fn lease(&self, session: &str) -> GrantedLease {
         let mut leases = self.acquire(session, &[], 1).await.leases;
         assert_eq!(leases.len(), 1, "one batch to lease");
         leases.remove(0)
     }
 
     /// Nothing to lease?
-    pub(super) async fn nothing_to_lease(&self) -> bool {
+    pub(crate) async fn nothing_to_lease(&self) -> bool {
         self.acquire("session-of-a-third", &[], 10).await.leases.is_empty()
     }
 
-    pub(super) async fn begin(&self, session: &str, lease: &GrantedLease, begin: Begin) -> Result<Begun, Misuse> {
+    pub(crate) async fn begin(&self, session: &str, lease: &GrantedLease, begin: Begin) -> Result<Begun, Misuse> {
         self.store().begin(session, lease.token, begin).await.unwrap()
     }
 
     /// Announces a delivery, which must succeed, and gives its number.
-    pub(super) async fn announce(&self, session: &str, lease: &GrantedLease, announced: Begin) -> i64 {
+    pub(crate) async fn announce(&self, session: &str, lease: &GrantedLease, announced: Begin) -> i64 {
         match self.begin(session, lease, announced).await {
             Ok(Begun::Announced { number, .. }) => number,
             other => panic!("{other:?}"),
@@ -142,56 +142,56 @@ impl Bench {
     }
 
     /// Reports, which must not be a misuse.
-    pub(super) async fn complete(&self, session: &str, lease: &GrantedLease, report: Report) -> Completion {
+    pub(crate) async fn complete(&self, session: &str, lease: &GrantedLease, report: Report) -> Completion {
         self.store().complete(session, lease.token, report).await.unwrap().unwrap()
     }
 
     /// Delivers all records of a lease's parts in one delivery and reports this outcome.
-    pub(super) async fn deliver(&self, session: &str, lease: &GrantedLease, state: DeliveryState) -> Completion {
+    pub(crate) async fn deliver(&self, session: &str, lease: &GrantedLease, state: DeliveryState) -> Completion {
         let (part, _) = lease.parts.first().expect("a part to deliver");
         self.announce(session, lease, begin(1, part.positions.iter(), part.retry_of)).await;
         self.complete(session, lease, report(&[(1, state)], &[])).await
     }
 
     /// Audits a run; at every commit conservation holds.
-    pub(super) async fn verdict(&self, run: &Run) -> Verdict {
+    pub(crate) async fn verdict(&self, run: &Run) -> Verdict {
         let (_, verdict) = audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run");
         assert!(verdict.is_balanced(), "{:#?}", verdict.discrepancies);
         verdict
     }
 
-    pub(super) async fn counts(&self, run: &Run) -> Counts {
+    pub(crate) async fn counts(&self, run: &Run) -> Counts {
         self.verdict(run).await.counts
     }
 
     /// Audits whatever it says.
-    pub(super) async fn unchecked_verdict(&self, run: &Run) -> Verdict {
+    pub(crate) async fn unchecked_verdict(&self, run: &Run) -> Verdict {
         audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run").1
     }
 
     /// Ends a run as the concluder does.
-    pub(super) async fn conclude(&self, run: &Run) -> Fenced<()> {
+    pub(crate) async fn conclude(&self, run: &Run) -> Fenced<()> {
         let (run, verdict) = audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run");
         self.store().conclude(&run, &verdict).await.unwrap()
     }
 
-    pub(super) async fn story(&self, run: &Run, id: &str) -> RecordStory {
+    pub(crate) async fn story(&self, run: &Run, id: &str) -> RecordStory {
         let run = self.run(&run.id).await;
         self.store().stories(&run, id).await.unwrap().pop().expect("a listed record")
     }
 
-    pub(super) async fn state(&self, run: &Run, id: &str) -> RecordState {
+    pub(crate) async fn state(&self, run: &Run, id: &str) -> RecordState {
         self.story(run, id).await.state
     }
 }
 
 /// A worker of this session.
-pub(super) fn worker(session: &str) -> Session {
+pub(crate) fn worker(session: &str) -> Session {
     Session { id: session.to_owned(), name: format!("name of {session}"), version: "1".to_owned(), embedded: false }
 }
 
 /// A run to be started, `name` being its ID's random part.
-pub(super) fn new_run(name: &str) -> NewRun {
+pub(crate) fn new_run(name: &str) -> NewRun {
     NewRun {
         id: RunId::from_text(format!("test-{name}")),
         request_id: None,
@@ -209,42 +209,42 @@ pub(super) fn new_run(name: &str) -> NewRun {
 }
 
 /// The same, holding its doubts for an operator.
-pub(super) fn holding_run(name: &str) -> NewRun {
+pub(crate) fn holding_run(name: &str) -> NewRun {
     let mut new = new_run(name);
     new.rules.on_doubt = OnDoubt::Hold;
     new
 }
 
-pub(super) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
+pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
     ListedPage { page: number, ids: ids.iter().map(|id| (*id).to_owned()).collect(), total_pages }
 }
 
-pub(super) fn positions(places: impl IntoIterator<Item = u32>) -> Positions {
+pub(crate) fn positions(places: impl IntoIterator<Item = u32>) -> Positions {
     Positions::from_ascending(places).unwrap()
 }
 
 /// An announcement of these records.
-pub(super) fn begin(ordinal: u32, places: impl IntoIterator<Item = u32>, retry_of: i64) -> Begin {
+pub(crate) fn begin(ordinal: u32, places: impl IntoIterator<Item = u32>, retry_of: i64) -> Begin {
     Begin { ordinal, positions: positions(places), body_sha256: [7; 32], retry_of, settled: Vec::new() }
 }
 
-pub(super) fn evidence(ordinal: u32, state: DeliveryState) -> DeliveryReport {
+pub(crate) fn evidence(ordinal: u32, state: DeliveryState) -> DeliveryReport {
     DeliveryReport { ordinal, evidence: Evidence { state, http_status: 200, detail: "said the target".to_owned() } }
 }
 
 /// A report of these deliveries and records; its digest is of its content.
-pub(super) fn report(deliveries: &[(u32, DeliveryState)], records: &[RecordReport]) -> Report {
+pub(crate) fn report(deliveries: &[(u32, DeliveryState)], records: &[RecordReport]) -> Report {
     let deliveries = deliveries.iter().map(|(ordinal, state)| evidence(*ordinal, *state)).collect();
     signed(Report { deliveries, records: records.to_vec(), cost: [3, 1, 1, 512], ..Report::default() })
 }
 
 /// With the digest of its content.
-pub(super) fn signed(report: Report) -> Report {
+pub(crate) fn signed(report: Report) -> Report {
     let report = Report { digest: [0; 32], ..report };
     Report { digest: Sha256::digest(format!("{report:?}")).into(), ..report }
 }
 
-pub(super) fn dead(position: u32) -> RecordReport {
+pub(crate) fn dead(position: u32) -> RecordReport {
     RecordReport {
         position,
         kind: ExceptionKind::DeadLetter,
@@ -255,7 +255,7 @@ pub(super) fn dead(position: u32) -> RecordReport {
     }
 }
 
-pub(super) fn gone(position: u32) -> RecordReport {
+pub(crate) fn gone(position: u32) -> RecordReport {
     RecordReport {
         kind: ExceptionKind::Gone,
         stage: "fetch".to_owned(),

@@ -5,7 +5,7 @@
 
 mod acquiring;
 mod announcing;
-mod bench;
+pub(crate) mod bench;
 mod cancelling;
 mod doubts;
 mod expiring;
