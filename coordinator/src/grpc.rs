@@ -46,9 +46,12 @@ async fn with_health_and_reflection(routes: Routes) -> Result<Routes, tonic_refl
     reporter.set_serving::<PipelineServiceServer<Pipelines>>().await;
     reporter.set_serving::<WorkerServiceServer<Workers>>().await;
     reporter.set_serving::<FleetServiceServer<Fleets>>().await;
-    // The types of error details too, so that grpcurl can print them.
+    // The types of error details too, so that grpcurl can print them; and both reflections, whichever is asked.
     let reflection = || {
         tonic_reflection::server::Builder::configure()
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(muster_proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
