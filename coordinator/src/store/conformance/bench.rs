@@ -40,6 +40,11 @@ impl Bench {
         Self { harness: backend.fresh().await }
     }
 
+    /// One that is there already.
+    pub fn on(harness: Box<dyn Harness>) -> Self {
+        Self { harness }
+    }
+
     /// The store.
     pub fn store(&self) -> Arc<dyn Store> {
         self.harness.store()

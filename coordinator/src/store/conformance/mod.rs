@@ -30,7 +30,7 @@ pub use doubts::doubts;
 pub use expiring::expiring;
 pub use holding::holding;
 pub use listing::listing;
-pub use random::random;
+pub use random::{assert_all_seen, random};
 pub use reading::reading;
 pub use reporting::reporting;
 pub use runs::runs;

@@ -19,13 +19,39 @@ const SESSIONS: [&str; 3] = ["session-of-worker-0", "session-of-worker-1", "sess
 /// Pages of the source, three IDs each.
 const PAGES: u64 = 4;
 
-/// Runs the sequences of these seeds.
-pub async fn random(backend: &dyn Backend, seeds: std::ops::Range<u64>) {
+/// What a campaign must have met, or it proves nothing.
+const TO_BE_SEEN: [&str; 14] = [
+    "lost answer",
+    "second grant",
+    "announced",
+    "lease lost",
+    "superseded",
+    "not yet",
+    "run paused",
+    "run cancelled",
+    "delivery conflict",
+    "late report",
+    "report conflict",
+    "repeated report",
+    "doubt repeated",
+    "doubt after an expiry",
+];
+
+/// Runs the sequences of these seeds; gives what they met.
+pub async fn random(backend: &dyn Backend, seeds: std::ops::Range<u64>) -> BTreeSet<&'static str> {
+    let mut seen = BTreeSet::new();
     for seed in seeds {
         let named = Named(seed);
-        Sequence::new(backend, seed).await.play().await;
+        seen.extend(Sequence::new(backend, seed).await.play().await);
         drop(named);
     }
+    seen
+}
+
+/// Has a campaign met all that it should?
+pub fn assert_all_seen(seen: &[&str]) {
+    let missed: Vec<_> = TO_BE_SEEN.iter().filter(|what| !seen.contains(what)).collect();
+    assert!(missed.is_empty(), "the random sequences never met {missed:?}");
 }
 
 /// Names the seed of a sequence that fails.
@@ -69,10 +95,18 @@ impl Random {
 struct Known {
     session: &'static str,
     lease: GrantedLease,
-    /// What it has announced, and what became of it as far as the worker knows.
-    deliveries: Vec<(Begin, Option<DeliveryState>)>,
+    /// What it has announced, in the order of the ordinals.
+    deliveries: Vec<Sent>,
     /// The worker has forgotten it (it died, or it reported).
     dropped: bool,
+}
+
+/// A delivery as its worker knows it.
+struct Sent {
+    announced: Begin,
+    number: i64,
+    /// What became of it.
+    outcome: Option<DeliveryState>,
 }
 
 /// A call that was made, to be made again, and its answer.
@@ -96,6 +130,7 @@ struct Sequence {
     applied: BTreeSet<(i64, u32)>,
     excepted: BTreeSet<(i64, u32, bool)>,
     cancelled: bool,
+    seen: BTreeSet<&'static str>,
 }
 
 impl Sequence {
@@ -120,10 +155,12 @@ impl Sequence {
             applied: BTreeSet::new(),
             excepted: BTreeSet::new(),
             cancelled: false,
+            seen: BTreeSet::new(),
         }
     }
 
-    async fn play(mut self) {
+    /// Gives what was met.
+    async fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..CALLS {
             match self.random.below(100) {
                 0..12 => self.list().await,
@@ -141,6 +178,7 @@ impl Sequence {
             }
             self.check().await;
         }
+        self.seen
     }
 
     async fn list(&mut self) {
@@ -170,6 +208,11 @@ impl Sequence {
             let epoch = self.epochs.entry(granted.batch.batch).or_default();
             assert!(granted.epoch >= *epoch, "an older epoch is granted again");
             assert!(!self.cancelled || granted.epoch == *epoch, "a cancelled run is leased");
+            if granted.epoch == *epoch {
+                self.seen.insert("lost answer");
+            } else if granted.epoch > 1 {
+                self.seen.insert("second grant");
+            }
             *epoch = granted.epoch;
             // An answer may get lost.
             if self.random.chance(85) {
@@ -197,21 +240,30 @@ impl Sequence {
             return;
         }
         let part = known.lease.parts[self.random.below(known.lease.parts.len())].0.clone();
-        let lower = part.positions.halves().0;
-        let positions = if self.random.chance(70) { part.positions } else { lower };
-        let known = &self.known[index];
+        let doubt = known.deliveries.iter().find(|sent| sent.outcome == Some(DeliveryState::InDoubt));
+        let (positions, retry_of) = match doubt {
+            // Some workers have no patience.
+            Some(doubt) if self.random.chance(50) => (doubt.announced.positions.clone(), doubt.number),
+            _ if self.random.chance(30) => (part.positions.halves().0, part.retry_of),
+            _ => (part.positions, part.retry_of),
+        };
         let settled = known_outcomes(known);
         let ordinal = u32::try_from(known.deliveries.len()).unwrap() + 1;
-        let announced = Begin { settled, ..begin(ordinal, positions.iter(), part.retry_of) };
+        let announced = Begin { settled, ..begin(ordinal, positions.iter(), retry_of) };
         let (session, token) = (known.session, known.lease.token);
         let answer = self.bench.begin(session, &known.lease, announced.clone()).await;
         if answer.is_ok() {
             self.note_applied(token, index, &announced.settled);
         }
-        if matches!(answer, Ok(Begun::Announced { .. })) {
+        self.seen.insert(name(&answer));
+        if let Ok(Begun::Announced { number, .. }) = answer {
+            if announced.retry_of > 0 {
+                self.seen.insert("doubt repeated");
+            }
             assert!(!self.cancelled, "a delivery began after the cancel");
             assert!(self.is_newest(token), "a stale holder announced a delivery");
-            self.known[index].deliveries.push((announced.clone(), None));
+            let announced = announced.clone();
+            self.known[index].deliveries.push(Sent { announced, number, outcome: None });
         }
         self.made.push(Made::Begin(session, token, announced, answer));
     }
@@ -219,8 +271,8 @@ impl Sequence {
     fn note_applied(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
         let batch = token.lease().batch.batch;
         for report in reports.iter().filter(|report| report.evidence.state == DeliveryState::Applied) {
-            let (announced, _) = &self.known[index].deliveries[report.ordinal as usize - 1];
-            self.applied.extend(announced.positions.iter().map(|place| (batch, place)));
+            let sent = &self.known[index].deliveries[report.ordinal as usize - 1];
+            self.applied.extend(sent.announced.positions.iter().map(|place| (batch, place)));
         }
     }
 
@@ -230,8 +282,8 @@ impl Sequence {
         let states =
             [DeliveryState::Applied, DeliveryState::Applied, DeliveryState::NotApplied, DeliveryState::Rejected];
         let state = if self.random.chance(30) { DeliveryState::InDoubt } else { self.random.pick(&states) };
-        if let Some((_, outcome)) = self.known[index].deliveries.iter_mut().find(|(_, outcome)| outcome.is_none()) {
-            *outcome = Some(state);
+        if let Some(sent) = self.known[index].deliveries.iter_mut().find(|sent| sent.outcome.is_none()) {
+            sent.outcome = Some(state);
         }
     }
 
@@ -240,7 +292,7 @@ impl Sequence {
         let known = &self.known[index];
         let batch = known.lease.token.lease().batch.batch;
         let places: Vec<u32> = known.lease.parts.iter().flat_map(|(part, _)| part.positions.iter()).collect();
-        let sent = |place: u32| known.deliveries.iter().any(|(announced, _)| announced.positions.contains(place));
+        let sent = |place: u32| known.deliveries.iter().any(|sent| sent.announced.positions.contains(place));
         let mut records = Vec::new();
         for place in places.into_iter().filter(|place| !sent(*place)) {
             if self.random.chance(30) {
@@ -255,6 +307,11 @@ impl Sequence {
             let excepted =
                 report.records.iter().map(|record| (batch, record.position, record.kind == ExceptionKind::Gone));
             self.excepted.extend(excepted);
+        }
+        match &answer {
+            Ok(Completion::Late) => drop(self.seen.insert("late report")),
+            Err(Misuse::ReportConflict) => drop(self.seen.insert("report conflict")),
+            _ => {}
         }
         let newest = self.is_newest(token);
         assert!(newest || matches!(answer, Ok(Completion::Late) | Err(Misuse::ReportConflict)) || self.repeats(token));
@@ -284,7 +341,15 @@ impl Sequence {
 
     async fn wait(&mut self) {
         let span = self.random.pick(&[Duration::from_secs(3), LEASE_TTL, LEASE_TTL * 2, LEASE_TTL * 4]);
-        if self.random.chance(70) { self.bench.pass(span).await } else { self.bench.silence(span).await }
+        let open_before = self.bench.counts(&self.run).await.delivering;
+        if self.random.chance(70) {
+            self.bench.pass(span).await
+        } else {
+            self.bench.silence(span).await
+        }
+        if self.bench.counts(&self.run).await.delivering < open_before {
+            self.seen.insert("doubt after an expiry");
+        }
     }
 
     /// A copy of an earlier call arrives late.
@@ -297,6 +362,7 @@ impl Sequence {
             Made::Complete(session, token, report, first) => {
                 let again = self.bench.store().complete(session, *token, report.clone()).await.unwrap();
                 assert_eq!(again, *first, "a repeated report has another answer");
+                self.seen.insert("repeated report");
             }
             Made::Begin(session, token, announced, first) => {
                 let again = self.bench.store().begin(session, *token, announced.clone()).await.unwrap();
@@ -313,9 +379,11 @@ impl Sequence {
                 }
                 let deliveries = &mut self.known[index].deliveries;
                 let is_new = announced.ordinal as usize == deliveries.len() + 1;
-                if is_new && matches!(again, Ok(Begun::Announced { .. })) {
+                if let Ok(Begun::Announced { number, .. }) = again
+                    && is_new
+                {
                     assert!(!self.cancelled, "a delivery began after the cancel");
-                    deliveries.push((announced, None));
+                    deliveries.push(Sent { announced, number, outcome: None });
                 }
             }
             Made::Release(session, token, first) => {
@@ -375,9 +443,21 @@ impl Sequence {
     }
 }
 
+/// An announcement's answer in a word.
+fn name(answer: &Result<Begun, Misuse>) -> &'static str {
+    match answer {
+        Ok(Begun::Announced { .. }) => "announced",
+        Ok(Begun::Refused(Refusal::LeaseLost)) => "lease lost",
+        Ok(Begun::Refused(Refusal::RunPaused)) => "run paused",
+        Ok(Begun::Refused(Refusal::RunCancelled)) => "run cancelled",
+        Ok(Begun::Refused(Refusal::Superseded)) => "superseded",
+        Ok(Begun::Refused(Refusal::NotYet)) => "not yet",
+        Err(_) => "delivery conflict",
+    }
+}
+
 fn known_outcomes(known: &Known) -> Vec<DeliveryReport> {
-    let outcome =
-        |(ordinal, (_, outcome)): (u32, &(Begin, Option<DeliveryState>))| outcome.map(|state| evidence(ordinal, state));
+    let outcome = |(ordinal, sent): (u32, &Sent)| sent.outcome.map(|state| evidence(ordinal, state));
     (1..).zip(&known.deliveries).filter_map(outcome).collect()
 }
 

@@ -130,7 +130,7 @@ impl SqliteStore {
         if !path.exists() {
             return Err(OpenError::Missing(path.to_owned()));
         }
-        let readers = open_readers(path).map_err(|error| failed(&error))?;
+        let readers = open_readers(path).map_err(|error| unreadable(path, &error))?;
         let first = readers.first().ok_or_else(|| failed(&"no connection"))?;
         let version = schema_version(first, path)?;
         match version.cmp(&migrations::current()) {
@@ -192,10 +192,15 @@ fn schema_version(connection: &Connection, path: &Path) -> Result<i32, OpenError
         Ok((migrations::APPLICATION_ID, version, _)) => Ok(version),
         Ok((0, 0, 0)) => Ok(0),
         Ok(_) => Err(OpenError::NotALedger(path.to_owned())),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
-            Err(OpenError::NotALedger(path.to_owned()))
-        }
-        Err(error) => Err(failed_at(path, &error)),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// Why nothing can be read: it may be no database at all.
+fn unreadable(path: &Path, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NotALedger(path.to_owned()),
+        _ => failed_at(path, error),
     }
 }
 

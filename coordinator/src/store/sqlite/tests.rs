@@ -1,10 +1,18 @@
 //! SQLite under the conformance suite, and what only SQLite can get wrong.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use tempfile::TempDir;
 
-use super::SqliteBackend;
+use super::writer::Tx;
+use super::{OpenError, Options, SqliteBackend, SqliteStore};
+use crate::domain::DeliveryState;
 use crate::planted::Planted;
-use crate::store::conformance::{self, promises};
+use crate::store::conformance::bench::{A, begin, new_run, report};
+use crate::store::conformance::{self, Bench, promises};
+use crate::store::{Completion, LEASE_TTL, Queries, StoreError, StoreResult, Transitions};
 
 fn backend() -> (SqliteBackend, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -71,12 +79,15 @@ async fn reading() {
     conformance::reading(&backend).await;
 }
 
-/// MUSTER_TEST_SEQUENCES makes the campaign longer.
+/// MUSTER_TEST_SEQUENCES makes the campaign longer. Four at a time, since each spends its time waiting for the disk.
 #[tokio::test]
 async fn random_sequences() {
     let (backend, _folder) = backend();
-    let seeds = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|sequences| sequences.parse().ok()).unwrap_or(200);
-    conformance::random(&backend, 0..seeds).await;
+    let sequences = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
+    let quarter = u64::div_ceil(sequences, 4);
+    let campaigns = (0..4).map(|part| conformance::random(&backend, part * quarter..(part + 1) * quarter));
+    let seen = futures::future::join_all(campaigns).await.into_iter().flatten().collect::<Vec<_>>();
+    conformance::assert_all_seen(&seen);
 }
 
 #[tokio::test]
@@ -85,4 +96,162 @@ async fn promises() {
     for promise in promises::ALL {
         assert_eq!((promise.check)(&backend).await, Ok(()), "promise {}: {}", promise.number, promise.words);
     }
+}
+
+/// A transition that goes well until it is committed.
+fn uncommittable(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    tx.connection
+        .execute_batch("PRAGMA defer_foreign_keys = ON; INSERT INTO verdicts (run, round, verdict) VALUES (-1, 1, '');")
+}
+
+fn is_unavailable<T>(answer: &StoreResult<T>) -> bool {
+    matches!(answer, Err(StoreError::Unavailable(_)))
+}
+
+#[tokio::test]
+async fn a_failed_commit_answers_unavailable_to_all_it_carried() {
+    let (backend, _folder) = backend();
+    let harness = backend.next();
+    let store = harness.sqlite();
+    // While the first transition waits, the others queue up behind it and share its commit.
+    let (go, wait) = std::sync::mpsc::channel();
+    let writer = store.writer().unwrap();
+    let first = writer.call(move |_| {
+        wait.recv().unwrap();
+        Ok(())
+    });
+    let release = async { go.send(()).unwrap() };
+    let (first, second, third, ()) =
+        tokio::join!(first, store.start_run(new_run("one")), writer.call(uncommittable), release);
+    assert!(is_unavailable(&first) && is_unavailable(&second) && is_unavailable(&third));
+    assert!(store.runs(None, 10).await.unwrap().is_empty(), "nothing of it was committed");
+    store.start_run(new_run("one")).await.unwrap();
+    assert_eq!(store.runs(None, 10).await.unwrap().len(), 1, "and the store goes on");
+}
+
+#[tokio::test]
+async fn a_transition_that_fails_takes_nothing_else_with_it() {
+    let (backend, _folder) = backend();
+    let harness = backend.next();
+    let store = harness.sqlite();
+    let (go, wait) = std::sync::mpsc::channel();
+    let writer = store.writer().unwrap();
+    let first = writer.call(move |_| {
+        wait.recv().unwrap();
+        Ok(())
+    });
+    let failing = writer
+        .call(|tx| tx.connection.execute_batch("UPDATE runs SET state = 2; INSERT INTO no_such_table VALUES (1)"));
+    let release = async { go.send(()).unwrap() };
+    let (first, second, third, ()) = tokio::join!(first, store.start_run(new_run("one")), failing, release);
+    assert!(first.is_ok() && second.is_ok());
+    assert!(matches!(third, Err(StoreError::Damaged(_))), "{third:?}");
+    let run = store.runs(None, 10).await.unwrap().remove(0);
+    assert_eq!(run.state, crate::domain::RunState::Running, "not half of it was written");
+}
+
+#[tokio::test]
+async fn an_outage_of_the_disk_revokes_no_lease() {
+    let (backend, _folder) = backend();
+    let harness = backend.next();
+    let store = Arc::clone(harness.sqlite());
+    let bench = Bench::on(Box::new(harness));
+    let run = bench.one_batch(new_run("one"), 4).await;
+    bench.warm_up().await;
+    let lease = bench.lease(A).await;
+    bench.announce(A, &lease, begin(1, 0..4, 0)).await;
+    for _ in 0..60 {
+        bench.silence(Duration::from_secs(1)).await;
+        assert!(is_unavailable(&store.writer().unwrap().call(uncommittable).await));
+    }
+    bench.pass(LEASE_TTL - Duration::from_secs(1)).await;
+    let done = bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
+    assert_eq!(done, Completion::Done, "its holder could not renew, and has a whole TTL to be heard again");
+    assert_eq!(bench.verdict(&run).await.possible_copies, 0);
+}
+
+#[tokio::test]
+async fn what_is_committed_is_on_the_disk() {
+    let (backend, _folder) = backend();
+    let harness = backend.next();
+    let pragma = |name: &'static str| {
+        harness.sqlite().writer().unwrap().call(move |tx| {
+            let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+            tx.connection.query_row(&format!("PRAGMA {name}"), [], value)
+        })
+    };
+    assert_eq!(pragma("synchronous").await.unwrap(), rusqlite::types::Value::Integer(2));
+    assert_eq!(pragma("journal_mode").await.unwrap(), rusqlite::types::Value::Text("wal".to_owned()));
+    assert_eq!(pragma("foreign_keys").await.unwrap(), rusqlite::types::Value::Integer(1));
+    assert_eq!(pragma("mmap_size").await.unwrap(), rusqlite::types::Value::Integer(0));
+    assert!(rusqlite::version_number() >= 3_051_003, "a corruption of the WAL was mended there");
+}
+
+fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, Options::default())
+}
+
+#[tokio::test]
+async fn a_ledger_has_one_writing_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let first = open(&path).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::InUse(_))));
+    first.start_run(new_run("one")).await.unwrap();
+    let reader = SqliteStore::open_read_only(&path).unwrap();
+    assert_eq!(reader.runs(None, 10).await.unwrap().len(), 1, "looking is allowed");
+    assert!(matches!(reader.start_run(new_run("two")).await, Err(StoreError::ReadOnly)));
+    first.close().await;
+    assert!(is_unavailable(&first.start_run(new_run("two")).await), "closed is closed");
+    let second = open(&path).unwrap();
+    assert_eq!(second.runs(None, 10).await.unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_ledger_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let store = open(&path).unwrap();
+    store.start_run(new_run("one")).await.unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        if file.path().extension().is_some_and(|extension| extension != "lock") {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", file.path().display());
+        }
+    }
+}
+
+#[test]
+fn what_is_no_ledger_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("text"), "not a database at all, but long enough for a header of one".repeat(99)).unwrap();
+    let other = rusqlite::Connection::open(path("other")).unwrap();
+    other.execute_batch("CREATE TABLE t (a); PRAGMA user_version = 3;").unwrap();
+    drop(other);
+    for name in ["text", "other"] {
+        let before = std::fs::read(path(name)).unwrap();
+        assert!(matches!(open(&path(name)), Err(OpenError::NotALedger(_))), "{name}");
+        assert!(matches!(SqliteStore::open_read_only(&path(name)), Err(OpenError::NotALedger(_))), "{name}");
+        assert_eq!(std::fs::read(path(name)).unwrap(), before, "{name} was written to");
+    }
+    assert!(matches!(SqliteStore::open_read_only(&path("none")), Err(OpenError::Missing(_))));
+}
+
+#[tokio::test]
+async fn a_ledger_of_another_version_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    open(&path).unwrap().close().await;
+    let set = |version: i32| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
+    };
+    set(99);
+    assert!(matches!(open(&path), Err(OpenError::TooNew { found: 99, .. })));
+    assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooNew { found: 99, .. })));
+    set(0);
+    assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooOld { found: 0, .. })));
 }
