@@ -1,95 +1,19 @@
-//! Random sequences of calls by several workers, with deaths, delays, repetitions and cancels: after every call the
-//! ledger must be balanced and must not claim what nobody reported.
+//! One sequence: the workers as a model knows them, and the calls they make.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Backend;
-use super::bench::{Bench, begin, dead, evidence, gone, new_run, page, signed};
-use crate::domain::{
-    BatchEvidence, DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingEvidence, ListingLease, OnDoubt,
-    RecordState, Run, Timestamp,
-};
-use crate::store::{Begin, Begun, Completion, EvidenceSink, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
+use super::super::Backend;
+use super::super::bench::{Bench, begin, dead, evidence, gone, new_run, page, signed};
+use super::Random;
+use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingLease, OnDoubt, Run};
+use crate::store::{Begin, Begun, Completion, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
 
 /// Calls of one sequence.
 const CALLS: u32 = 60;
 const SESSIONS: [&str; 3] = ["session-of-worker-0", "session-of-worker-1", "session-of-worker-2"];
 /// Pages of the source, three IDs each.
 const PAGES: u64 = 4;
-
-/// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 14] = [
-    "lost answer",
-    "second grant",
-    "announced",
-    "lease lost",
-    "superseded",
-    "not yet",
-    "run paused",
-    "run cancelled",
-    "delivery conflict",
-    "late report",
-    "report conflict",
-    "repeated report",
-    "doubt repeated",
-    "doubt after an expiry",
-];
-
-/// Runs the sequences of these seeds; gives what they met.
-pub async fn random(backend: &dyn Backend, seeds: std::ops::Range<u64>) -> BTreeSet<&'static str> {
-    let mut seen = BTreeSet::new();
-    for seed in seeds {
-        let named = Named(seed);
-        seen.extend(Sequence::new(backend, seed).await.play().await);
-        drop(named);
-    }
-    seen
-}
-
-/// Has a campaign met all that it should?
-pub fn assert_all_seen(seen: &[&str]) {
-    let missed: Vec<_> = TO_BE_SEEN.iter().filter(|what| !seen.contains(what)).collect();
-    assert!(missed.is_empty(), "the random sequences never met {missed:?}");
-}
-
-/// Names the seed of a sequence that fails.
-struct Named(u64);
-
-impl Drop for Named {
-    #[allow(clippy::print_stderr, reason = "whoever reads of the failure needs the seed")]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the random sequence of seed {} failed", self.0);
-        }
-    }
-}
-
-/// SplitMix64: small, and the same everywhere (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
 
 /// A lease as its worker knows it.
 struct Known {
@@ -116,10 +40,10 @@ enum Made {
     Release(&'static str, LeaseToken, bool),
 }
 
-struct Sequence {
+pub(super) struct Sequence {
     random: Random,
-    bench: Bench,
-    run: Run,
+    pub(super) bench: Bench,
+    pub(super) run: Run,
     listing: Option<ListingLease>,
     pages: u64,
     known: Vec<Known>,
@@ -127,14 +51,14 @@ struct Sequence {
     /// Highest epoch granted of each batch.
     epochs: HashMap<i64, u32>,
     /// Places (batch, position) by what workers reported.
-    applied: BTreeSet<(i64, u32)>,
-    excepted: BTreeSet<(i64, u32, bool)>,
-    cancelled: bool,
+    pub(super) applied: BTreeSet<(i64, u32)>,
+    pub(super) excepted: BTreeSet<(i64, u32, bool)>,
+    pub(super) cancelled: bool,
     seen: BTreeSet<&'static str>,
 }
 
 impl Sequence {
-    async fn new(backend: &dyn Backend, seed: u64) -> Self {
+    pub(super) async fn new(backend: &dyn Backend, seed: u64) -> Self {
         let mut random = Random(seed);
         let bench = Bench::new(backend).await;
         let mut new = new_run("random");
@@ -160,7 +84,7 @@ impl Sequence {
     }
 
     /// Gives what was met.
-    async fn play(mut self) -> BTreeSet<&'static str> {
+    pub(super) async fn play(mut self) -> BTreeSet<&'static str> {
         for _ in 0..CALLS {
             match self.random.below(100) {
                 0..12 => self.list().await,
@@ -408,39 +332,6 @@ impl Sequence {
             self.cancelled = true;
         }
     }
-
-    async fn check(&mut self) {
-        // Conservation, and one open delivery at most: the audit names what it finds.
-        let verdict = self.bench.verdict(&self.run).await;
-        for (batch, position, state) in self.states().await {
-            let applied = self.applied.contains(&(batch, position));
-            match state {
-                RecordState::Loaded => assert!(applied, "{batch}/{position} is loaded, and nobody said so"),
-                RecordState::Delivering => {}
-                _ => assert!(!applied, "{batch}/{position} was acknowledged and is {state:?}"),
-            }
-            match state {
-                RecordState::DeadLetter => assert!(self.excepted.contains(&(batch, position, false))),
-                RecordState::Gone => assert!(self.excepted.contains(&(batch, position, true))),
-                _ => {}
-            }
-        }
-        let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
-        let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
-        let distinct: BTreeSet<&String> = ids.iter().collect();
-        assert_eq!(distinct.len(), ids.len(), "an ID is in two acknowledgements");
-        assert_eq!(ids.len(), self.applied.len());
-        assert!(verdict.counts.loaded <= self.applied.len() as u64);
-    }
-
-    /// Each record's state: batch, position, state.
-    async fn states(&self) -> Vec<(i64, u32, RecordState)> {
-        let read = Arc::new(Mutex::new(Vec::new()));
-        let sink = States { cancelled: self.cancelled, read: Arc::clone(&read) };
-        self.bench.store().evidence(&self.run.id, Box::new(sink)).await.unwrap().unwrap();
-        let states = std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner));
-        states
-    }
 }
 
 /// An announcement's answer in a word.
@@ -459,23 +350,4 @@ fn name(answer: &Result<Begun, Misuse>) -> &'static str {
 fn known_outcomes(known: &Known) -> Vec<DeliveryReport> {
     let outcome = |(ordinal, sent): (u32, &Sent)| sent.outcome.map(|state| evidence(ordinal, state));
     (1..).zip(&known.deliveries).filter_map(outcome).collect()
-}
-
-struct States {
-    cancelled: bool,
-    read: Arc<Mutex<Vec<(i64, u32, RecordState)>>>,
-}
-
-impl EvidenceSink for States {
-    fn run(&mut self, run: &Run) {
-        assert_eq!(run.state.is_cancelled(), self.cancelled);
-    }
-
-    fn batch(&mut self, evidence: &BatchEvidence) {
-        let states = evidence.ledger.states(RecordState::Pending);
-        let states = (0..).zip(states).map(|(position, state)| (evidence.batch, position, state));
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(states);
-    }
-
-    fn listing(&mut self, _: &ListingEvidence, _: Timestamp) {}
 }

@@ -1,0 +1,61 @@
+//! What must be true after every call.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::sequence::Sequence;
+use crate::domain::{BatchEvidence, ListingEvidence, RecordState, Run, Timestamp};
+use crate::store::EvidenceSink;
+
+impl Sequence {
+    pub(super) async fn check(&mut self) {
+        // Conservation, and one open delivery at most: the audit names what it finds.
+        let verdict = self.bench.verdict(&self.run).await;
+        for (batch, position, state) in self.states().await {
+            let applied = self.applied.contains(&(batch, position));
+            match state {
+                RecordState::Loaded => assert!(applied, "{batch}/{position} is loaded, and nobody said so"),
+                RecordState::Delivering => {}
+                _ => assert!(!applied, "{batch}/{position} was acknowledged and is {state:?}"),
+            }
+            match state {
+                RecordState::DeadLetter => assert!(self.excepted.contains(&(batch, position, false))),
+                RecordState::Gone => assert!(self.excepted.contains(&(batch, position, true))),
+                _ => {}
+            }
+        }
+        let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
+        let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
+        let distinct: BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len(), "an ID is in two acknowledgements");
+        assert_eq!(ids.len(), self.applied.len());
+        assert!(verdict.counts.loaded <= self.applied.len() as u64);
+    }
+
+    /// Each record's state: batch, position, state.
+    async fn states(&self) -> Vec<(i64, u32, RecordState)> {
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let sink = States { cancelled: self.cancelled, read: Arc::clone(&read) };
+        self.bench.store().evidence(&self.run.id, Box::new(sink)).await.unwrap().unwrap();
+        std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct States {
+    cancelled: bool,
+    read: Arc<Mutex<Vec<(i64, u32, RecordState)>>>,
+}
+
+impl EvidenceSink for States {
+    fn run(&mut self, run: &Run) {
+        assert_eq!(run.state.is_cancelled(), self.cancelled);
+    }
+
+    fn batch(&mut self, evidence: &BatchEvidence) {
+        let states = evidence.ledger.states(RecordState::Pending);
+        let states = (0..).zip(states).map(|(position, state)| (evidence.batch, position, state));
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(states);
+    }
+
+    fn listing(&mut self, _: &ListingEvidence, _: Timestamp) {}
+}
