@@ -36,6 +36,7 @@ async fn no_post_is_sent_that_was_not_announced() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+#[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_before_its_announcement_is_noticed() {
     let _turn = turn::light().await;

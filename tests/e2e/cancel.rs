@@ -106,7 +106,7 @@ async fn a_coordinator_that_lets_deliveries_begin_is_noticed() {
 }
 
 /// Fetches that a worker may still make after it heard of a cancellation, of those that it has leases for.
-const STILL: u64 = 250;
+const STILL: u64 = 100;
 
 /// Cancels a run while a worker with leases for 1,000 records has fetched some; whether it stopped fetching.
 async fn stops_fetching(bug: &str) -> bool {
@@ -121,7 +121,7 @@ async fn stops_fetching(bug: &str) -> bool {
     cancel(&cluster, &run_id).await;
     let fetched = book.counters().details;
     // Slots are taken in turn: the worker comes to the end of another run only when it is through with this one.
-    let other = stand_in(Config::calm(10));
+    let other = stand_in(Config::calm(100));
     let other_run = cluster.start_run("animals", &other.base_url()).await;
     let stopped = tokio::select! {
         () = within("more fetches", book.until(|book| book.counters().details > fetched + STILL)) => false,

@@ -1,5 +1,5 @@
 //! kill -9 of workers and of the coordinator, again and again, at seeded moments. Nothing is lost, and no copy is in the
-//! book that the ledger does not admit. `MUSTER_TEST_KILLS` says how many cycles, `MUSTER_TEST_SEED` which moments.
+//! book that the ledger does not admit. `MUSTER_TEST_CYCLES` says how many cycles, `MUSTER_TEST_SEED` which moments.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_workers_and_of_the_coordinator_lose_nothing() {
     let _turn = turn::heavy().await;
-    let cycles = from_env("MUSTER_TEST_KILLS", 20);
+    let cycles = from_env("MUSTER_TEST_CYCLES", 20);
     let mut scene = Scene::new(10_000 + cycles * 700).await;
     let (mut worker_open, mut coordinator_open) = (0, 0);
     for cycle in 0..cycles {
@@ -143,7 +143,7 @@ async fn kills_of_workers_and_of_the_coordinator_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_coordinator_alone_leave_no_doubt_and_no_copy() {
     let _turn = turn::heavy().await;
-    let cycles = from_env("MUSTER_TEST_KILLS", 20);
+    let cycles = from_env("MUSTER_TEST_CYCLES", 20);
     let mut scene = Scene::new(5_000 + cycles * 500).await;
     let mut open = 0;
     for cycle in 0..cycles {

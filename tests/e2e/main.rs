@@ -1,6 +1,5 @@
 //! End to end: real processes against a stand-in, whose book is the judge.
 
-#[cfg(feature = "planted-bugs")]
 mod announced;
 mod audit_files;
 mod cancel;
