@@ -5,7 +5,7 @@ use muster_coordinator::store::conformance::promises::{ALL, Promise};
 use muster_coordinator::store::sqlite::SqliteBackend;
 
 async fn check(promise: &Promise, planted: Planted) -> Result<(), String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     (promise.check)(&SqliteBackend::new(folder.path().to_owned(), planted)).await
 }
 

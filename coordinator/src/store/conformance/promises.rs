@@ -117,11 +117,12 @@ async fn conservation(backend: &dyn Backend) -> Kept {
 async fn completeness(backend: &dyn Backend) -> Kept {
     let mut bench = Bench::new(backend).await;
     let run = bench.start(new_run("one")).await;
-    let listing = bench.take_listing("lister").await;
     let pages = [["1", "2", "3"], ["4", "5", "6"]];
     for (number, ids) in (1..).zip(&pages) {
+        let listing = bench.take_listing("lister").await;
         let committed = bench.store().commit_page(&listing, page(number, ids, Some(2))).await;
         ensure(matches!(committed, Ok(Fenced::Committed(_))), || format!("{committed:?}"))?;
+        bench.store().release_listing(&listing).await.map_err(|error| error.to_string())?;
         bench.restart().await;
         let listed = bench.store().listed_ids(&run, 0, 10).await.map_err(|error| error.to_string())?;
         let expected = pages.iter().take(usize::try_from(number).unwrap_or(0)).flatten();

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
-use super::super::bench::{Bench, begin, dead, evidence, gone, new_run, page, signed};
+use super::super::bench::{Bench, LISTING_TTL, begin, dead, evidence, gone, new_run, page, signed};
 use super::Random;
 use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingLease, OnDoubt, Run};
-use crate::store::{Begin, Begun, Completion, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
+use crate::store::{Begin, Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
 
 /// Calls of one sequence.
 const CALLS: u32 = 60;
@@ -106,11 +106,15 @@ impl Sequence {
     }
 
     async fn list(&mut self) {
-        let Some(listing) = self.listing.clone() else { return };
         let store = self.bench.store();
+        let Some(listing) = self.listing.take() else {
+            // It was closed, or another process has to take it up.
+            let granted = store.take_listing("lister", LISTING_TTL).await.unwrap();
+            self.listing = granted.map(|granted| granted.lease);
+            return;
+        };
         if self.pages == PAGES {
             store.close_listing(&listing).await.unwrap();
-            self.listing = None;
             return;
         }
         // Sometimes a page again; sometimes an ID that stood on the page before.
@@ -118,8 +122,10 @@ impl Sequence {
         let ids: Vec<String> =
             (0..3).map(|n| (number * 3 - u64::from(self.random.chance(5)) + n).to_string()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        store.commit_page(&listing, page(number, &ids, Some(PAGES))).await.unwrap();
-        self.pages = self.pages.max(number);
+        if let Fenced::Committed(_) = store.commit_page(&listing, page(number, &ids, Some(PAGES))).await.unwrap() {
+            self.pages = self.pages.max(number);
+            self.listing = Some(listing);
+        }
     }
 
     async fn acquire(&mut self) {
