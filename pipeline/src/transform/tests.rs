@@ -190,5 +190,7 @@ fn every_function_that_is_allowed_exists() {
             transform(&format!("{name}{arguments}")).is_ok()
         });
         assert!(known, "{name}");
+        let page = include_str!("../../../docs/PIPELINES.md");
+        assert!(page.contains(&format!("`{name}`")), "docs/PIPELINES.md does not list {name}");
     }
 }
