@@ -18,6 +18,7 @@ pub async fn holding(backend: &dyn Backend) {
     releasing_again_gives_the_same_answer(&Bench::new(backend).await).await;
     an_open_delivery_is_not_released(&Bench::new(backend).await).await;
     a_lost_lease_is_not_released(&Bench::new(backend).await).await;
+    the_end_of_a_session_frees_what_it_never_heard_of(&Bench::new(backend).await).await;
     what_was_settled_stays_settled_after_a_release(&Bench::new(backend).await).await;
 }
 
@@ -77,8 +78,9 @@ async fn tokens_prove_who_holds_a_lease(bench: &Bench) {
     let lease = bench.lease(A).await;
     let forged = LeaseToken::new(lease.token.lease(), [0; 16]);
     let store = bench.store();
-    assert_eq!(store.renew(A, &[forged]).await.unwrap(), Err(Misuse::TokenUnknown));
-    assert_eq!(store.release(A, &[forged], false).await.unwrap(), Err(Misuse::TokenUnknown));
+    let renewed = store.renew(A, &[forged, lease.token]).await.unwrap().unwrap();
+    assert_eq!(renewed, [Renewal::Lost, Renewal::Held(LEASE_TTL)], "an unknown token fails no call about many");
+    assert_eq!(store.release(A, &[forged], false).await.unwrap().unwrap(), [false]);
     assert_eq!(store.begin(A, forged, begin(1, 0..2, 0)).await.unwrap(), Err(Misuse::TokenUnknown));
     assert_eq!(store.complete(A, forged, report(&[], &[])).await.unwrap(), Err(Misuse::TokenUnknown));
     assert_eq!(store.renew(B, &[lease.token]).await.unwrap(), Err(Misuse::OtherSession));
@@ -131,6 +133,18 @@ async fn a_lost_lease_is_not_released(bench: &Bench) {
     assert_eq!(second.attempt, 2, "an expiry is charged");
     assert!(!release(bench, A, first.token).await);
     assert_eq!(renew(bench, B, second.token).await, Renewal::Held(LEASE_TTL));
+}
+
+async fn the_end_of_a_session_frees_what_it_never_heard_of(bench: &Bench) {
+    bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5"]]).await;
+    let open = bench.lease(A).await;
+    bench.announce(A, &open, begin(1, 0..2, 0)).await;
+    // The answer to this one is lost.
+    bench.acquire(A, &[open.token], 1).await;
+    assert!(bench.store().release(A, &[], true).await.unwrap().unwrap().is_empty());
+    let freed = bench.acquire(B, &[], 2).await.leases;
+    assert_eq!(freed.len(), 1, "all but the one with an open delivery");
+    assert_eq!(freed[0].attempt, 1);
 }
 
 async fn what_was_settled_stays_settled_after_a_release(bench: &Bench) {

@@ -119,7 +119,10 @@ async fn a_report_that_makes_no_sense_changes_nothing(bench: &Bench) {
         assert_eq!((counts.delivering, counts.leased), (2, 2));
     }
     assert_eq!(bench.run(&run.id).await.acknowledged, 0);
-    bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
+    // An announcement that never arrived, and whose POST was not sent, says nothing and harms nothing.
+    let unsent = report(&[(1, DeliveryState::Applied), (2, DeliveryState::NotApplied)], &[]);
+    assert_eq!(bench.complete(A, &lease, unsent).await, Completion::Requeued);
+    assert_eq!(bench.counts(&run).await.loaded, 2);
 }
 
 /// One record's worth of a lease that ran out while its delivery was open.

@@ -127,6 +127,10 @@ fn settle(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, reports: &[Deliver
         let wanted =
             |delivery: &&mut DeliveryFact| delivery.epoch == held.lease.epoch && delivery.ordinal == report.ordinal;
         let Some(delivery) = ledger.deliveries.iter_mut().find(wanted) else {
+            if report.evidence.state == DeliveryState::NotApplied {
+                // Its announcement never arrived, and it was not sent: there is nothing to know.
+                continue;
+            }
             let detail = format!("delivery {} was never announced under this lease", report.ordinal);
             return Err(Misuse::ReportInvalid(detail).into());
         };

@@ -224,39 +224,51 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
 pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Renewal>, Halt> {
     tx.connection.prepare_cached(sql!("session_touch"))?.execute(params![session, tx.now.as_millis()])?;
     let renew = |token: &LeaseToken| {
-        let held = held(tx, session, token)?;
-        if !held.current {
-            return Ok(Renewal::Lost);
-        }
+        let Some(held) = known(held(tx, session, token))?.filter(|held| held.current) else { return Ok(Renewal::Lost) };
         extend(tx.connection, held.lease.batch, tx.now + TTL)?;
         Ok(if held.facts.state == RunState::Running { Renewal::Held(TTL) } else { Renewal::RunStopped(TTL) })
     };
     tokens.iter().map(renew).collect()
 }
 
-/// Gives leases back: back in the queue, the attempt not charged.
+/// One lease that nobody knows (of a ledger restored from a backup, say) does not fail a call about many.
+fn known(held: Result<Held, Halt>) -> Result<Option<Held>, Halt> {
+    match held {
+        Ok(held) => Ok(Some(held)),
+        Err(Halt::Misuse(Misuse::TokenUnknown)) => Ok(None),
+        Err(halt) => Err(halt),
+    }
+}
+
+/// Gives leases back: back in the queue, the attempt not charged. With the session ends whatever it still holds, also
+/// what it never heard of because an answer was lost.
 pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
     let release = |token: &LeaseToken| {
-        let held = held(tx, session, token)?;
-        let batch = held.lease.batch;
-        if held.released {
-            // The same request again: the same answer.
-            return Ok(true);
-        }
-        if !held.current || batch_ledger(tx.connection, batch, held.size)?.open_delivery().is_some() {
-            return Ok(false);
-        }
-        end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Released, tx.now)?;
-        let attempt = held.attempt.saturating_sub(1);
-        settle_batch(tx.connection, batch, held.size, attempt, &held.facts, tx.now)?;
-        tx.tell_work();
-        Ok(true)
+        let Some(held) = known(held(tx, session, token))? else { return Ok(false) };
+        // Released before: the same request again gets the same answer.
+        Ok(held.released || held.current && give_back(tx, held.lease, held.size, held.attempt)?)
     };
     let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
     if end {
+        let mut statement = tx.connection.prepare_cached(sql!("batches_held_by_session"))?;
+        for row in statement.query_map([session], BatchRow::read)?.collect::<Result<Vec<_>, _>>()? {
+            give_back(tx, row.lease(), row.size, row.attempt)?;
+        }
         tx.connection.prepare_cached(sql!("session_end"))?.execute(params![session, tx.now.as_millis()])?;
     }
     Ok(released)
+}
+
+/// Gives back one lease that holds, unless it has an open delivery.
+fn give_back(tx: &Tx<'_>, lease: LeaseRef, size: u32, attempt: u32) -> rusqlite::Result<bool> {
+    if batch_ledger(tx.connection, lease.batch, size)?.open_delivery().is_some() {
+        return Ok(false);
+    }
+    let Some(facts) = run_facts(tx.connection, lease.batch.run)? else { return Ok(false) };
+    end_lease(tx.connection, lease.batch, lease.epoch, LeaseEnd::Released, tx.now)?;
+    settle_batch(tx.connection, lease.batch, size, attempt.saturating_sub(1), &facts, tx.now)?;
+    tx.tell_work();
+    Ok(true)
 }
 
 /// Ends leases that have run out: takeable is what has passed both its own time and a whole TTL of service.
