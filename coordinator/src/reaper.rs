@@ -28,6 +28,8 @@ async fn run_once(store: &dyn Store) {
             "leases ran out: their workers were not heard of in time"
         ),
         Ok(_) => {}
-        Err(error) => tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "tried again in 0.5 s", "leases cannot be looked through"),
+        Err(error) => {
+            tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "tried again in 0.5 s", "leases cannot be looked through")
+        }
     }
 }

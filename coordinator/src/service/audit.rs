@@ -34,12 +34,8 @@ impl AuditService for Audits {
         request: Request<v1::GetRecordRequest>,
     ) -> Result<Response<v1::GetRecordResponse>, Status> {
         let v1::GetRecordRequest { run_id, record_id } = request.into_inner();
-        let id = RecordId::from_text(&record_id).map_err(|error| {
-            invalid(
-                "RECORD_ID_INVALID",
-                format!("record_id {record_id:?}: {error}"),
-            )
-        })?;
+        let id = RecordId::from_text(&record_id)
+            .map_err(|error| invalid("RECORD_ID_INVALID", format!("record_id {record_id:?}: {error}")))?;
         let run = self.store.run(&RunId::from_text(&run_id)).await?.ok_or_else(|| run_unknown(&run_id))?;
         let stories = self.store.stories(&run, id.as_text()).await?;
         if stories.is_empty() {

@@ -140,7 +140,7 @@ async fn the_end_of_a_session_frees_what_it_never_heard_of(bench: &Bench) {
     let open = bench.lease(A).await;
     bench.announce(A, &open, begin(1, 0..2, 0)).await;
     // The answer to this one is lost.
-    bench.acquire(A, &[open.token], 1).await;
+    bench.acquire(A, &[&open], 1).await;
     assert!(bench.store().release(A, &[], true).await.unwrap().unwrap().is_empty());
     let freed = bench.acquire(B, &[], 2).await.leases;
     assert_eq!(freed.len(), 1, "all but the one with an open delivery");
