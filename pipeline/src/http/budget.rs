@@ -94,9 +94,11 @@ impl HedgeBudget {
         allowed
     }
 
-    /// A hedge that answered before its original did was needed: it costs nothing.
-    pub(crate) fn refund(&self) {
-        self.add(1.0);
+    /// The n-th copy answered before those that were sent earlier: each hedge up to it answered a stall, and costs nothing.
+    pub(crate) fn refund(&self, hedges: u32) {
+        if hedges > 0 {
+            self.add(hedges.into());
+        }
     }
 
     fn add(&self, amount: f64) {
@@ -155,7 +157,7 @@ mod tests {
         let budget = HedgeBudget::new();
         for _ in 0..5_000 {
             assert!(budget.try_take());
-            budget.refund();
+            budget.refund(1);
         }
     }
 }

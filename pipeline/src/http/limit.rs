@@ -1,4 +1,4 @@
-//! How many requests a host bears at once: additive increase, multiplicative decrease.
+//! How many requests a host bears at once: slow start, then additive increase, multiplicative decrease.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -84,10 +84,12 @@ impl Limiter {
         super::lock(&self.state).limit
     }
 
-    /// One place more for each round of answers, while places are what requests wait for.
+    /// One place more for each answer as long as the host bore everything, and for each round of answers once it did
+    /// not; while places are what requests wait for.
     fn raise(&self, state: &mut State) {
         state.successes += 1;
-        if state.successes < state.limit || state.limit >= self.max || self.places.available_permits() > 0 {
+        let round = if state.lowered.is_none() { 1 } else { state.limit };
+        if state.successes < round || state.limit >= self.max || self.places.available_permits() > 0 {
             return;
         }
         state.successes = 0;
@@ -149,6 +151,23 @@ mod tests {
         tokio::time::advance(COOL_DOWN).await;
         limiter.learn(Signal::Overload);
         assert_eq!(limiter.limit(), START / 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_doubles_each_round_until_the_first_overload() {
+        let limiter = Limiter::new(200);
+        let mut places = Vec::new();
+        for _ in 0..START {
+            places.push(limiter.place().await);
+        }
+        for _ in 0..START {
+            limiter.learn(Signal::Answered);
+            places.push(limiter.place().await);
+        }
+        assert_eq!(limiter.limit(), 2 * START);
+        limiter.learn(Signal::Overload);
+        limiter.learn(Signal::Answered);
+        assert_eq!(limiter.limit(), START);
     }
 
     #[tokio::test(start_paused = true)]

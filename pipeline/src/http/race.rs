@@ -13,11 +13,13 @@ use crate::spec::Limits;
 
 /// How long a request is given before it counts as slow, while too little is known about the host.
 const UNKNOWN: Duration = Duration::from_millis(200);
+/// How many times as long the last copy is given, when it is known how long the host usually takes: three copies that
+/// are all later than 95% of the others are stalled, and another try is worth more than the rest of the timeout.
+const LAST_COPY: u32 = 4;
 
 /// What came of the copies.
 pub(crate) struct Race {
-    /// `None` when none answered in time.
-    pub(crate) result: Option<Result<Answer, TransportError>>,
+    pub(crate) result: Result<Answer, TransportError>,
     /// How many copies were sent beside the first.
     pub(crate) hedges: u32,
     /// Whether one of those answered first.
@@ -33,8 +35,9 @@ struct Finish {
 /// Sends a GET, and copies of it when it is slow.
 pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits, exchange: &Exchange) -> Race {
     let start = Instant::now();
-    let deadline = start + limits.get_timeout;
-    let patience = host.latency.p95().unwrap_or(UNKNOWN).max(limits.hedge_after);
+    let mut deadline = start + limits.get_timeout;
+    let usual = host.latency.p95();
+    let patience = usual.unwrap_or(UNKNOWN).max(limits.hedge_after);
     host.hedges.deposit();
     // One timer serves the hedges and the deadline; most requests end before it rings even once.
     let timer = sleep_until(deadline.min(start + patience));
@@ -42,12 +45,7 @@ pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits,
     let mut first = transport.call(exchange.clone());
     tokio::select! {
         biased;
-        result = &mut first => {
-            if result.is_ok() {
-                host.latency.record(start.elapsed());
-            }
-            return Race { result: Some(result), hedges: 0, hedge_won: false };
-        }
+        result = &mut first => return ended(host, Finish { copy: 0, sent: start, result }, 0),
         () = &mut timer => {}
     }
 
@@ -55,41 +53,54 @@ pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits,
     let follow = |copy: u32, sent: Instant, answering| async move { Finish { copy, sent, result: answering.await } };
     copies.push(follow(0, start, first));
     let mut hedges = 0;
+    // A failure ends the race only when nothing else will come of it soon.
+    let mut failed = None;
     loop {
         let now = Instant::now();
         if now >= deadline {
-            return Race { result: None, hedges, hedge_won: false };
+            let silence = || Finish { copy: 0, sent: start, result: Err(silence_of(now - start)) };
+            return ended(host, failed.unwrap_or_else(silence), hedges);
         }
-        let mut more = hedges + 1 < limits.hedge_copies && host.hedges.try_take();
-        if more {
-            hedges += 1;
-            more = hedges + 1 < limits.hedge_copies;
-            copies.push(follow(hedges, now, transport.call(exchange.clone())));
+        if hedges + 1 < limits.hedge_copies {
+            if host.hedges.try_take() {
+                hedges += 1;
+                copies.push(follow(hedges, now, transport.call(exchange.clone())));
+            } else if let Some(failed) = failed.take() {
+                return ended(host, failed, hedges);
+            }
         }
+        let more = hedges + 1 < limits.hedge_copies;
+        if !more && hedges > 0 && usual.is_some() {
+            deadline = deadline.min(now + patience * LAST_COPY);
+        }
+        // The next copy, or another look whether there may be one.
         timer.as_mut().reset(if more { deadline.min(now + patience) } else { deadline });
         loop {
             tokio::select! {
                 biased;
-                finished = copies.next() => match finished {
-                    Some(Finish { copy, sent, result }) => {
-                        let good = matches!(&result, Ok(answer) if !answer.status.is_server_error());
-                        // A failure ends the race only when nothing else will come of it soon.
-                        if !good && more && !copies.is_empty() {
-                            continue;
-                        }
-                        let hedge_won = copy > 0 && result.is_ok();
-                        if hedge_won {
-                            host.hedges.refund();
-                        }
-                        if result.is_ok() {
-                            host.latency.record(sent.elapsed());
-                        }
-                        return Race { result: Some(result), hedges, hedge_won };
+                Some(finish) = copies.next() => {
+                    let good = matches!(&finish.result, Ok(answer) if !answer.status.is_server_error());
+                    if good || !more || copies.is_empty() {
+                        return ended(host, finish, hedges);
                     }
-                    None => return Race { result: None, hedges, hedge_won: false },
-                },
+                    failed = Some(finish);
+                }
                 () = &mut timer => break,
             }
         }
     }
+}
+
+/// The end of a race, and what it teaches about the host.
+fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
+    let Finish { copy, sent, result } = finish;
+    if result.is_ok() {
+        host.latency.record(sent.elapsed());
+        host.hedges.refund(copy);
+    }
+    Race { hedge_won: copy > 0 && result.is_ok(), result, hedges }
+}
+
+fn silence_of(time: Duration) -> TransportError {
+    TransportError::Broken(format!("no answer within {} ms", time.as_millis()))
 }

@@ -203,7 +203,7 @@ impl Shared {
     /// Counts a try of a GET, its hedges included.
     fn count(&self, race: &Race, cost: &mut Cost) {
         cost.hedges += race.hedges;
-        if let Some(Ok(answer)) = &race.result {
+        if let Ok(answer) = &race.result {
             cost.bytes += answer.body.len() as u64;
         }
         let counters = &self.counters;
@@ -218,26 +218,15 @@ impl Shared {
     }
 
     /// What follows from a try of a GET, for this record and for the host.
-    fn judge(
-        &self,
-        host: &Host,
-        result: Option<Result<Answer, TransportError>>,
-        kind: Get,
-        limit: usize,
-    ) -> GetOutcome {
+    fn judge(&self, host: &Host, result: Result<Answer, TransportError>, kind: Get, limit: usize) -> GetOutcome {
         match result {
-            Some(Ok(answer)) => {
+            Ok(answer) => {
                 self.heed(host, &answer);
                 classify::get(answer, kind, limit)
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 host.limiter.learn(Signal::Lost);
                 GetOutcome::Again { status: None, reason: error.reason().to_owned() }
-            }
-            None => {
-                host.limiter.learn(Signal::Lost);
-                let reason = format!("no answer within {} ms", self.limits.get_timeout.as_millis());
-                GetOutcome::Again { status: None, reason }
             }
         }
     }

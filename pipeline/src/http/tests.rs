@@ -129,6 +129,33 @@ async fn patience_follows_what_the_host_usually_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn copies_that_are_all_later_than_usual_make_room_for_another_try() {
+    let script: Script = |number| match number {
+        200..203 => (FOREVER, 200, &[]),
+        _ => (Duration::from_millis(4), 200, &[]),
+    };
+    let scripted = scripted(Limits::default(), script);
+    for _ in 0..200 {
+        scripted.got().await;
+    }
+    let start = Instant::now();
+    assert_eq!(scripted.got().await, (2, 2));
+    // Copies after 50 and 100 ms, the last one has 200 ms; then a pause of up to 50 ms.
+    assert!((304..=356).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_the_budget_denies_is_asked_for_again() {
+    // A budget of ten: all twelve first requests stall, and each hedge that wins gives its own back.
+    let script: Script = |number| (if number < 12 { FOREVER } else { Duration::from_millis(1) }, 200, &[]);
+    let scripted = scripted(Limits { hedge_copies: 2, ..Limits::default() }, script);
+    let start = Instant::now();
+    let all = futures::future::join_all((0..12).map(|_| scripted.got())).await;
+    assert!(all.iter().all(|cost| *cost == (1, 1)), "{all:?}");
+    assert_eq!(start.elapsed().as_millis(), 401);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hedging_can_be_switched_off() {
     let limits = Limits { hedge_copies: 1, get_attempts: 2, ..Limits::default() };
     let scripted = scripted(limits, |_| (FOREVER, 200, &[]));
