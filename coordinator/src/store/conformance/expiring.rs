@@ -138,6 +138,8 @@ async fn an_embedded_worker_dies_with_its_process(bench: &mut Bench) {
     bench.restart().await;
     let counts = bench.counts(&run).await;
     assert_eq!((counts.in_doubt, counts.pending, counts.leased), (2, 2, 4), "the other worker keeps its lease");
+    let alive = bench.store().workers(None, 10, false).await.unwrap();
+    assert_eq!(alive.iter().map(|worker| worker.session.id.as_str()).collect::<Vec<_>>(), [B]);
     assert_eq!(bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await, Completion::Late);
     assert_eq!(bench.counts(&run).await.loaded, 2);
 }

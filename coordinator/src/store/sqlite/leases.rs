@@ -329,5 +329,6 @@ pub(super) fn expire_embedded(connection: &Connection, now: Timestamp) -> rusqli
             row.end(&transaction, now)?;
         }
     }
+    transaction.execute(sql!("sessions_end_embedded"), [now.as_millis()])?;
     transaction.commit()
 }
