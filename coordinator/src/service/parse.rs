@@ -77,11 +77,11 @@ pub(super) fn begin(request: v1::BeginDeliveryRequest) -> Result<Begin, Status> 
             .ok_or_else(|| invalid("positions must be ascending and without repetition"))?,
         body_sha256: request.body_sha256.try_into().map_err(|_| invalid("body_sha256 must have 32 bytes"))?,
         retry_of: request.retry_of,
-        settled: request.settled.into_iter().map(delivery_report).collect::<Result<_, _>>()?,
+        settled: request.settled.iter().map(delivery_report).collect::<Result<_, _>>()?,
     })
 }
 
-fn delivery_report(report: v1::DeliveryReport) -> Result<DeliveryReport, Status> {
+fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status> {
     let state = match report.outcome() {
         v1::DeliveryOutcome::Applied => DeliveryState::Applied,
         v1::DeliveryOutcome::NotApplied => DeliveryState::NotApplied,
@@ -100,7 +100,7 @@ pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status
     let stats = request.stats.unwrap_or_default();
     Ok(Report {
         digest,
-        deliveries: request.deliveries.into_iter().map(delivery_report).collect::<Result<_, _>>()?,
+        deliveries: request.deliveries.iter().map(delivery_report).collect::<Result<_, _>>()?,
         records: request.records.into_iter().map(record_report).collect::<Result<_, _>>()?,
         pause: Some(bounded(&request.pause_reason)).filter(|reason| !reason.is_empty()),
         cost: [stats.requests, stats.retries, stats.hedges, stats.bytes_received].map(|count| count.max(0)),
