@@ -11,8 +11,9 @@ use muster_tests::cluster::Cluster;
 use muster_tests::deadline::{until_some, within};
 use muster_tests::judge::differences;
 use muster_tests::ledger::{Ledger, State};
+use muster_tests::pipelines::variant;
 use muster_tests::process::Signal;
-use muster_tests::turn;
+use muster_tests::{pipelines, turn};
 
 use crate::stand_in;
 
@@ -108,15 +109,15 @@ async fn a_coordinator_that_lets_deliveries_begin_is_noticed() {
 /// Fetches that a worker may still make after it heard of a cancellation, of those that it has leases for.
 const STILL: u64 = 100;
 
-/// Cancels a run while a worker with leases for 1,000 records has fetched some; whether it stopped fetching.
+/// Cancels a run while a worker with a batch of 1,000 records has fetched some; whether it stopped fetching.
 async fn stops_fetching(bug: &str) -> bool {
     let folder = tempfile::tempdir().expect("a folder");
     let server = stand_in(Config { latency: Duration::from_millis(100), page_size: 100, ..Config::calm(1_000) });
     let book = &server.book();
-    let cluster = Cluster::start(folder.path()).await;
-    let flags = ["--concurrency", "8", "--max-leases", "11"];
-    let mut worker = cluster.worker_with("w1", &flags, &[("MUSTER_PLANTED_BUG", bug)]);
-    let run_id = cluster.start_run("animals", &server.base_url()).await;
+    let pipelines = pipelines::folder(folder.path(), "large", &variant(&[("max_batch: 100", "max_batch: 1000")]));
+    let cluster = Cluster::with(folder.path(), &["--pipelines", pipelines.to_str().expect("a path")], &[]).await;
+    let mut worker = cluster.worker_with("w1", &["--concurrency", "8"], &[("MUSTER_PLANTED_BUG", bug)]);
+    let run_id = cluster.start_run("large", &server.base_url()).await;
     within("the worker fetches", book.until(|book| book.counters().details >= 50)).await;
     cancel(&cluster, &run_id).await;
     let fetched = book.counters().details;

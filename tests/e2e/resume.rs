@@ -16,7 +16,7 @@ use crate::{base_url, stand_in};
 fn slow_posts(animals: u64) -> Server {
     let stall = Duration::from_millis(300)..=Duration::from_millis(1_200);
     let posts = Config { chaos: 0.6, stall_share: 0.9, chaos_on: ChaosOn::Posts, stall, ..Config::calm(animals) };
-    stand_in(Config { latency: Duration::from_millis(20), ..posts })
+    stand_in(Config { latency: Duration::from_millis(40), ..posts })
 }
 
 /// The command, and the same with --resume.
@@ -32,10 +32,11 @@ fn command(folder: &Path, server: &Server, resume: bool) -> Start {
 async fn a_run_that_was_killed_goes_on_where_it_stopped() {
     let _turn = turn::heavy().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = slow_posts(5_000);
+    let server = slow_posts(10_000);
     let book = &server.book();
     let mut open = 0;
-    for (life, posts) in [8, 20, 32].into_iter().enumerate() {
+    for life in 0..3 {
+        let posts = book.counters().stalls_post + 4;
         let mut process = command(folder.path(), &server, life > 0).start();
         within("POSTs are on their way", book.until(|book| book.counters().stalls_post >= posts)).await;
         process.kill().await;
