@@ -32,8 +32,13 @@ struct Finish {
     result: Result<Answer, TransportError>,
 }
 
-/// Sends a GET, and copies of it when it is slow.
-pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits, exchange: &Exchange) -> Race {
+/// Sends a GET, and copies of it when it is slow; `exchange` makes one.
+pub(crate) async fn run(
+    transport: &mut Transport,
+    host: &Host,
+    limits: &Limits,
+    exchange: impl Fn() -> Exchange,
+) -> Race {
     let start = Instant::now();
     let mut deadline = start + limits.get_timeout;
     let usual = host.latency.p95();
@@ -42,7 +47,7 @@ pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits,
     // One timer serves the hedges and the deadline; most requests end before it rings even once.
     let timer = sleep_until(deadline.min(start + patience));
     tokio::pin!(timer);
-    let mut first = transport.call(exchange.clone());
+    let mut first = transport.call(exchange());
     tokio::select! {
         biased;
         result = &mut first => return ended(host, Finish { copy: 0, sent: start, result }, 0),
@@ -64,7 +69,7 @@ pub(crate) async fn run(transport: &mut Transport, host: &Host, limits: &Limits,
         if hedges + 1 < limits.hedge_copies {
             if host.hedges.try_take() {
                 hedges += 1;
-                copies.push(follow(hedges, now, transport.call(exchange.clone())));
+                copies.push(follow(hedges, now, transport.call(exchange())));
             } else if let Some(failed) = failed.take() {
                 return ended(host, failed, hedges);
             }

@@ -91,15 +91,20 @@ impl Requester {
             Get::List => shared.limits.page_size,
             Get::Detail => shared.limits.record_size,
         };
-        let headers = shared.get_headers.clone();
-        let exchange = Exchange { method: Method::GET, url: url.clone(), headers, body: Bytes::new(), limit };
+        let exchange = || Exchange {
+            method: Method::GET,
+            url: url.clone(),
+            headers: shared.get_headers.clone(),
+            body: Bytes::new(),
+            limit,
+        };
         let mut transport = self.transport.clone();
         host.retries.deposit();
         loop {
             cost.attempts += 1;
             let race = {
                 let _place = host.place().await;
-                race::run(&mut transport, &host, &shared.limits, &exchange).await
+                race::run(&mut transport, &host, &shared.limits, exchange).await
             };
             shared.count(&race, cost);
             let (status, reason) = match shared.judge(&host, race.result, kind, limit) {

@@ -19,7 +19,7 @@ pub(crate) const MAX_REASON: usize = 2 << 10;
 const IDLE: Duration = Duration::from_secs(4);
 
 /// A request and how much of its answer is wanted.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) method: Method,
     pub(crate) url: Url,
