@@ -15,7 +15,7 @@ pub(crate) struct Load {
 }
 
 /// What a worker can take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Capacity {
     max_leases: usize,
     batch_size: usize,

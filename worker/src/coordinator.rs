@@ -1,7 +1,6 @@
 //! The coordinator as a worker sees it: each call with a deadline, and what to make of its errors.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -21,13 +20,13 @@ use tracing::{debug, info, warn};
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A session's way to the coordinator.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Coordinator {
     worker: WorkerServiceClient<Channel>,
     pipelines: PipelineServiceClient<Channel>,
-    session_id: Arc<str>,
+    session_id: String,
     info: WorkerInfo,
-    link: Arc<Link>,
+    link: Link,
 }
 
 impl Coordinator {
@@ -35,9 +34,9 @@ impl Coordinator {
         Self {
             worker: WorkerServiceClient::new(channel.clone()),
             pipelines: PipelineServiceClient::new(channel),
-            session_id: session_id.into(),
+            session_id: session_id.to_owned(),
             info,
-            link: Arc::default(),
+            link: Link::default(),
         }
     }
 
@@ -53,7 +52,7 @@ impl Coordinator {
         wait: Duration,
     ) -> Result<AcquireLeasesResponse, Status> {
         let request = AcquireLeasesRequest {
-            session_id: self.session_id.to_string(),
+            session_id: self.session_id.clone(),
             worker: Some(self.info.clone()),
             held_lease_tokens,
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
@@ -64,12 +63,12 @@ impl Coordinator {
 
     /// Opens the stream of pushes.
     pub(crate) async fn attend(&self) -> Result<Streaming<AttendResponse>, Status> {
-        let request = AttendRequest { session_id: self.session_id.to_string(), worker: Some(self.info.clone()) };
+        let request = AttendRequest { session_id: self.session_id.clone(), worker: Some(self.info.clone()) };
         self.within(CALL_DEADLINE, self.worker.clone().attend(request)).await
     }
 
     pub(crate) async fn renew(&self, lease_tokens: Vec<String>) -> Result<RenewLeasesResponse, Status> {
-        let request = RenewLeasesRequest { session_id: self.session_id.to_string(), lease_tokens };
+        let request = RenewLeasesRequest { session_id: self.session_id.clone(), lease_tokens };
         self.within(CALL_DEADLINE, self.worker.clone().renew_leases(request)).await
     }
 
@@ -87,7 +86,7 @@ impl Coordinator {
         lease_tokens: Vec<String>,
         end_session: bool,
     ) -> Result<ReleaseLeasesResponse, Status> {
-        let request = ReleaseLeasesRequest { session_id: self.session_id.to_string(), lease_tokens, end_session };
+        let request = ReleaseLeasesRequest { session_id: self.session_id.clone(), lease_tokens, end_session };
         self.within(CALL_DEADLINE, self.worker.clone().release_leases(request)).await
     }
 

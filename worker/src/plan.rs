@@ -13,7 +13,7 @@ pub(crate) const MAX_TRIES: u32 = 8;
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// A record that is ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ReadyRecord {
     /// Its place in the batch.
     pub(crate) position: u32,
@@ -23,7 +23,7 @@ pub(crate) struct ReadyRecord {
 }
 
 /// Records that go into one delivery, in their order.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) records: Vec<ReadyRecord>,
     /// Number of the delivery in doubt that this repeats; 0 for none.
@@ -43,7 +43,7 @@ impl Chunk {
 }
 
 /// What is known of a POST that was announced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The target has all records.
     Applied,

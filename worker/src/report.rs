@@ -117,7 +117,7 @@ impl Book {
 }
 
 /// Why a record is not sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// fetch, validate, transform or load.
     pub(crate) stage: &'static str,
@@ -129,7 +129,7 @@ pub(crate) struct Failure {
 }
 
 /// How the work on a batch ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct End {
     /// Nothing of the batch was judged or sent: it may be given back as if it had never been leased.
     pub(crate) untouched: bool,
