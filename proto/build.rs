@@ -2,7 +2,8 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=muster");
-    let protos = ["run", "verdict", "audit", "pipeline", "fleet", "worker"].map(|name| format!("muster/v1/{name}.proto"));
+    let protos =
+        ["run", "verdict", "audit", "pipeline", "fleet", "worker"].map(|name| format!("muster/v1/{name}.proto"));
     let descriptors = protox::compile(protos, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("muster.bin"), prost::Message::encode_to_vec(&descriptors))?;
