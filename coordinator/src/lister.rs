@@ -166,9 +166,9 @@ impl<'a> Listing<'a> {
     async fn take(&mut self, number: u64, fetched: Result<Page, ListError>) -> Result<(), Left> {
         match fetched {
             Ok(page) => self.commit(page).await,
-            Err(ListError::Fetch(error @ (FetchError::Refused { .. } | FetchError::WrongContent { .. }))) => {
-                Err(Left::Pause(format!("page {number} of the source's list: {error}")))
-            }
+            Err(ListError::Fetch(
+                error @ (FetchError::Refused { .. } | FetchError::WrongContent { .. } | FetchError::TooLarge { .. }),
+            )) => Err(Left::Pause(format!("page {number} of the source's list: {error}"))),
             Err(error) => self.give_up(number, &error).await,
         }
     }
