@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use muster_proto::v1::audit_service_client::AuditServiceClient;
-use muster_proto::v1::fleet_service_client::FleetServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
-use muster_proto::v1::{
-    GetRunRequest, ListWorkersRequest, Run, StartRunRequest, Verdict, VerifyRunRequest, WatchRunRequest, Worker,
-};
+use muster_proto::v1::{GetRunRequest, Run, StartRunRequest, Verdict, VerifyRunRequest, WatchRunRequest};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -167,12 +164,6 @@ impl Cluster {
     pub async fn verify(&self, run_id: &str) -> Verdict {
         let request = VerifyRunRequest { run_id: run_id.to_owned() };
         self.audit().verify_run(request).await.expect("a verdict").into_inner().verdict.expect("a verdict")
-    }
-
-    /// The workers' sessions that are alive.
-    pub async fn workers(&self) -> Vec<Worker> {
-        let request = ListWorkersRequest::default();
-        FleetServiceClient::new(self.channel.clone()).list_workers(request).await.expect("workers").into_inner().workers
     }
 }
 
