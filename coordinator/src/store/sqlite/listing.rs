@@ -56,6 +56,11 @@ pub(super) fn release(tx: &Tx<'_>, lease: &ListingLease) -> rusqlite::Result<Fen
     Ok(fenced(tx.connection.prepare_cached(sql!("listing_release"))?.execute(row)?))
 }
 
+/// At start: only one process has the file, so nobody holds a listing.
+pub(super) fn free_all(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(sql!("listings_of_the_dead"), []).map(drop)
+}
+
 fn fenced(rows: usize) -> Fenced<()> {
     if rows > 0 { Fenced::Committed(()) } else { Fenced::Stale }
 }

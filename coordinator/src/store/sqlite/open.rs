@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::serving::Serving;
-use super::{READERS, SqliteStore, leases, migrations, writer};
+use super::{READERS, SqliteStore, leases, listing, migrations, writer};
 use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
 use crate::planted::{Bug, Planted};
 use crate::store::Events;
@@ -104,6 +104,7 @@ impl SqliteStore {
             connection.execute_batch(not_unique).map_err(|error| failed(&error))?;
         }
         leases::expire_embedded(&connection, clock.now()).map_err(|error| failed(&error))?;
+        listing::free_all(&connection).map_err(|error| failed(&error))?;
         let events = Arc::new(Events::default());
         let readers = open_readers(path).map_err(|error| failed(&error))?;
         let group = writer::Group {

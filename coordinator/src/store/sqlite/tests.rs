@@ -255,3 +255,19 @@ async fn a_ledger_of_another_version_is_named() {
     set(0);
     assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooOld { found: 0, .. })));
 }
+
+/// Its lease would keep others waiting, though the lock on the file shows that its holder is dead.
+#[tokio::test]
+async fn a_dead_process_holds_no_listing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let store = SqliteStore::open(&path, Options::default()).unwrap();
+    store.start_run(new_run("one")).await.unwrap();
+    let before = store.take_listing("the dead", LEASE_TTL).await.unwrap().unwrap();
+    assert!(store.take_listing("another", LEASE_TTL).await.unwrap().is_none());
+    store.close().await;
+    drop(store);
+    let store = SqliteStore::open(&path, Options::default()).unwrap();
+    let after = store.take_listing("another", LEASE_TTL).await.unwrap().unwrap();
+    assert!(after.lease.epoch > before.lease.epoch, "and it is fenced");
+}
