@@ -47,9 +47,16 @@ impl FilesVerdict {
         [self.missing.count, self.doubled.count, self.unexpected.count, self.unreadable.count] == [0; 4]
     }
 
-    /// The exit code of the command.
+    /// The exit code of the command. IDs that are only missing contradict nothing: files cannot say whether they are dead
+    /// letters, gone or in doubt, the ledger can.
     pub fn exit(&self) -> Exit {
-        if self.is_good() { Exit::Fine } else { Exit::Unbalanced }
+        if self.is_good() {
+            Exit::Fine
+        } else if [self.doubled.count, self.unexpected.count, self.unreadable.count] == [0; 3] {
+            Exit::Exceptions
+        } else {
+            Exit::Unbalanced
+        }
     }
 }
 
@@ -157,8 +164,7 @@ fn listed(folder: &Path, verdict: &mut FilesVerdict) -> Result<Seen, Failure> {
                 .help(where_else(folder)))
         }
         Err(error) => Err(Failure::new(format!("cannot read {}: {error}", path.display())).help(
-            "without the list of IDs there is nothing to compare with; a coordinator writes the file anew \
-                   from its ledger when it starts",
+            "without the list of IDs there is nothing to compare with; the ledger knows it too: muster verify RUN",
         )),
     }
 }

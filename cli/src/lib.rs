@@ -22,6 +22,7 @@ pub mod render;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use muster_worker::WorkerError;
 use muster_telemetry::{Format, Logging, Stderr};
 
 use crate::args::{Cli, Command};
@@ -93,5 +94,10 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
 
 /// How a server ended. Its error carries its causes.
 fn served(ended: Result<ExitCode, anyhow::Error>) -> Result<ExitCode, Failure> {
-    ended.map_err(|error| Failure::new(format!("{error:#}")))
+    ended.map_err(|error| {
+        let bad_flag = |error: &WorkerError| matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. });
+        let usage = muster_coordinator::is_usage(&error) || error.downcast_ref().is_some_and(bad_flag);
+        let said = format!("{error:#}");
+        if usage { Failure::usage(said) } else { Failure::new(said) }
+    })
 }

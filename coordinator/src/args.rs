@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::coordinator::{Config, Coordinator};
+use crate::coordinator::{Config, Coordinator, OpenError};
 use crate::planted::Planted;
 
 /// Flags of a coordinator.
@@ -34,13 +34,23 @@ pub struct CoordinatorArgs {
     pub insecure: bool,
 }
 
+/// The flags cannot mean anything: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Is this error of `serve` one of usage (exit code 2)?
+pub fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>() || matches!(error.downcast_ref(), Some(OpenError::Database(_)))
+}
+
 /// Runs a coordinator until SIGTERM or Ctrl-C.
 pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     for (flag, address) in [("--listen", Some(args.listen)), ("--http-listen", args.http_listen)] {
         if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !args.insecure) {
-            bail!(
+            bail!(Usage(format!(
                 "{flag} {address} is reachable from other machines and nothing protects it there: listen on 127.0.0.1, or say --insecure"
-            );
+            )));
         }
     }
     let grpc = bind("--listen", args.listen).await?;

@@ -167,7 +167,11 @@ async fn first_missing(folder: PathBuf, acknowledged: i64) -> Result<i64, FilesE
 }
 
 fn make_folder(folder: &Path) -> Result<(), FilesError> {
-    std::fs::create_dir_all(folder).map_err(|reason| FilesError::Unwritable { path: folder.to_owned(), reason })
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|reason| FilesError::Unwritable { path: folder.to_owned(), reason })
 }
 
 fn batch_path(folder: &Path, number: i64) -> PathBuf {
@@ -194,7 +198,13 @@ impl Unfinished {
             make_folder(folder)?;
         }
         let unfinished = path.with_extension("unfinished");
-        let file = std::fs::File::create(&unfinished)
+        // They name every record, as the ledger does: nobody but their owner may read them.
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).write(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options
+            .open(&unfinished)
             .map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
         Ok(Self { file: BufWriter::new(file), unfinished, path, empty: true })
     }

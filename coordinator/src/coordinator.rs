@@ -82,8 +82,9 @@ impl Services {
         Fleets { store: Arc::clone(&self.store) }
     }
 
-    pub fn workers(&self) -> Workers {
-        Workers { store: Arc::clone(&self.store) }
+    /// `embedded`: workers in this process, whose leases die with it.
+    pub fn workers(&self, embedded: bool) -> Workers {
+        Workers { store: Arc::clone(&self.store), embedded }
     }
 }
 
@@ -135,12 +136,12 @@ impl Coordinator {
 
     /// gRPC to this coordinator over a pipe in memory: no port is opened.
     pub fn in_process_channel(&self) -> Channel {
-        in_process::channel(grpc::routes(&self.services), self.stop.clone())
+        in_process::channel(grpc::routes(&self.services, true), self.stop.clone())
     }
 
     /// Serves gRPC on a listener until `stop`.
     pub async fn serve_grpc(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-        grpc::serve(grpc::routes(&self.services), listener, stop).await
+        grpc::serve(grpc::routes(&self.services, false), listener, stop).await
     }
 
     /// Serves HTTP on a listener until `stop`.

@@ -24,16 +24,16 @@ const MAX_STREAMS: u32 = 64;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long calls under way may take to end at shutdown. A graceful end alone can hang for hours on a peer that is
 /// gone (hyper #4170).
-const SHUTDOWN: Duration = Duration::from_secs(3);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// All services of our own.
-pub(crate) fn routes(services: &Services) -> Routes {
+/// All services of our own. `embedded`: for workers in this process.
+pub(crate) fn routes(services: &Services, embedded: bool) -> Routes {
     let mut routes = Routes::builder();
     routes
         .add_service(RunServiceServer::new(services.runs()).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(AuditServiceServer::new(services.audits()).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(PipelineServiceServer::new(services.pipelines()).max_decoding_message_size(MAX_REQUEST_BYTES))
-        .add_service(WorkerServiceServer::new(services.workers()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(WorkerServiceServer::new(services.workers(embedded)).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(FleetServiceServer::new(services.fleets()).max_decoding_message_size(MAX_REQUEST_BYTES));
     routes.routes()
 }

@@ -16,6 +16,6 @@ mod service;
 pub mod store;
 mod web;
 
-pub use args::{CoordinatorArgs, serve};
+pub use args::{CoordinatorArgs, is_usage, serve};
 pub use catalog::{Catalog, CatalogError};
 pub use coordinator::{Config, Coordinator, OpenError};

@@ -22,7 +22,7 @@ pub fn list(workers: &[Worker], width: Option<usize>) -> String {
         let embedded = if worker.embedded { " (embedded)" } else { "" };
         table.row([
             format!("{}{embedded}", worker.name),
-            short(&worker.session_id).to_owned(),
+            worker.worker_id.to_string(),
             worker.version.clone(),
             moment(worker.started_at.as_ref()),
             moment(worker.last_seen_at.as_ref()),

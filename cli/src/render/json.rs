@@ -114,7 +114,7 @@ fn lease(lease: &LeaseStory) -> Value {
         "epoch": lease.epoch,
         "attempt": lease.attempt,
         "worker": lease.worker,
-        "session_id": lease.session_id,
+        "worker_id": lease.worker_id,
         "granted_at": time(lease.granted_at.as_ref()),
         "ended_at": time(lease.ended_at.as_ref()),
         "ending": lease.ending,
@@ -151,7 +151,7 @@ fn exception(exception: &ExceptionStory) -> Value {
 /// One session of a worker.
 pub fn worker(worker: &Worker) -> Value {
     json!({
-        "session_id": worker.session_id,
+        "worker_id": worker.worker_id,
         "name": worker.name,
         "version": worker.version,
         "embedded": worker.embedded,

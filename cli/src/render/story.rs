@@ -51,9 +51,9 @@ fn timeline(story: &RecordStory) -> Vec<Event> {
 
 fn granted(lease: &LeaseStory) -> Event {
     let what = format!(
-        "leased to {} (session {}), attempt {}, epoch {}",
+        "leased to {} (worker {}), attempt {}, epoch {}",
         clean(&lease.worker),
-        clean(&lease.session_id),
+        lease.worker_id,
         lease.attempt,
         lease.epoch
     );
@@ -109,7 +109,7 @@ mod tests {
             epoch,
             attempt: epoch,
             worker: "w1".into(),
-            session_id: "s1".into(),
+            worker_id: 1,
             granted_at: at(from),
             ended_at: to,
             ending: ending.into(),

@@ -32,10 +32,10 @@ pub(super) fn session_id(id: &str) -> Result<String, Status> {
 }
 
 /// A worker's session.
-pub(super) fn session(id: &str, info: Option<v1::WorkerInfo>) -> Result<Session, Status> {
+fn session(id: &str, info: Option<v1::WorkerInfo>, embedded: bool) -> Result<Session, Status> {
     let info = info.unwrap_or_default();
     let cut = |text: &str| text[..text.floor_char_boundary(128)].to_owned();
-    Ok(Session { id: session_id(id)?, name: cut(&info.name), version: cut(&info.version), embedded: info.embedded })
+    Ok(Session { id: session_id(id)?, name: cut(&info.name), version: cut(&info.version), embedded })
 }
 
 /// One lease token.
@@ -57,9 +57,9 @@ pub(super) fn duration(value: Option<prost_types::Duration>) -> Duration {
 }
 
 /// A request for leases.
-pub(super) fn acquire(request: v1::AcquireLeasesRequest) -> Result<Acquire, Status> {
+pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Result<Acquire, Status> {
     Ok(Acquire {
-        session: session(&request.session_id, request.worker)?,
+        session: session(&request.session_id, request.worker, embedded)?,
         held: tokens(&request.held_lease_tokens)?,
         capacity: u32::try_from(request.capacity).unwrap_or(0),
     })

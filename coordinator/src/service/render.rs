@@ -156,7 +156,7 @@ fn lease_story(lease: &LeaseStory) -> v1::LeaseStory {
         epoch: small(lease.epoch),
         attempt: small(lease.attempt),
         worker: lease.worker.clone(),
-        session_id: lease.session.clone(),
+        worker_id: lease.worker_id,
         granted_at: Some(timestamp(lease.granted_at)),
         ended_at: lease.ended_at.map(timestamp),
         ending: ending.to_owned(),
@@ -232,7 +232,7 @@ pub(super) fn completion(completion: Completion) -> v1::CompletionState {
 /// A worker's session.
 pub(super) fn worker(row: &WorkerRow) -> v1::Worker {
     v1::Worker {
-        session_id: row.session.id.clone(),
+        worker_id: row.row,
         name: row.session.name.clone(),
         version: row.session.version.clone(),
         embedded: row.session.embedded,

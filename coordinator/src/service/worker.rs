@@ -22,6 +22,8 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Serves workers.
 pub(crate) struct Workers {
     pub store: Arc<dyn Store>,
+    /// Are they in this very process?
+    pub embedded: bool,
 }
 
 impl Workers {
@@ -98,7 +100,7 @@ impl WorkerService for Workers {
     ) -> Result<Response<v1::AcquireLeasesResponse>, Status> {
         let request = request.into_inner();
         let wait = parse::duration(request.wait);
-        let acquired = self.acquire(parse::acquire(request)?, wait).await?;
+        let acquired = self.acquire(parse::acquire(request, self.embedded)?, wait).await?;
         Ok(Response::new(v1::AcquireLeasesResponse {
             leases: acquired.leases.into_iter().map(render::lease).collect(),
             runs: acquired.runs.into_iter().map(leased_run).collect(),

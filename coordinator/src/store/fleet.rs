@@ -20,7 +20,7 @@ pub struct WorkerRow {
     pub leases_held: i64,
     /// Batches it completed.
     pub batches_completed: i64,
-    /// Position in the list.
+    /// Its number in this ledger.
     pub row: i64,
 }
 

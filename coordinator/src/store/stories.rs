@@ -32,8 +32,8 @@ pub struct LeaseStory {
     pub attempt: u32,
     /// Name of the worker.
     pub worker: String,
-    /// Its session.
-    pub session: String,
+    /// Number of its session.
+    pub worker_id: i64,
     /// When it was granted.
     pub granted_at: Timestamp,
     /// When it ended.

@@ -19,7 +19,16 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(store);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future().await
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
+    // A graceful end alone waits for ever for a request that is half sent.
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(crate::grpc::SHUTDOWN).await;
+    };
+    tokio::select! {
+        served = server => served,
+        () = overdue => Ok(()),
+    }
 }
 
 /// The process answers.

@@ -69,7 +69,7 @@ fn leases(view: &Connection, batch: BatchRef) -> rusqlite::Result<Vec<LeaseStory
             epoch: row.get(0)?,
             attempt: row.get(1)?,
             worker: row.get(2)?,
-            session: row.get(3)?,
+            worker_id: row.get(3)?,
             granted_at: rows::time(row, 4)?,
             ended_at: rows::time_opt(row, 5)?,
             ending,

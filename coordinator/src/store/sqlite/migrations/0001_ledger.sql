@@ -179,7 +179,8 @@ CREATE TABLE exceptions (
 CREATE INDEX exceptions_gone ON exceptions (run) WHERE kind = 1;
 
 CREATE TABLE sessions (
-    session    TEXT PRIMARY KEY,
+    worker     INTEGER PRIMARY KEY, -- its number, for people; the session itself is a secret
+    session    TEXT NOT NULL UNIQUE,
     name       TEXT NOT NULL,
     version    TEXT NOT NULL,
     embedded   INTEGER NOT NULL,
