@@ -22,8 +22,8 @@ pub mod render;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use muster_worker::WorkerError;
 use muster_telemetry::{Format, Logging, Stderr};
+use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
 use crate::commands::{change, demo, lists, look, run, start, verify, watch};
@@ -95,7 +95,8 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
 /// How a server ended. Its error carries its causes.
 fn served(ended: Result<ExitCode, anyhow::Error>) -> Result<ExitCode, Failure> {
     ended.map_err(|error| {
-        let bad_flag = |error: &WorkerError| matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. });
+        let bad_flag =
+            |error: &WorkerError| matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. });
         let usage = muster_coordinator::is_usage(&error) || error.downcast_ref().is_some_and(bad_flag);
         let said = format!("{error:#}");
         if usage { Failure::usage(said) } else { Failure::new(said) }

@@ -203,9 +203,8 @@ impl Unfinished {
         options.create(true).write(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(&unfinished)
-            .map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
+        let file =
+            options.open(&unfinished).map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
         Ok(Self { file: BufWriter::new(file), unfinished, path, empty: true })
     }
 

@@ -1,5 +1,6 @@
 //! RunService.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,14 +46,16 @@ impl Runs {
         if request.request_id.len() > 128 {
             return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
         }
+        // As the caller gave them: after an upgrade the same call must still be the same.
+        let given: BTreeMap<String, String> = request.parameters.into_iter().collect();
+        let arguments = serde_json::json!([request.pipeline, given, request.audit_mode]);
         let pipeline = self.catalog.get(&request.pipeline).ok_or_else(|| {
             let known = self.catalog.names().collect::<Vec<_>>().join(", ");
             let text = format!("this coordinator knows no pipeline {:?}; it knows: {known}", request.pipeline);
             status(Code::NotFound, "PIPELINE_UNKNOWN", text)
         })?;
-        let parameters = pipeline
-            .resolve_parameters(&request.parameters.into_iter().collect())
-            .map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
+        let parameters =
+            pipeline.resolve_parameters(&given).map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
         if request.audit_mode {
             let absent = || "this coordinator has no audit folder: start it with --audit-dir".to_owned();
@@ -61,7 +64,6 @@ impl Runs {
         }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| Status::internal(format!("no randomness: {error}")))?;
-        let arguments = serde_json::json!([pipeline.name(), pipeline.revision(), parameters, request.audit_mode]);
         let load = pipeline.load();
         Ok(NewRun {
             id: RunId::new(pipeline.name(), random),
