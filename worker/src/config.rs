@@ -1,5 +1,6 @@
 //! What can be set about a worker.
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,11 +13,12 @@ const DEFAULT_CONCURRENCY: usize = 128;
 const DEFAULT_MAX_LEASES: usize = 32;
 
 /// How a worker is to work.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WorkerConfig {
     /// What the worker calls itself, for people; at most 128 characters. Default: the host's name and the process ID.
     pub name: String,
-    /// The session's ID, 16 to 64 characters of `[A-Za-z0-9_-]`; `None` makes a random one.
+    /// The session's ID, 16 to 64 characters of `[A-Za-z0-9_-]`; `None` makes a random one. A secret: whoever has it can
+    /// speak for the session.
     pub session_id: Option<String>,
     /// Whether the worker lives in the coordinator's process, so that its leases die with it.
     pub embedded: bool,
@@ -30,6 +32,22 @@ pub struct WorkerConfig {
     pub drain_timeout: Duration,
     /// Seed of all jitter. Default: random.
     pub seed: u64,
+}
+
+impl fmt::Debug for WorkerConfig {
+    /// All but the session's ID.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, session_id: _, embedded, concurrency, max_leases, acquire_wait, drain_timeout, seed } = self;
+        f.debug_struct("WorkerConfig")
+            .field("name", name)
+            .field("embedded", embedded)
+            .field("concurrency", concurrency)
+            .field("max_leases", max_leases)
+            .field("acquire_wait", acquire_wait)
+            .field("drain_timeout", drain_timeout)
+            .field("seed", seed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for WorkerConfig {
@@ -68,7 +86,8 @@ impl WorkerConfig {
         let Some(id) = &self.session_id else { return Ok(()) };
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if !(16..=64).contains(&id.len()) || !id.bytes().all(fits) {
-            return bad("the session's ID", id, "it must have 16 to 64 characters of A-Z a-z 0-9 _ -");
+            // Not even an unusable one is shown: it may be a usable one with a blank too many.
+            return bad("the session's ID", &"what was given", "it must have 16 to 64 characters of A-Z a-z 0-9 _ -");
         }
         Ok(())
     }
@@ -135,6 +154,15 @@ mod tests {
         WorkerConfig::default().check().unwrap();
         let config = WorkerConfig { session_id: Some(random_session_id().unwrap()), ..WorkerConfig::default() };
         config.check().unwrap();
+    }
+
+    #[test]
+    fn the_id_of_a_session_is_never_shown() {
+        let secret = "0123456789abcdef0123";
+        let config = WorkerConfig { session_id: Some(secret.into()), ..WorkerConfig::default() };
+        assert!(!format!("{config:?}").contains(secret));
+        let unusable = WorkerConfig { session_id: Some(format!("{secret} ")), ..config };
+        assert!(!unusable.check().unwrap_err().to_string().contains(secret));
     }
 
     #[test]

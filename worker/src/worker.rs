@@ -67,19 +67,13 @@ impl Worker {
     /// Dropping the future ends all work at once: POSTs in flight become doubts, leases expire.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let session = Arc::new(Session::new(self.config, self.channel)?);
-        info!(
-            { names::WORKER } = session.config.name,
-            { names::SESSION } = session.coordinator.session_id(),
-            concurrency = session.config.slots(),
-            "worker started"
-        );
+        info!({ names::WORKER } = session.config.name, concurrency = session.config.slots(), "worker started");
         let listeners = listen(&session);
         let mut batches = JoinSet::new();
         let fault = work(&session, &shutdown, &mut batches).await;
         let summary = drain(&session, batches).await;
         drop(listeners);
         info!(
-            { names::SESSION } = session.coordinator.session_id(),
             batches_completed = summary.batches_completed,
             batches_released = summary.batches_released,
             batches_abandoned = summary.batches_abandoned,
@@ -173,7 +167,6 @@ async fn say_goodbye(session: &Session) {
     };
     if !tokio::time::timeout(GOODBYE, said).await.unwrap_or(false) {
         warn!(
-            { names::SESSION } = session.coordinator.session_id(),
             { names::NEXT } = "leases still held expire by themselves",
             "could not tell the coordinator that this worker ends"
         );
