@@ -1,6 +1,7 @@
 //! The coordinator as a worker sees it: each call with a deadline, and what to make of its errors.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
 /// How long the coordinator may take for an answer that it need not wait for.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The largest answer that is taken, in bytes: the largest legal batch has 10,000 IDs of up to 520 bytes each.
+const MAX_ANSWER: usize = 8 << 20;
 
 /// A session's way to the coordinator.
-#[derive(Debug)]
 pub(crate) struct Coordinator {
     worker: WorkerServiceClient<Channel>,
     pipelines: PipelineServiceClient<Channel>,
@@ -29,11 +32,18 @@ pub(crate) struct Coordinator {
     link: Link,
 }
 
+impl fmt::Debug for Coordinator {
+    /// Without the session's ID: whoever has it can speak for the session.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator").field("info", &self.info).field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
 impl Coordinator {
     pub(crate) fn new(channel: Channel, session_id: &str, info: WorkerInfo) -> Self {
         Self {
-            worker: WorkerServiceClient::new(channel.clone()),
-            pipelines: PipelineServiceClient::new(channel),
+            worker: WorkerServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+            pipelines: PipelineServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
             session_id: session_id.to_owned(),
             info,
             link: Link::default(),

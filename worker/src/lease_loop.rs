@@ -9,10 +9,11 @@ use muster_telemetry::names;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use tracing::{debug, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::WorkerError;
 use crate::capacity::Capacity;
+use crate::coordinator::is_final;
 use crate::held::HeldLease;
 use crate::session::Session;
 
@@ -31,12 +32,17 @@ pub(crate) struct Granted {
 pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted>) -> WorkerError {
     let mut capacity = Capacity::new(session.config.max_leases);
     let mut backoff = session.call_backoff();
+    let mut trouble = Trouble::default();
     loop {
         let wanted = wait_for_room(session, &capacity).await;
         session.leases.acquisition_starts();
         let sent_at = Instant::now();
         let wait = session.config.acquire_wait;
-        match session.coordinator.acquire(session.leases.tokens(), wanted, wait).await {
+        let answer = session.coordinator.acquire(session.leases.tokens(), wanted, wait).await;
+        if answer.is_ok() {
+            trouble.note(None);
+        }
+        match answer {
             Ok(answer) if answer.leases.is_empty() => pause_when_hasty(sent_at, wait, backoff.next()).await,
             Ok(answer) => {
                 backoff.reset();
@@ -50,7 +56,7 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
                 return WorkerError::Refused { code: status.code(), message: status.message().to_owned() };
             }
             Err(status) => {
-                debug!({ names::ERROR } = ?status.code(), { names::REASON } = status.message(), "no leases acquired");
+                trouble.note(Some(&status));
                 tokio::time::sleep(backoff.next()).await;
             }
         }
@@ -95,7 +101,54 @@ fn adopt(session: &Session, answer: AcquireLeasesResponse, sent_at: Instant) -> 
     granted
 }
 
+/// An acquisition that fails though the coordinator is there, so that a person hears of it once for each change.
+#[derive(Debug, Default)]
+struct Trouble {
+    last: Option<Code>,
+}
+
+impl Trouble {
+    /// Takes what came of an acquisition, and says whether that is news.
+    fn note(&mut self, error: Option<&Status>) -> bool {
+        // What is not final is a coordinator that is away, and said so once for all calls.
+        let now = error.filter(|status| is_final(status) || status.code() == Code::ResourceExhausted);
+        let before = std::mem::replace(&mut self.last, now.map(Status::code));
+        let news = before != self.last;
+        match (now, error) {
+            (Some(status), _) if news => error!(
+                { names::ERROR } = ?status.code(),
+                { names::REASON } = status.message(),
+                { names::NEXT } = "asked for again, more and more slowly; until it succeeds this worker gets no work",
+                "leases cannot be acquired"
+            ),
+            (None, None) if news => info!("leases can be acquired again"),
+            (_, Some(status)) => {
+                debug!({ names::ERROR } = ?status.code(), { names::REASON } = status.message(), "no leases acquired");
+            }
+            _ => {}
+        }
+        news
+    }
+}
+
 /// Whether the coordinator will not have this worker at all, however often it asks.
 fn refuses_worker(status: &Status) -> bool {
     matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_taken_is_news_once_for_each_change() {
+        let mut trouble = Trouble::default();
+        let large = Status::out_of_range("decoded message length too large");
+        let full = Status::resource_exhausted("quota");
+        assert!(!trouble.note(None));
+        assert!(trouble.note(Some(&large)) && !trouble.note(Some(&large)));
+        assert!(trouble.note(Some(&full)) && !trouble.note(Some(&full)));
+        assert!(trouble.note(None) && !trouble.note(None));
+        assert!(!trouble.note(Some(&Status::unavailable("away"))), "the link says so");
+    }
 }
