@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use muster_proto::v1::begin_delivery_response::Result as Answer;
-use muster_proto::v1::{BeginDeliveryRequest, DeliveryRefusal};
+use muster_proto::v1::{BeginDeliveryRequest, DeliveryOutcome, DeliveryRefusal};
 use muster_telemetry::names;
 use tokio::time::Instant;
 use tonic::Status;
@@ -64,7 +64,9 @@ pub(crate) async fn announce(work: &Work, chunk: &Chunk, message: &Message, book
         };
         if refusal == DeliveryRefusal::LeaseLost && unanswered {
             // A try whose answer got lost may have announced it: say that it was never sent, before it counts as a doubt.
-            book.note_unsent("not sent: the lease was lost before the announcement was answered");
+            // If it has not, the coordinator passes over it.
+            let words = "not sent: the lease was lost before the announcement was answered";
+            book.note_delivery(DeliveryOutcome::NotApplied, 0, words);
         }
         return Announced::Refused(heed_refusal(work, &request, refusal));
     }

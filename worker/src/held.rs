@@ -10,7 +10,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::capacity::Load;
+use crate::coordinator::CALL_DEADLINE;
 use crate::planted::{self, Bug};
+
+/// The most tokens that the coordinator takes in one call.
+const MAX_TOKENS: usize = 1_000;
 
 /// Why work on a lease is to stop; in rising order: a later one wins over those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +106,8 @@ struct Inner {
     leases: HashMap<String, Arc<HeldLease>>,
     /// Runs that were stopped while an acquisition was under way: its answer may still carry their leases.
     stopped_runs: HashMap<String, Instant>,
+    /// Tokens of leases whose report was refused, each until its lease is surely over.
+    refused: HashMap<String, Instant>,
     /// Until when a drain may take, once it has begun.
     drains_until: Option<Instant>,
 }
@@ -124,7 +130,7 @@ impl HeldLeases {
     /// `sent_at` is when the request that it answers was sent: the lease's time counts from there.
     pub(crate) fn adopt(&self, lease: &Lease, run: &LeasedRun, sent_at: Instant) -> Option<Arc<HeldLease>> {
         let mut inner = self.lock();
-        if inner.leases.contains_key(&lease.lease_token) {
+        if inner.leases.contains_key(&lease.lease_token) || inner.refused.contains_key(&lease.lease_token) {
             return None;
         }
         let held = Arc::new(HeldLease {
@@ -159,9 +165,20 @@ impl HeldLeases {
         self.changed.notify_one();
     }
 
-    /// Tokens of all leases held.
+    /// The coordinator refuses the report of this lease for good. It still counts the lease as this session's, and
+    /// would hand one out again that the session does not name: so it is named until its time has passed.
+    pub(crate) fn refused(&self, lease: &HeldLease) {
+        let until = *lease.deadline.lock().unwrap_or_else(PoisonError::into_inner) + CALL_DEADLINE;
+        self.lock().refused.insert(lease.token.clone(), until);
+    }
+
+    /// Tokens of all leases that this session knows of, so that none of them is handed out to it again.
     pub(crate) fn tokens(&self) -> Vec<String> {
-        self.lock().leases.keys().cloned().collect()
+        let mut inner = self.lock();
+        let now = Instant::now();
+        inner.refused.retain(|_, until| *until > now);
+        let refused = inner.refused.keys().filter(|token| !inner.leases.contains_key(*token));
+        inner.leases.keys().chain(refused).take(MAX_TOKENS).cloned().collect()
     }
 
     /// Tokens of the leases worth renewing.
@@ -242,4 +259,24 @@ impl HeldLeases {
 /// A duration off the wire; nothing, or less than nothing, is zero.
 pub(crate) fn ttl(duration: Option<prost_types::Duration>) -> Duration {
     duration.and_then(|given| Duration::try_from(given).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_whose_report_was_refused_is_named_until_its_time_has_passed() {
+        let leases = HeldLeases::default();
+        let (lease, run) = (Lease { lease_token: "token".into(), ..Lease::default() }, LeasedRun::default());
+        let held = leases.adopt(&lease, &run, Instant::now()).unwrap();
+        leases.renewed("token", Instant::now() + Duration::from_secs(15));
+        leases.refused(&held);
+        leases.remove(&held);
+        assert_eq!((leases.tokens(), leases.load().leases), (vec!["token".to_owned()], 0));
+        assert!(leases.renewable().is_empty(), "or it would never end");
+        assert!(leases.adopt(&lease, &run, Instant::now()).is_none());
+        tokio::time::advance(Duration::from_secs(15) + CALL_DEADLINE).await;
+        assert!(leases.tokens().is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use muster_proto::v1::{
     CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, RecordOutcome, RecordReport, WorkStats,
 };
 use muster_telemetry::names;
-use tonic::{Code, Status};
+use tonic::Status;
 use tracing::{debug, error, info, warn};
 
 use crate::coordinator::is_final;
@@ -32,8 +32,6 @@ pub(crate) struct Book {
     deliveries: Vec<DeliveryReport>,
     /// How many of the deliveries the coordinator has been told about.
     told: usize,
-    /// The last delivery may never have been announced.
-    unsure: bool,
     records: Vec<RecordReport>,
     stats: WorkStats,
 }
@@ -48,13 +46,6 @@ impl Book {
     pub(crate) fn note_delivery(&mut self, outcome: DeliveryOutcome, http_status: i32, detail: &str) {
         let (ordinal, detail) = (self.next_ordinal(), clip(detail, MAX_TEXT).to_owned());
         self.deliveries.push(DeliveryReport { ordinal, outcome: outcome.into(), http_status, detail });
-    }
-
-    /// Notes the delivery with the ordinal [`Book::next_ordinal`], the last of this lease: it was not sent, and perhaps
-    /// not even announced.
-    pub(crate) fn note_unsent(&mut self, detail: &str) {
-        self.note_delivery(DeliveryOutcome::NotApplied, 0, detail);
-        self.unsure = true;
     }
 
     /// Takes all dead letters of the load back: the records are not judged.
@@ -186,21 +177,15 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
             "pipeline does not work"
         );
     }
-    let mut unsure = book.unsure;
-    let mut request = book.into_request(session.coordinator.session_id(), lease, end);
+    let request = book.into_request(session.coordinator.session_id(), lease, end);
     let mut backoff = session.call_backoff();
     loop {
         match session.coordinator.complete(request.clone()).await {
             Ok(answer) => return log_completed(session, lease, &request, answer.state()),
-            Err(status) if unsure && status.code() == Code::InvalidArgument => {
-                // It knows no such delivery: it was not announced indeed. What is certain is reported alone.
-                unsure = false;
-                request.deliveries.pop();
-                if request.deliveries.is_empty() {
-                    return;
-                }
+            Err(status) if is_final(&status) => {
+                session.leases.refused(lease);
+                return log_refused(lease, &request, &status);
             }
-            Err(status) if is_final(&status) => return log_refused(lease, &request, &status),
             Err(status) => {
                 debug!(
                     { names::RUN } = lease.run_id(),
@@ -244,7 +229,7 @@ fn log_refused(lease: &HeldLease, request: &CompleteBatchRequest, status: &Statu
         { names::ERROR } = ?status.code(),
         { names::REASON } = status.message(),
         deliveries = request.deliveries.len(),
-        { names::NEXT } = "its lease expires; what was announced becomes a doubt",
+        { names::NEXT } = "its lease expires: what was announced becomes a doubt, the rest is leased again",
         "the coordinator refuses the report of a batch"
     );
 }

@@ -274,7 +274,6 @@ async fn what_was_perhaps_announced_but_never_sent_is_said_to_be_unsent() {
         .script
         .until("the announcement", |told| told.iter().find(|told| matches!(told, Told::Begin(_))).map(|_| ()))
         .await;
-    *stage.script.on_complete.lock().unwrap() = Box::new(|_| Err(Status::invalid_argument("REPORT_INVALID")));
     *stage.script.on_renew.lock().unwrap() = Box::new(|request| Ok(renewed(request, RenewalState::Lost)));
     // A doubt that the ledger may have noted is cleared; when it noted none, there is nothing more to say.
     assert_eq!(outcomes(&stage.script.report("token-0").await), [DeliveryOutcome::NotApplied]);

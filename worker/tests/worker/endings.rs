@@ -156,6 +156,29 @@ async fn a_late_report_is_taken_for_an_end() {
 }
 
 #[tokio::test]
+async fn a_lease_whose_report_is_refused_is_still_named_and_not_worked_on_again() {
+    let stage = Stage::new().await;
+    *stage.script.on_complete.lock().unwrap() = Box::new(|report| match report.lease_token.as_str() {
+        "token-0" => Err(Status::invalid_argument("REPORT_INVALID")),
+        _ => Ok(done()),
+    });
+    stage.script.offer(lease(0, 0..5));
+    stage.script.report("token-0").await;
+    // A coordinator that took its answer for lost would hand it out again.
+    stage.script.offer(lease(0, 0..5));
+    stage.script.offer(lease(1, 5..10));
+    stage.script.report("token-1").await;
+    stage.script.dropped("token-1").await;
+    let last = stage.script.told().into_iter().rev().find_map(|told| match told {
+        Told::Acquire(request) => Some(request.held_lease_tokens),
+        _ => None,
+    });
+    assert_eq!(last, Some(vec!["token-0".to_owned()]));
+    assert_eq!((reports(&stage.script.told()).len(), stage.api.posts().len()), (2, 2));
+    assert_eq!(stage.end().await.batches_completed, 1);
+}
+
+#[tokio::test]
 async fn a_pipeline_that_is_not_what_its_revision_says_pauses_the_run() {
     let (_api, base_url) = super::Api::start().await;
     // The script's leases name a parameter that this pipeline does not have.
