@@ -45,7 +45,7 @@ async fn a_run_that_was_killed_goes_on_where_it_stopped() {
     assert!(open > 0, "no delivery was open at any of the kills");
     assert!(!book.is_perfect(), "it was done before the last kill");
 
-    // A batch that took its worker down three times goes on as singles: let them be quick.
+    // Nothing of it is lost to the kills: what is left is quick.
     server.set_chaos(0.0);
     let told = command(folder.path(), &server, true).run().await.with_code(0).json();
     let ledger = Ledger::read(&folder.path().join("my.db"), told["run_id"].as_str().expect("an ID"));

@@ -48,7 +48,7 @@ pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
 }
 
 /// A batch on which the worker breaks is not given back as if nothing had been: its lease expires, and the attempt
-/// counts, so that it is treated with care when it does so again.
+/// counts, so that the ledger says how often it came to nothing.
 struct ChargedOnPanic<'a> {
     session: &'a Session,
     lease: &'a HeldLease,
