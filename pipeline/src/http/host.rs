@@ -7,8 +7,10 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::budget::{HedgeBudget, RetryBudget};
+use super::health::{Health, News};
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
+use super::transport::{Answer, TransportError};
 use crate::spec::Limits;
 
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Host {
     pub(crate) retries: RetryBudget,
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
+    health: Health,
     closed_until: Mutex<Option<Instant>>,
 }
 
@@ -33,12 +36,33 @@ impl Host {
             retries: RetryBudget::new(limits.retry_budget),
             hedges: HedgeBudget::new(),
             latency: Latency::new(),
+            health: Health::default(),
             closed_until: Mutex::new(None),
         }
     }
 
     pub(crate) fn serves(&self, url: &Url) -> bool {
         url.host_str() == Some(&self.name) && url.port_or_known_default() == self.port && url.scheme() == self.scheme
+    }
+
+    /// Says when the host stops serving requests, and when it serves them again.
+    pub(crate) fn saw(&self, result: &Result<Answer, TransportError>) {
+        let Some(news) = self.health.saw(result) else { return };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        // Made of what a person needs to find the host: no path, no query and nothing secret.
+        let url = format!("{}://{}{port}", self.scheme, self.name);
+        match news {
+            News::Down(reason) => tracing::warn!(
+                url.full = url,
+                muster.reason = reason,
+                muster.next = "requests are repeated, ever more slowly, as the pipeline's limits say; \
+                               a line tells when it answers again",
+                "a host does not serve requests"
+            ),
+            News::Up(after) => {
+                tracing::info!(url.full = url, muster.seconds = after.as_secs_f64(), "a host serves requests again")
+            }
+        }
     }
 
     /// Leaves the host alone for a while; a longer wish that it uttered before stays.

@@ -6,6 +6,7 @@ use url::Url;
 
 mod budget;
 mod classify;
+mod health;
 mod host;
 mod latency;
 mod limit;

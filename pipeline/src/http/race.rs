@@ -106,6 +106,6 @@ fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
     Race { hedge_won: copy > 0 && result.is_ok(), result, hedges }
 }
 
-fn silence_of(time: Duration) -> TransportError {
+pub(crate) fn silence_of(time: Duration) -> TransportError {
     TransportError::Broken(format!("no answer within {} ms", time.as_millis()))
 }

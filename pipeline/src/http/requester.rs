@@ -157,10 +157,9 @@ impl Requester {
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
         let mut transport = self.transport.clone();
-        let Ok(result) = timeout_at(until, transport.call(exchange)).await else {
-            let reason = format!("no answer within {} ms", until.duration_since(now).as_millis());
-            return PostOutcome::InDoubt { status: None, reason, detail: String::new() };
-        };
+        let silence = || race::silence_of(until.duration_since(now));
+        let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
+        host.saw(&result);
         if let Ok(answer) = &result {
             shared.heed(&host, answer);
         }
@@ -224,6 +223,7 @@ impl Shared {
 
     /// What follows from a try of a GET, for this record and for the host.
     fn judge(&self, host: &Host, result: Result<Answer, TransportError>, kind: Get, limit: usize) -> GetOutcome {
+        host.saw(&result);
         match result {
             Ok(answer) => {
                 self.heed(host, &answer);
