@@ -24,6 +24,7 @@ mod transitions;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -45,6 +46,8 @@ pub(crate) use sql;
 
 /// How many queries run at once.
 const READERS: usize = 4;
+/// How long closing waits for queries that are under way.
+const QUERIES_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// A store on a SQLite file.
 pub struct SqliteStore {
@@ -87,11 +90,25 @@ impl SqliteStore {
         self.writer.as_ref().ok_or(StoreError::ReadOnly)
     }
 
-    /// Commits what is queued and closes the file. Later transitions are refused.
+    /// Commits what is queued and closes the file, which then holds everything. Later calls are refused.
     pub async fn close(&self) {
+        self.close_readers().await;
         if let Some(writer) = &self.writer {
             writer.close().await;
         }
+    }
+
+    /// Readers go first: what they still look at, the writer could not move from the log into the file.
+    async fn close_readers(&self) {
+        let all = self.free_readers.acquire_many(u32::try_from(READERS).unwrap_or(u32::MAX));
+        if tokio::time::timeout(QUERIES_END_WITHIN, all).await.is_err() {
+            tracing::warn!(
+                { muster_telemetry::names::NEXT } = "the ledger is closed under them",
+                "queries are still under way"
+            );
+        }
+        self.free_readers.close();
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -52,6 +52,9 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
+    /// A file without anything in it, as one that was copied without its -wal file.
+    #[error("{} is empty: name the file that `muster run` printed, or start a run first", .0.display())]
+    Empty(PathBuf),
     /// Nothing there to read.
     #[error("there is no ledger at {}: name the file that `muster run` printed, or start a run first", .0.display())]
     Missing(PathBuf),
@@ -135,6 +138,7 @@ impl SqliteStore {
         let first = readers.first().ok_or_else(|| failed(&"no connection"))?;
         let version = schema_version(first, path)?;
         match version.cmp(&migrations::current()) {
+            std::cmp::Ordering::Less if version == 0 => return Err(OpenError::Empty(path.to_owned())),
             std::cmp::Ordering::Less => return Err(OpenError::TooOld { path: path.to_owned(), found: version }),
             std::cmp::Ordering::Equal => {}
             std::cmp::Ordering::Greater => return Err(too_new(path, version)),

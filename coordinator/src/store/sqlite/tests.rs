@@ -151,6 +151,23 @@ async fn a_transition_that_fails_takes_nothing_else_with_it() {
 }
 
 #[tokio::test]
+async fn a_transition_that_panics_is_undone_and_the_thread_goes_on() {
+    let (backend, _folder) = backend();
+    let harness = backend.next();
+    let store = harness.sqlite();
+    store.start_run(new_run("one")).await.unwrap();
+    let panicking = |tx: &Tx<'_>| -> rusqlite::Result<()> {
+        tx.connection.execute_batch("UPDATE runs SET state = 2")?;
+        panic!("no page {}", 7)
+    };
+    let answer = store.writer().unwrap().call(panicking).await;
+    assert!(matches!(&answer, Err(StoreError::Damaged(reason)) if reason.ends_with("no page 7")), "{answer:?}");
+    let run = store.runs(None, 10).await.unwrap().remove(0);
+    assert_eq!(run.state, crate::domain::RunState::Running, "nothing of it was written");
+    store.start_run(new_run("two")).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_outage_of_the_disk_revokes_no_lease() {
     let (backend, _folder) = backend();
     let harness = backend.next();
@@ -207,6 +224,20 @@ async fn a_ledger_has_one_writing_process() {
     assert_eq!(second.runs(None, 10).await.unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn a_closed_ledger_is_one_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("copy.db"));
+    let store = open(&path).unwrap();
+    store.start_run(new_run("one")).await.unwrap();
+    assert_eq!(store.runs(None, 10).await.unwrap().len(), 1);
+    store.close().await;
+    std::fs::copy(&path, &copy).unwrap();
+    assert!(is_unavailable(&store.runs(None, 10).await), "closed is closed");
+    let reader = SqliteStore::open_read_only(&copy).unwrap();
+    assert_eq!(reader.runs(None, 10).await.unwrap().len(), 1);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_ledger_is_private() {
@@ -252,8 +283,11 @@ async fn a_ledger_of_another_version_is_named() {
     set(99);
     assert!(matches!(open(&path), Err(OpenError::TooNew { found: 99, .. })));
     assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooNew { found: 99, .. })));
-    set(0);
-    assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooOld { found: 0, .. })));
+    set(-1);
+    assert!(matches!(SqliteStore::open_read_only(&path), Err(OpenError::TooOld { found: -1, .. })));
+    let empty = folder.path().join("empty.db");
+    std::fs::write(&empty, "").unwrap();
+    assert!(matches!(SqliteStore::open_read_only(&empty), Err(OpenError::Empty(_))), "nothing to upgrade");
 }
 
 /// Its lease would keep others waiting, though the lock on the file shows that its holder is dead.

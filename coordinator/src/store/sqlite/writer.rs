@@ -1,9 +1,12 @@
 //! The writer: one thread, one connection, one transaction at a time, shared by all transitions that are waiting.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use muster_telemetry::names;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +28,8 @@ pub(super) enum Halt {
     Sql(rusqlite::Error),
     /// The caller did what no lost race explains.
     Misuse(Misuse),
+    /// The transition has a bug.
+    Panicked(String),
 }
 
 impl From<rusqlite::Error> for Halt {
@@ -94,7 +99,8 @@ impl Writer {
         result.map_err(|misuse| StoreError::Damaged(format!("unexpected: {misuse:?}")))
     }
 
-    /// The same for a transition that a caller can misuse.
+    /// The same for a transition that a caller can misuse. One that panics is rolled back like one that fails, since a
+    /// thread that died of it would leave a coordinator that serves and cannot write.
     pub async fn call_worker<T, F>(&self, transition: F) -> WorkerResult<T>
     where
         T: Send + 'static,
@@ -102,13 +108,17 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let done = transition(tx);
+            let done = catch_unwind(AssertUnwindSafe(|| transition(tx)));
+            let done = done.unwrap_or_else(|panic| Err(Halt::Panicked(words_of(panic.as_ref()))));
             let status = if done.is_ok() { Ok(()) } else { Err(()) };
             let answer: Answer = Box::new(move |commit| {
                 let result = match (done, commit) {
                     (Ok(value), Ok(())) => Ok(Ok(value)),
                     (Err(Halt::Misuse(misuse)), Ok(())) => Ok(Err(misuse)),
                     (Err(Halt::Sql(error)), Ok(())) => Err(classify(&error)),
+                    (Err(Halt::Panicked(words)), Ok(())) => {
+                        Err(StoreError::Damaged(format!("a transition panicked and was undone: {words}")))
+                    }
                     (_, Err(error)) => Err(error),
                 };
                 // The caller has gone: what was committed stays committed.
@@ -135,6 +145,12 @@ impl Writer {
     }
 }
 
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words").to_owned()
+}
+
 /// What the writer thread works with.
 pub(super) struct Group {
     pub connection: Connection,
@@ -157,6 +173,22 @@ impl Group {
             }
             for answer in answers {
                 answer(outcome.clone());
+            }
+        }
+        self.gather();
+    }
+
+    /// The last act: everything into the one file that people copy. Whatever stays in the log is read from there.
+    fn gather(&self) {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        let next = "copy its -wal file with it, or start and stop a coordinator on it once more";
+        match checkpoint {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::warn!({ names::NEXT } = next, "somebody reads the ledger: its file is not whole by itself")
+            }
+            Err(error) => {
+                tracing::error!(error = %error, { names::NEXT } = next, "the ledger's file is not whole by itself");
             }
         }
     }
