@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{ListedPage, Problem, Run};
-use crate::store::{Fenced, GrantedListing, Store, StoreError, StoreResult};
+use crate::store::{Event, Fenced, GrantedListing, Store, StoreError, StoreResult};
 
 /// How long the right to list holds unless it is renewed.
 const TTL: Duration = Duration::from_secs(15);
@@ -130,6 +130,8 @@ impl<'a> Listing<'a> {
     async fn list(&mut self, stop: &CancellationToken) -> Result<(), Left> {
         let (list, requester) = (self.pipeline.list().clone(), self.requester.clone());
         let mut fetching = FuturesUnordered::new();
+        // Heard from here on; a run that was stopped before is noticed by the first renewal, which comes at once.
+        let mut pushed = self.store.events().pushed();
         let mut renew = tokio::time::interval(RENEW_EVERY);
         loop {
             // Until the source has said how many pages it has, one page leads to the next.
@@ -145,6 +147,13 @@ impl<'a> Listing<'a> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Left::Stopped),
+                told = pushed.recv() => match told {
+                    // What is being fetched is dropped.
+                    Ok(Event::RunStopped { run_id, .. }) if run_id == self.granted.run.id => return Err(Left::Stale),
+                    Ok(_) => {}
+                    // It may have been among what was missed.
+                    Err(_) => renew.reset_immediately(),
+                },
                 _ = renew.tick() => fenced(self.store.renew_listing(&self.granted.lease, TTL).await)?,
                 Some((page, fetched)) = fetching.next() => self.take(page, fetched).await?,
             }
@@ -184,7 +193,12 @@ impl<'a> Listing<'a> {
         }
         let ids = page.ids.iter().map(|id| id.as_text().to_owned()).collect();
         let listed = ListedPage { page: page.number, ids, total_pages: page.total_pages };
-        fenced(self.store.commit_page(&self.granted.lease, listed).await)
+        let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
+        if self.last.is_none() && outcome.is_repeated() {
+            // It would go on for ever; the ledger has named it.
+            self.last = Some(page.number);
+        }
+        Ok(())
     }
 
     async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
@@ -208,9 +222,9 @@ fn last_page(first: u64, total: u64) -> u64 {
     (first + total).saturating_sub(1)
 }
 
-fn fenced<T>(result: StoreResult<Fenced<T>>) -> Result<(), Left> {
+fn fenced<T>(result: StoreResult<Fenced<T>>) -> Result<T, Left> {
     match result? {
-        Fenced::Committed(_) => Ok(()),
+        Fenced::Committed(outcome) => Ok(outcome),
         Fenced::Stale => Err(Left::Stale),
     }
 }

@@ -47,6 +47,13 @@ pub struct PageOutcome {
     pub duplicates: u64,
 }
 
+impl PageOutcome {
+    /// Has the page items, and none that was not listed before?
+    pub(crate) fn is_repeated(self) -> bool {
+        self.fresh == 0 && self.duplicates > 0
+    }
+}
+
 /// What changes the ledger.
 #[async_trait]
 pub trait Transitions: Send + Sync {

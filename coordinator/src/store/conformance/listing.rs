@@ -19,6 +19,10 @@ pub async fn listing(backend: &dyn Backend) {
     an_id_on_two_pages_is_suspicious(&Bench::new(backend).await).await;
     ids_of_other_types_are_other_ids(&Bench::new(backend).await).await;
     totals_that_disagree_are_suspicious(&Bench::new(backend).await).await;
+    a_total_below_a_page_with_items_is_suspicious(&Bench::new(backend).await).await;
+    an_empty_page_below_the_last_is_suspicious(&Bench::new(backend).await).await;
+    an_empty_source_is_complete(&Bench::new(backend).await).await;
+    a_page_that_repeats_others_is_suspicious(&Bench::new(backend).await).await;
     a_page_given_up_is_named(&Bench::new(backend).await).await;
     missing_pages_are_named(&Bench::new(backend).await).await;
     a_cancelled_run_takes_no_pages(&Bench::new(backend).await).await;
@@ -163,6 +167,67 @@ async fn totals_that_disagree_are_suspicious(bench: &Bench) {
     assert_eq!(codes(bench, &run).await, ["TOTAL_DISAGREES"]);
     let progress = bench.store().progress(&run).await.unwrap();
     assert_eq!((progress.pages_committed, progress.pages_total), (3, 3));
+}
+
+async fn a_total_below_a_page_with_items_is_suspicious(bench: &Bench) {
+    // The last: a source that counts its pages from 0.
+    for (number, total) in [(1, 0), (0, 0)] {
+        let run = bench.start(new_run(&format!("from-{number}"))).await;
+        let lease = bench.take_listing("first").await;
+        bench.store().commit_page(&lease, page(number, &["1"], Some(total))).await.unwrap();
+        bench.store().close_listing(&lease).await.unwrap();
+        assert_eq!(codes(bench, &run).await, ["TOTAL_DISAGREES"], "page {number}");
+    }
+    let run = bench.start(new_run("three-of-two")).await;
+    let lease = bench.take_listing("first").await;
+    for number in 1..=3 {
+        bench.store().commit_page(&lease, page(number, &[&number.to_string()], Some(2))).await.unwrap();
+    }
+    bench.store().close_listing(&lease).await.unwrap();
+    assert_eq!(codes(bench, &run).await, ["TOTAL_DISAGREES"]);
+}
+
+async fn an_empty_page_below_the_last_is_suspicious(bench: &Bench) {
+    for first in [0, 1] {
+        let run = bench.start(new_run(&format!("from-{first}"))).await;
+        let store = bench.store();
+        let lease = bench.take_listing("first").await;
+        store.commit_page(&lease, page(first, &["1"], Some(3))).await.unwrap();
+        store.release_listing(&lease).await.unwrap();
+        let lease = bench.take_listing("second").await;
+        store.commit_page(&lease, page(first + 1, &[], Some(3))).await.unwrap();
+        // The last one may be empty: the source counts so.
+        store.commit_page(&lease, page(first + 2, &[], Some(3))).await.unwrap();
+        store.close_listing(&lease).await.unwrap();
+        let verdict = bench.verdict(&run).await;
+        assert!(!verdict.is_complete());
+        let found: Vec<_> = verdict.discrepancies.iter().map(|found| (&*found.code, &*found.detail)).collect();
+        let detail = format!("page {} has no items, and the source speaks of 3 pages", first + 1);
+        assert_eq!(found, [("EMPTY_PAGE", &*detail)]);
+    }
+}
+
+async fn an_empty_source_is_complete(bench: &Bench) {
+    for total in [None, Some(0), Some(1)] {
+        let run = bench.start(new_run(&format!("{total:?}"))).await;
+        let lease = bench.take_listing("first").await;
+        bench.store().commit_page(&lease, page(1, &[], total)).await.unwrap();
+        bench.store().close_listing(&lease).await.unwrap();
+        assert_eq!(codes(bench, &run).await, Vec::<String>::new(), "{total:?}");
+    }
+}
+
+async fn a_page_that_repeats_others_is_suspicious(bench: &Bench) {
+    let run = bench.start(new_run("one")).await;
+    let lease = bench.take_listing("first").await;
+    bench.store().commit_page(&lease, page(1, &["1", "2"], None)).await.unwrap();
+    let again = bench.store().commit_page(&lease, page(2, &["1", "2"], None)).await.unwrap();
+    assert_eq!(again, Fenced::Committed(PageOutcome { fresh: 0, duplicates: 2 }));
+    bench.store().close_listing(&lease).await.unwrap();
+    let verdict = bench.verdict(&run).await;
+    assert!(!verdict.is_complete());
+    let found = verdict.discrepancies.iter().find(|found| found.code == "PAGE_REPEATED").expect("named");
+    assert!(found.detail.starts_with("page 2 brought only IDs already listed"), "{}", found.detail);
 }
 
 async fn a_page_given_up_is_named(bench: &Bench) {

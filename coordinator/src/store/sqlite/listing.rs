@@ -132,14 +132,14 @@ pub(super) fn commit_page(
         return Ok(Fenced::Committed(PageOutcome::default()));
     }
     if let Some(total) = page.total_pages.and_then(|total| i64::try_from(total).ok()) {
-        if listing.total_pages != 0 && listing.total_pages != total {
-            let (before, page) = (listing.total_pages, page.page);
-            let detail = format!("the source spoke of {before} pages before and of {total} on page {page}");
-            note(tx, listing.run, &Problem { code: "TOTAL_DISAGREES", detail })?;
-        }
-        listing.total_pages = listing.total_pages.max(total);
+        take_total(tx, &mut listing, page, number, total)?;
     }
     let outcome = insert_ids(tx, &mut listing, page, number)?;
+    if listing.total_pages == 0 && outcome.is_repeated() {
+        let detail =
+            format!("page {} brought only IDs already listed: the source seems to ignore the page number", page.page);
+        note(tx, listing.run, &Problem { code: "PAGE_REPEATED", detail })?;
+    }
     tx.connection.prepare_cached(sql!("page_fresh"))?.execute(params![
         listing.run,
         number,
@@ -148,6 +148,32 @@ pub(super) fn commit_page(
     listing.cut(tx, false)?;
     listing.write(tx)?;
     Ok(Fenced::Committed(outcome))
+}
+
+/// Holds what the source says of its pages against what it said before and against this page.
+fn take_total(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64, total: i64) -> rusqlite::Result<()> {
+    let before = listing.total_pages;
+    listing.total_pages = before.max(total);
+    // Which of the source's pages this is, whatever number its first one has.
+    let place: i64 =
+        tx.connection.prepare_cached(sql!("page_place"))?.query_row(params![listing.run, number], |row| row.get(0))?;
+    let found = if before != 0 && before != total {
+        let detail = format!("the source spoke of {before} pages before and of {total} on page {number}");
+        Some(Problem { code: "TOTAL_DISAGREES", detail })
+    } else if place > total && !page.ids.is_empty() {
+        let detail = format!("the source speaks of {total} pages, and page {number} has items");
+        Some(Problem { code: "TOTAL_DISAGREES", detail })
+    } else {
+        None
+    };
+    if let Some(problem) = found {
+        note(tx, listing.run, &problem)?;
+    }
+    if place < listing.total_pages && page.ids.is_empty() {
+        let detail = format!("page {number} has no items, and the source speaks of {} pages", listing.total_pages);
+        note(tx, listing.run, &Problem { code: "EMPTY_PAGE", detail })?;
+    }
+    Ok(())
 }
 
 fn insert_ids(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64) -> rusqlite::Result<PageOutcome> {
