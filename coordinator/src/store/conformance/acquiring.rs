@@ -14,6 +14,7 @@ pub async fn acquiring(backend: &dyn Backend) {
     a_batch_is_leased_to_one_session(&Bench::new(backend).await).await;
     a_lease_says_all_that_a_worker_needs(&Bench::new(backend).await).await;
     a_lost_answer_is_given_again(&Bench::new(backend).await).await;
+    a_lost_answer_of_a_stopped_run_is_given_back(&Bench::new(backend).await).await;
     without_capacity_only_lost_answers_come(&Bench::new(backend).await).await;
     an_answer_is_bounded_in_size(&Bench::new(backend).await).await;
     lost_answers_are_bounded_in_size_too(&Bench::new(backend).await).await;
@@ -80,6 +81,23 @@ async fn a_lost_answer_is_given_again(bench: &Bench) {
     // It is as good as the first answer.
     bench.deliver(A, &again.leases[0], DeliveryState::Applied).await;
     assert_eq!(bench.counts(&run).await.loaded, 4);
+}
+
+async fn a_lost_answer_of_a_stopped_run_is_given_back(bench: &Bench) {
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"]]).await;
+    let lost = bench.acquire(A, &[], 2).await.leases;
+    bench.announce(A, &lost[0], begin(1, 0..4, 0)).await;
+    bench.store().pause_run(&run.id, "why").await.unwrap();
+    let paused = bench.acquire(A, &[], 2).await;
+    assert!(paused.leases.is_empty() && paused.runs.is_empty(), "nobody works on a stopped run");
+    let counts = bench.counts(&run).await;
+    assert_eq!((counts.delivering, counts.pending), (4, 4), "an open delivery is not given back");
+    bench.store().resume_run(&run.id).await.unwrap();
+    let other = bench.lease(B).await;
+    assert_eq!((other.attempt, other.token.lease().epoch), (1, 2), "not charged, and fenced");
+    bench.store().cancel_run(&run.id).await.unwrap();
+    assert!(bench.acquire(B, &[], 2).await.leases.is_empty());
+    assert_eq!(bench.counts(&run).await.cancelled, 4);
 }
 
 async fn without_capacity_only_lost_answers_come(bench: &Bench) {

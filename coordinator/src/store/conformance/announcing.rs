@@ -11,6 +11,7 @@ use crate::store::{Begin, Begun, LEASE_TTL, Misuse, Refusal};
 pub async fn announcing(backend: &dyn Backend) {
     an_announced_delivery_is_in_the_ledger(&Bench::new(backend).await).await;
     the_same_announcement_is_the_same_delivery(&Bench::new(backend).await).await;
+    a_settled_delivery_is_not_announced_again(&Bench::new(backend).await).await;
     other_content_under_the_same_ordinal_conflicts(&Bench::new(backend).await).await;
     one_delivery_is_open_at_a_time(&Bench::new(backend).await).await;
     outcomes_travel_with_the_next_announcement(&Bench::new(backend).await).await;
@@ -58,6 +59,25 @@ async fn the_same_announcement_is_the_same_delivery(bench: &Bench) {
         Ok(Begun::Refused(Refusal::LeaseLost)),
         "the report ended the lease: a delayed copy must not be sent"
     );
+}
+
+async fn a_settled_delivery_is_not_announced_again(bench: &Bench) {
+    // Each under a session of its own name.
+    for (name, state) in [
+        ("applied", DeliveryState::Applied),
+        ("rejected", DeliveryState::Rejected),
+        ("not-applied", DeliveryState::NotApplied),
+        ("in-doubt", DeliveryState::InDoubt),
+    ] {
+        let run = bench.one_batch(new_run(name), 4).await;
+        let lease = bench.lease(name).await;
+        bench.announce(name, &lease, begin(1, 0..2, 0)).await;
+        let next = Begin { settled: vec![evidence(1, state)], ..begin(2, 2..4, 0) };
+        bench.announce(name, &lease, next).await;
+        let late = bench.begin(name, &lease, begin(1, 0..2, 0)).await;
+        assert_eq!(late, Ok(Begun::Refused(Refusal::Superseded)), "{name}: its POST must not go out again");
+        assert_eq!(bench.story(&run, "1").await.deliveries[0].fact.state, state);
+    }
 }
 
 async fn other_content_under_the_same_ordinal_conflicts(bench: &Bench) {

@@ -40,7 +40,8 @@ pub(super) fn begin(tx: &Tx<'_>, session: &str, token: &LeaseToken, begin: &Begi
     Ok(Begun::Announced { number, ttl: held.facts.post_timeout + POST_MARGIN })
 }
 
-/// The same ordinal again is the same delivery, if it has the same content.
+/// The same ordinal again is the same delivery, if it has the same content. One that is settled has been sent, or never
+/// will be: to a copy that comes so late the safe answer is no, for an announcement allows a POST.
 fn begin_again(tx: &Tx<'_>, held: &Held, before: &DeliveryFact, begin: &Begin) -> Result<Begun, Halt> {
     let same = before.positions == begin.positions
         && before.body_sha256 == begin.body_sha256
@@ -52,12 +53,13 @@ fn begin_again(tx: &Tx<'_>, held: &Held, before: &DeliveryFact, begin: &Begin) -
     if !held.current {
         return Ok(Begun::Refused(Refusal::LeaseLost));
     }
-    if before.state == DeliveryState::Open {
-        let BatchRef { run, round, batch } = held.lease.batch;
-        let key = params![run, round, batch, before.epoch, before.ordinal, tx.now.as_millis()];
-        tx.connection.prepare_cached(sql!("delivery_again"))?.execute(key)?;
-        hold_for_post(tx, held)?;
+    if before.state != DeliveryState::Open {
+        return Ok(Begun::Refused(Refusal::Superseded));
     }
+    let BatchRef { run, round, batch } = held.lease.batch;
+    let key = params![run, round, batch, before.epoch, before.ordinal, tx.now.as_millis()];
+    tx.connection.prepare_cached(sql!("delivery_again"))?.execute(key)?;
+    hold_for_post(tx, held)?;
     Ok(Begun::Announced { number: before.number, ttl: held.facts.post_timeout + POST_MARGIN })
 }
 

@@ -78,16 +78,21 @@ struct Grant<'a, 'b> {
 }
 
 impl Grant<'_, '_> {
-    /// What the session holds and did not list: an answer was lost. It has the lease's full time again.
+    /// What the session holds and did not list: an answer was lost. It has the lease's full time again, unless its run
+    /// has stopped meanwhile: nobody may work on that, so it goes back to where the run's other batches wait.
     fn lost_answers(&mut self, acquire: &Acquire) -> rusqlite::Result<()> {
         let held: HashSet<LeaseRef> = acquire.held.iter().map(LeaseToken::lease).collect();
         let mut statement = self.tx.connection.prepare_cached(sql!("batches_held_by_session"))?;
         let rows = statement.query_map([&acquire.session.id], |row| {
             Ok((BatchRow::read(row)?, rows::time(row, 7)?, row.get::<_, [u8; 16]>(8)?))
         })?;
-        for row in rows {
-            let (row, expires_at, secret) = row?;
-            if held.contains(&row.lease()) || self.bytes > ANSWER_BYTES {
+        let rows = rows.filter(|row| row.as_ref().map_or(true, |(row, ..)| !held.contains(&row.lease())));
+        for (row, expires_at, secret) in rows.collect::<Result<Vec<_>, _>>()? {
+            if run_facts(self.tx.connection, row.batch.run)?.is_none_or(|facts| facts.state != RunState::Running) {
+                give_back(self.tx, row.lease(), row.size, row.attempt)?;
+                continue;
+            }
+            if self.bytes > ANSWER_BYTES {
                 continue;
             }
             let expires_at = expires_at.max(self.tx.now + TTL);

@@ -299,7 +299,9 @@ impl Sequence {
                 if let Ok(Begun::Announced { number, .. }) = first {
                     let lost = again == Ok(Begun::Refused(Refusal::LeaseLost));
                     let same = matches!(again, Ok(Begun::Announced { number: again, .. }) if again == *number);
-                    assert!(lost || same, "a repeated announcement got {again:?}");
+                    // What was settled meanwhile is not sent again.
+                    let settled = again == Ok(Begun::Refused(Refusal::Superseded));
+                    assert!(lost || same || settled, "a repeated announcement got {again:?}");
                 }
                 // One that was refused before may have its time now: then its worker knows of it.
                 let (token, announced) = (*token, announced.clone());
