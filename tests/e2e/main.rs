@@ -9,6 +9,7 @@ mod doubt;
 mod drain;
 mod grpcurl;
 mod kills;
+mod listing;
 mod live;
 mod resume;
 mod scale;
