@@ -21,6 +21,11 @@ use crate::session::count;
 /// Pauses before records that were certainly not applied are sent again.
 const RESEND: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// The longest pause between two looks whether a target that is down can be reached.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// How long a target that is down is waited for with the lease in hand: after that another worker may have more luck.
+const MAX_OUTAGE: Duration = Duration::from_mins(10);
+
 /// How the deliveries of a batch ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -52,7 +57,7 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
         let next = decide(chunk, &posted.verdict, pauses.next(), work.lease.stop() == Stop::Draining);
         log_posted(work, ordinal, &posted, &next);
         refusals.saw(work, &posted, &next);
-        if !matches!(next, Next::Again { .. }) {
+        if !matches!(next, Next::Again { .. } | Next::WhenReachable { .. }) {
             pauses.reset();
         }
         match next {
@@ -64,6 +69,12 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
             Next::DeadLetter(record) => note_refused(work, &record, retry_of, posted, book),
             Next::Again { chunk, after } => {
                 pause(work, after).await;
+                queue.push_front(chunk);
+            }
+            Next::WhenReachable { chunk, after } => {
+                if let Err(ending) = until_target_reachable(work, after).await {
+                    return ending;
+                }
                 queue.push_front(chunk);
             }
             Next::GiveBack { after } => return Ending::Later(after),
@@ -88,7 +99,7 @@ impl Refusals {
                 self.records += 1;
                 self.last_words.clone_from(&posted.words);
             }
-            (Verdict::Rejected | Verdict::NotApplied { .. }, _) => {}
+            (Verdict::Rejected | Verdict::NotApplied { .. } | Verdict::NotSent, _) => {}
             _ => self.others = true,
         }
         if posted.verdict == Verdict::Applied {
@@ -128,6 +139,25 @@ async fn until_target_open(work: &Work) -> Result<(), Ending> {
         () = work.pipeline.until_target_open() => Ok(()),
         _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
         () = tokio::time::sleep(MAX_PAUSE) => Err(Ending::Later(MAX_PAUSE)),
+    }
+}
+
+/// Waits until the target can be reached, with what was fetched in hand and nothing announced: a down target costs
+/// neither the source a second fetch nor the ledger a row for each look. But not for ever, and not for a batch that is to
+/// be given back.
+async fn until_target_reachable(work: &Work, first: Duration) -> Result<(), Ending> {
+    let mut pauses = work.session.backoff(RESEND.0, LOOK_AT_LEAST_EVERY);
+    let reached = async {
+        tokio::time::sleep(first).await;
+        while !work.pipeline.target_reachable().await {
+            tokio::time::sleep(pauses.next()).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
+        () = reached => Ok(()),
+        () = tokio::time::sleep(MAX_OUTAGE) => Err(Ending::Later(MAX_PAUSE)),
     }
 }
 
@@ -199,6 +229,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
         Next::Split(_) => "its halves are sent",
         Next::DeadLetter(_) => "its record is reported as refused",
         Next::Again { .. } => "sent again",
+        Next::WhenReachable { .. } => "sent again when the target can be reached; the records are kept",
         Next::GiveBack { .. } => "the batch is given back and leased again later",
         Next::Pause => "the run is paused",
     };
@@ -221,6 +252,8 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
         Verdict::Applied => line!(debug, "delivery applied"),
         Verdict::Rejected => line!(info, "delivery rejected"),
         Verdict::NotApplied { .. } => line!(debug, "delivery not applied"),
+        // The host's own lines say when it goes down and comes back.
+        Verdict::NotSent => line!(debug, "delivery not sent"),
         Verdict::InDoubt => line!(warn, "delivery in doubt"),
         Verdict::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
     }

@@ -51,6 +51,8 @@ pub(crate) enum Verdict {
     Rejected,
     /// It certainly has none of them, and asks for this pause.
     NotApplied { retry_after: Option<Duration> },
+    /// It certainly has none of them, because it could not be reached.
+    NotSent,
     /// It may have them.
     InDoubt,
     /// It would refuse any records.
@@ -63,7 +65,7 @@ impl Verdict {
         match self {
             Self::Applied => DeliveryOutcome::Applied,
             Self::Rejected => DeliveryOutcome::Rejected,
-            Self::NotApplied { .. } | Self::PipelineWrong => DeliveryOutcome::NotApplied,
+            Self::NotApplied { .. } | Self::NotSent | Self::PipelineWrong => DeliveryOutcome::NotApplied,
             Self::InDoubt => DeliveryOutcome::InDoubt,
         }
     }
@@ -81,6 +83,8 @@ pub(crate) enum Next {
     DeadLetter(ReadyRecord),
     /// Send the same records after a pause.
     Again { chunk: Chunk, after: Duration },
+    /// Send the same records after a pause, once the target can be reached.
+    WhenReachable { chunk: Chunk, after: Duration },
     /// Give the rest of the batch back, to be leased again after a pause.
     GiveBack { after: Duration },
     /// Give the batch back and have the run paused.
@@ -102,6 +106,15 @@ pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, drain
                 return Next::GiveBack { after: after.min(MAX_PAUSE) };
             }
             Next::Again { chunk, after }
+        }
+        // A target that is down is waited for without announcing anything. Tries count all the same: of one that takes
+        // connections and nothing more (its TLS is broken, say), each is a row in the ledger.
+        Verdict::NotSent => {
+            chunk.tries += 1;
+            if draining || chunk.tries >= MAX_TRIES {
+                return Next::GiveBack { after: pause };
+            }
+            Next::WhenReachable { chunk, after: pause }
         }
     }
 }
@@ -180,6 +193,18 @@ mod tests {
             now = chunk;
         }
         assert!(matches!(decide(now, &verdict, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
+    }
+
+    #[test]
+    fn a_target_that_is_not_reached_is_waited_for_but_not_by_a_draining_worker() {
+        let mut now = chunk(0..3, 0);
+        for _ in 1..MAX_TRIES {
+            let Next::WhenReachable { chunk, after } = decide(now, &Verdict::NotSent, PAUSE, false) else { panic!() };
+            assert_eq!(after, PAUSE);
+            now = chunk;
+        }
+        assert!(matches!(decide(now, &Verdict::NotSent, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
+        assert!(matches!(decide(chunk(0..3, 0), &Verdict::NotSent, PAUSE, true), Next::GiveBack { .. }));
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl ReadyPipeline {
         self.requester.until_open(self.compiled.loader().url()).await;
     }
 
+    /// Whether the target can be reached, without sending it anything.
+    pub(crate) async fn target_reachable(&self) -> bool {
+        self.requester.reachable(self.compiled.loader().url()).await
+    }
+
     /// Sends a delivery: one attempt on the wire, with the whole POST timeout. Whether the lease covers that is for the
     /// caller to check.
     pub(crate) async fn post(&self, body: Bytes, key: &str) -> Posted {
@@ -162,7 +167,7 @@ fn fetch_failed(error: FetchError) -> Fetched {
 
 fn posted(outcome: PostOutcome) -> Posted {
     let (verdict, status, words) = match outcome {
-        PostOutcome::NotSent { reason } => (Verdict::NotApplied { retry_after: None }, None, reason),
+        PostOutcome::NotSent { reason } => (Verdict::NotSent, None, reason),
         PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
         PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
         PostOutcome::PipelineWrong { status, detail } => {
@@ -219,6 +224,6 @@ mod tests {
         let doubt = posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() });
         assert_eq!((doubt.verdict, doubt.http_status, doubt.words.as_str()), (Verdict::InDoubt, 0, "timed out"));
         let unsent = posted(PostOutcome::NotSent { reason: "refused".into() });
-        assert_eq!(unsent.verdict, Verdict::NotApplied { retry_after: None });
+        assert_eq!(unsent.verdict, Verdict::NotSent);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::Service;
 use url::Url;
@@ -33,6 +34,7 @@ pub struct Requester {
 
 struct Shared {
     limits: Limits,
+    proxied: bool,
     get_headers: HeaderMap,
     random: Mutex<fastrand::Rng>,
     hosts: RwLock<Vec<Arc<Host>>>,
@@ -61,12 +63,18 @@ impl Requester {
             connections: limits.concurrency * 2,
             connect_timeout: limits.get_timeout,
         })?;
-        Ok(Self::over(transport, limits, config.seed))
+        Ok(Self::with(transport, limits, config.seed, config.proxy.is_some()))
     }
 
+    #[cfg(test)]
     pub(super) fn over(transport: Transport, limits: Limits, seed: u64) -> Self {
+        Self::with(transport, limits, seed, false)
+    }
+
+    fn with(transport: Transport, limits: Limits, seed: u64, proxied: bool) -> Self {
         let shared = Shared {
             limits,
+            proxied,
             get_headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             hosts: RwLock::default(),
@@ -169,6 +177,25 @@ impl Requester {
     /// Waits while the host of this URL wants to be left alone (`Retry-After`): before a delivery is announced.
     pub async fn until_open(&self, url: &Url) {
         self.shared.host(url).until_open().await;
+    }
+
+    /// Whether a connection to the host of this URL comes about, without sending anything: before a delivery to a host
+    /// that could not be reached is announced again. Behind a proxy only a request can tell, so the answer is yes.
+    pub async fn reachable(&self, url: &Url) -> bool {
+        let shared = &*self.shared;
+        let (Some(name), Some(port), false) = (url.host_str(), url.port_or_known_default(), shared.proxied) else {
+            return true;
+        };
+        // An IPv6 address stands in brackets in a URL.
+        let name = name.trim_start_matches('[').trim_end_matches(']');
+        let connecting = tokio::time::timeout(shared.limits.get_timeout, TcpStream::connect((name, port)));
+        let reason = match connecting.await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {} ms", shared.limits.get_timeout.as_millis()),
+        };
+        shared.host(url).saw(&Err(TransportError::NotSent(reason)));
+        false
     }
 
     /// What this requester and its clones did so far.

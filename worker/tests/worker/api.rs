@@ -44,6 +44,11 @@ pub const HELPED: (u16, &str) = (200, r#"{"message":"Helped some find home"}"#);
 impl Api {
     /// Serves on a free port; gives the API and its URL.
     pub async fn start() -> (Arc<Self>, String) {
+        Self::serve(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// Serves where `listener` listens; gives the API and its URL.
+    pub fn serve(listener: tokio::net::TcpListener) -> (Arc<Self>, String) {
         let api = Arc::new(Self {
             held: Mutex::default(),
             special: Mutex::new(Box::new(|_| None)),
@@ -57,7 +62,6 @@ impl Api {
             .route("/animals/v1/animals/{id}", get(animal))
             .route("/animals/v1/home", post(home))
             .with_state(Arc::clone(&api));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (api, url)

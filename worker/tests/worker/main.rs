@@ -7,6 +7,7 @@ mod coordinator;
 mod deliveries;
 mod endings;
 mod herd;
+mod outage;
 mod records;
 
 use std::sync::Arc;
