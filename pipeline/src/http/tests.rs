@@ -321,6 +321,26 @@ async fn a_target_that_is_down_is_said_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_is_only_looked_for_is_said_to_be_down_as_well() {
+    let said = Said::default();
+    let _saying = tracing::subscriber::set_default(said.clone());
+    // The port is taken, but nobody listens: connections are refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = Url::parse(&format!("http://{}/", socket.local_addr().unwrap())).unwrap();
+    let scripted = scripted(Limits::default(), |_| (Duration::ZERO, 200, &[]));
+    for _ in 0..5 {
+        assert!(!scripted.requester.reachable(&url).await);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let lines = lock(&said.0).clone();
+    assert!(matches!(&lines[..], [down] if down.starts_with("WARN")), "{lines:#?}");
+    let _listening = socket.listen(1).unwrap();
+    assert!(scripted.requester.reachable(&url).await);
+    assert_eq!(lock(&said.0).len(), 1, "only an answer says that it serves requests again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_post_waits_for_its_answer_until_its_deadline_and_is_never_sent_twice() {
     let yaml = crate::built_in("animals").unwrap();
     let compiled = crate::Pipeline::from_yaml(yaml, "animals").unwrap().compile(&BTreeMap::new()).unwrap();
