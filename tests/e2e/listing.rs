@@ -97,6 +97,16 @@ async fn a_page_that_cannot_be_read_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_always_fails_is_given_up() {
+    let script = |number| match number {
+        2 => Some((StatusCode::BAD_GATEWAY, json!("Sorry!"))),
+        _ => page([number], 3),
+    };
+    let soon = [("get_timeout: 3s", "get_attempts: 3")];
+    assert_eq!(run_scripted(script, &soon).await, named(&["PAGE_GIVEN_UP", "PAGES_MISSING"], 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_changes_is_named() {
     assert_eq!(
         run_scripted(|number| page([number], if number < 3 { 3 } else { 4 }), &[]).await,
