@@ -21,13 +21,7 @@ pub(crate) async fn start(store: Arc<dyn Store>, stop: CancellationToken) {
 
 async fn run_once(store: &dyn Store) {
     match store.expire().await {
-        Ok(expired) if expired.leases > 0 => tracing::warn!(
-            leases = expired.leases,
-            in_doubt = expired.doubts,
-            { muster_telemetry::names::NEXT } = "their batches are leased again",
-            "leases ran out: their workers were not heard of in time"
-        ),
-        Ok(_) => {}
+        Ok(expired) => expired.log(),
         Err(error) => {
             tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "tried again in 0.5 s", "leases cannot be looked through")
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use muster_telemetry::names;
+
 use super::StoreResult;
 use crate::domain::{DeliveryReport, ExceptionKind, LeaseToken, OpenPart, Positions, Run, RunId};
 
@@ -175,11 +177,57 @@ pub enum Completion {
     Late,
 }
 
+/// A lease that ran out, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredLease {
+    /// The run's ID.
+    pub run_id: RunId,
+    /// Number of the batch in its round.
+    pub batch: i64,
+    /// The how-manieth charged time.
+    pub attempt: u32,
+    /// Name of the worker that was not heard of.
+    pub worker: String,
+    /// It left an open delivery.
+    pub in_doubt: bool,
+}
+
 /// What an expiry did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expired {
     /// Leases that ended.
     pub leases: u32,
     /// Of these, with an open delivery, which is in doubt now.
     pub doubts: u32,
+    /// The first of these, as many as are worth a line each.
+    pub named: Vec<ExpiredLease>,
+}
+
+impl Expired {
+    /// Tells people, after the commit: a line for each lease that is named, and one for the rest.
+    pub fn log(&self) {
+        for lease in &self.named {
+            let next = if lease.in_doubt {
+                "its open delivery is in doubt, the rest of the batch is leased again"
+            } else {
+                "the batch is leased again"
+            };
+            tracing::warn!(
+                { names::RUN } = %lease.run_id,
+                { names::BATCH } = lease.batch,
+                { names::ATTEMPT } = lease.attempt,
+                { names::WORKER } = lease.worker,
+                { names::NEXT } = next,
+                "a lease ran out: its worker was not heard of in time"
+            );
+        }
+        if self.leases as usize > self.named.len() {
+            tracing::warn!(
+                leases = self.leases,
+                in_doubt = self.doubts,
+                { names::NEXT } = "their batches are leased again",
+                "more leases ran out at once than are named"
+            );
+        }
+    }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, new_run, report, worker};
-use crate::domain::DeliveryState;
-use crate::store::{Acquire, Completion, Ending, Event, Expired, LEASE_TTL, Renewal, Session};
+use crate::domain::{DeliveryState, Run};
+use crate::store::{Acquire, Completion, Ending, Event, Expired, ExpiredLease, LEASE_TTL, Renewal, Session};
 
 /// Leases that run out.
 pub async fn expiring(backend: &dyn Backend) {
     a_lease_runs_out_after_its_ttl(&Bench::new(backend).await).await;
     an_open_delivery_becomes_a_doubt_and_the_rest_is_pending(&Bench::new(backend).await).await;
+    of_a_mass_expiry_the_first_are_named(&Bench::new(backend).await).await;
     acquiring_ends_what_has_run_out(&Bench::new(backend).await).await;
     until_it_is_ended_a_late_holder_goes_on(&Bench::new(backend).await).await;
     the_holder_is_told(&Bench::new(backend).await).await;
@@ -23,6 +24,13 @@ pub async fn expiring(backend: &dyn Backend) {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The first lease of a run's only batch, held by A.
+fn one_expired(run: &Run, in_doubt: bool) -> Expired {
+    let (run_id, worker) = (run.id.clone(), worker(A).name);
+    let named = vec![ExpiredLease { run_id, batch: 0, attempt: 1, worker, in_doubt }];
+    Expired { leases: 1, doubts: u32::from(in_doubt), named }
+}
+
 async fn a_lease_runs_out_after_its_ttl(bench: &Bench) {
     let run = bench.one_batch(new_run("one"), 3).await;
     bench.warm_up().await;
@@ -30,7 +38,7 @@ async fn a_lease_runs_out_after_its_ttl(bench: &Bench) {
     bench.pass(LEASE_TTL - SECOND).await;
     assert_eq!(bench.counts(&run).await.leased, 3);
     bench.silence(SECOND).await;
-    assert_eq!(bench.store().expire().await.unwrap(), Expired { leases: 1, doubts: 0 });
+    assert_eq!(bench.store().expire().await.unwrap(), one_expired(&run, false));
     assert_eq!(bench.store().expire().await.unwrap(), Expired::default());
     assert_eq!(bench.counts(&run).await.pending, 3);
     let again = bench.lease(B).await;
@@ -47,9 +55,23 @@ async fn an_open_delivery_becomes_a_doubt_and_the_rest_is_pending(bench: &Bench)
     bench.pass(POST_TIMEOUT + Duration::from_secs(4)).await;
     assert_eq!(bench.counts(&run).await.delivering, 2);
     bench.silence(SECOND).await;
-    assert_eq!(bench.store().expire().await.unwrap(), Expired { leases: 1, doubts: 1 });
+    assert_eq!(bench.store().expire().await.unwrap(), one_expired(&run, true));
     let counts = bench.counts(&run).await;
     assert_eq!((counts.in_doubt, counts.pending), (2, 2));
+}
+
+async fn of_a_mass_expiry_the_first_are_named(bench: &Bench) {
+    let ids: Vec<String> = (0..100).map(|id| id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    bench.listed(new_run("one"), &[&ids]).await;
+    bench.warm_up().await;
+    assert_eq!(bench.acquire(A, &[], 50).await.leases.len(), 25);
+    for _ in 0..5 {
+        bench.silence(LEASE_TTL / 5).await;
+        bench.store().renew(B, &[]).await.unwrap().unwrap();
+    }
+    let expired = bench.store().expire().await.unwrap();
+    assert_eq!((expired.leases, expired.named.len()), (25, 20));
 }
 
 async fn acquiring_ends_what_has_run_out(bench: &Bench) {

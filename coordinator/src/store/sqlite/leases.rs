@@ -11,13 +11,17 @@ use super::writer::{Halt, Tx};
 use super::{deliveries, sql};
 use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
 use crate::planted::Bug;
-use crate::store::{Acquire, Acquired, Event, Expired, GrantedLease, LEASE_TTL as TTL, Misuse, Renewal, Session};
+use crate::store::{
+    Acquire, Acquired, Event, Expired, ExpiredLease, GrantedLease, LEASE_TTL as TTL, Misuse, Renewal, Session,
+};
 
 /// Bytes of record IDs in one answer, unless its one batch alone has more: 10,000 records of 512 bytes stay below the
 /// 8 MiB that a worker takes.
 const ANSWER_BYTES: usize = 384 * 1024;
 /// Leases that one transition ends at most, so that a mass expiry does not hold up the rest.
 const EXPIRE_AT_ONCE: u32 = 500;
+/// Of these, how many are told of one by one.
+const NAMED: usize = 20;
 /// Batches that one acquisition grants at most.
 const GRANT_AT_ONCE: u32 = 64;
 
@@ -47,12 +51,13 @@ impl BatchRow {
 }
 
 /// Leases batches: lost answers first, then what is ready, after ending what has run out.
-pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> rusqlite::Result<Acquired> {
+pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> rusqlite::Result<(Acquired, Expired)> {
     note_session(tx, &acquire.session)?;
     let mut grant = Grant { tx, facts: BTreeMap::new(), bytes: 0, acquired: Acquired::default() };
     grant.lost_answers(acquire)?;
+    let mut expired = Expired::default();
     if acquire.capacity > 0 {
-        expire(tx)?;
+        expired = expire(tx)?;
         grant.ready(acquire)?;
     }
     for run in grant.facts.keys() {
@@ -62,7 +67,7 @@ pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> rusqlite::Result<Acquir
     if grant.acquired.leases.is_empty() {
         grant.acquired.next_in = next_in(tx)?;
     }
-    Ok(grant.acquired)
+    Ok((grant.acquired, expired))
 }
 
 fn note_session(tx: &Tx<'_>, session: &Session) -> rusqlite::Result<()> {
@@ -310,8 +315,15 @@ pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
     let lapsed = rows.collect::<Result<Vec<_>, _>>()?;
     let mut expired = Expired::default();
     for row in &lapsed {
+        let in_doubt = row.end(tx.connection, tx.now)?;
         expired.leases += 1;
-        expired.doubts += u32::from(row.end(tx.connection, tx.now)?);
+        expired.doubts += u32::from(in_doubt);
+        if expired.named.len() < NAMED
+            && let Some(facts) = run_facts(tx.connection, row.lease.batch.run)?
+        {
+            let (batch, attempt, worker) = (row.lease.batch.batch, row.attempt, row.worker.clone());
+            expired.named.push(ExpiredLease { run_id: facts.id, batch, attempt, worker, in_doubt });
+        }
         let key = params![row.lease.batch.run, row.lease.batch.round, row.lease.batch.batch, row.lease.epoch];
         let secret = tx.connection.prepare_cached(sql!("lease_by_token"))?.query_row(key, |row| row.get(0))?;
         tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(row.lease, secret) });
@@ -326,13 +338,14 @@ struct Lapsed {
     attempt: u32,
     size: u32,
     session: String,
+    worker: String,
 }
 
 impl Lapsed {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let batch = BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? };
         let lease = LeaseRef { batch, epoch: row.get(3)? };
-        Ok(Self { lease, attempt: row.get(4)?, size: row.get(5)?, session: row.get(6)? })
+        Ok(Self { lease, attempt: row.get(4)?, size: row.get(5)?, session: row.get(6)?, worker: row.get(7)? })
     }
 
     /// Open delivery -> in doubt, other unresolved records -> pending. Gives whether there was an open delivery.

@@ -73,7 +73,10 @@ impl Transitions for SqliteStore {
     }
 
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {
-        self.writer()?.call(move |tx| leases::acquire(tx, &acquire)).await
+        let (acquired, expired) = self.writer()?.call(move |tx| leases::acquire(tx, &acquire)).await?;
+        // The reaper finds nothing of these any more.
+        expired.log();
+        Ok(acquired)
     }
 
     async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>> {
