@@ -61,7 +61,6 @@ impl Embedded {
         for number in 1..=setup.workers {
             let config = WorkerConfig {
                 name: format!("{name}-{number}"),
-                embedded: true,
                 concurrency: setup.concurrency,
                 ..WorkerConfig::default()
             };

@@ -20,8 +20,6 @@ pub struct WorkerConfig {
     /// The session's ID, 16 to 64 characters of `[A-Za-z0-9_-]`; `None` makes a random one. A secret: whoever has it can
     /// speak for the session.
     pub session_id: Option<String>,
-    /// Whether the worker lives in the coordinator's process, so that its leases die with it.
-    pub embedded: bool,
     /// Records fetched at the same time; `None` is as many as the pipelines' own limits say.
     pub concurrency: Option<usize>,
     /// Leases held at the same time, at least 1 and at most 1,000: enough that a few stalled POSTs stop nobody.
@@ -37,10 +35,9 @@ pub struct WorkerConfig {
 impl fmt::Debug for WorkerConfig {
     /// All but the session's ID.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, session_id: _, embedded, concurrency, max_leases, acquire_wait, drain_timeout, seed } = self;
+        let Self { name, session_id: _, concurrency, max_leases, acquire_wait, drain_timeout, seed } = self;
         f.debug_struct("WorkerConfig")
             .field("name", name)
-            .field("embedded", embedded)
             .field("concurrency", concurrency)
             .field("max_leases", max_leases)
             .field("acquire_wait", acquire_wait)
@@ -55,7 +52,6 @@ impl Default for WorkerConfig {
         Self {
             name: default_name(),
             session_id: None,
-            embedded: false,
             concurrency: None,
             max_leases: DEFAULT_MAX_LEASES,
             acquire_wait: Duration::from_secs(20),

@@ -41,11 +41,7 @@ impl Session {
             Some(id) => id.clone(),
             None => random_session_id()?,
         };
-        let info = WorkerInfo {
-            name: config.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            embedded: config.embedded,
-        };
+        let info = WorkerInfo { name: config.name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
         Ok(Self {
             coordinator: Coordinator::new(channel, &session_id, info),
             leases: HeldLeases::default(),
