@@ -9,14 +9,10 @@ pub const RUN: &str = "muster.run.id";
 pub const PIPELINE: &str = "muster.pipeline";
 /// SHA-256 of the pipeline's canonical form, in hex.
 pub const PIPELINE_REVISION: &str = "muster.pipeline.revision";
-/// Round of the run, from 1.
-pub const ROUND: &str = "muster.round";
 /// Page of the source's list.
 pub const PAGE: &str = "muster.page";
 /// Number of the batch in its round.
 pub const BATCH: &str = "muster.batch";
-/// Fencing number of the lease.
-pub const EPOCH: &str = "muster.epoch";
 /// The how-manieth time the batch is leased.
 pub const ATTEMPT: &str = "muster.attempt";
 /// Number of the delivery in its run.
@@ -37,21 +33,9 @@ pub const REASON: &str = "muster.reason";
 pub const NEXT: &str = "muster.next";
 /// Name of the worker.
 pub const WORKER: &str = "muster.worker.name";
-/// ID of the worker's session.
-pub const SESSION: &str = "muster.session.id";
-/// How long it took, or will take, in seconds.
-pub const SECONDS: &str = "muster.seconds";
 /// The kind of error, e.g. `timeout` or a gRPC code.
 pub const ERROR: &str = "error.type";
-/// Method of an HTTP request.
-pub const HTTP_METHOD: &str = "http.request.method";
 /// Status of an HTTP answer.
 pub const HTTP_STATUS: &str = "http.response.status_code";
-/// The how-manieth time the request was sent again.
-pub const HTTP_RESEND_COUNT: &str = "http.request.resend_count";
 /// A URL without credentials.
 pub const URL: &str = "url.full";
-/// Name or address of the other side.
-pub const SERVER: &str = "server.address";
-/// Method of an RPC.
-pub const RPC_METHOD: &str = "rpc.method";

@@ -55,7 +55,7 @@ async fn a_run_is_started_watched_shown_and_verified() {
 
     // The files, and the ledger itself while the coordinator has it open.
     let files = folder.path().join("audit").join(&run_id);
-    let files = told(&cluster, &["verify", "--files", files.to_str().expect("a path"), "--json"], 4).await;
+    let files = told(&cluster, &["verify", "--files", files.to_str().expect("a path"), "--json"], 3).await;
     assert_eq!((&files["acknowledged"], &files["missing"]["count"]), (&json!(998), &json!(2)));
     let by_file = ["verify", &run_id, "--db", "muster.db", "--json"];
     let by_file = Start::muster(folder.path(), by_file).run().await.with_code(3).json();

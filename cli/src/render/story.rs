@@ -147,11 +147,11 @@ mod tests {
             "record \"a\\u{7}\" of run animals-1, round 1: loaded\n\
              \x20 listed on page 3, batch 0, place 21\n\
              \x20 from 1970-01-01 00:00:10Z\n\
-             \x20 00:00:10.000Z  leased to w1 (session s1), attempt 1, epoch 1\n\
+             \x20 00:00:10.000Z  leased to w1 (worker 1), attempt 1, epoch 1\n\
              \x20 00:00:11.000Z  delivery 4 announced: 100 records, body abababababab\n\
              \x20 00:00:30.000Z  delivery 4 in doubt\n\
              \x20 00:00:30.000Z  lease 1 expired\n\
-             \x20 00:00:31.000Z  leased to w1 (session s1), attempt 2, epoch 2\n\
+             \x20 00:00:31.000Z  leased to w1 (worker 1), attempt 2, epoch 2\n\
              \x20 00:00:32.000Z  delivery 7 announced: 100 records, body abababababab, repeats delivery 4\n\
              \x20 00:00:33.000Z  delivery 7 applied, HTTP 200 (batch_9.json)\n\
              \x20 00:00:33.000Z  lease 2 completed\n"
