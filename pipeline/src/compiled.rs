@@ -77,7 +77,6 @@ impl CompiledPipeline {
     pub fn detail_url(&self, id: &RecordId) -> Url {
         // The template was checked with its parameters when the pipeline was compiled, and an encoded ID is made of
         // unreserved characters and %XX only: such a URL cannot fail to parse.
-        #[allow(clippy::expect_used)]
         self.inner.detail.of(id).expect("a checked template with an encoded record ID is a URL")
     }
 
