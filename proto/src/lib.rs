@@ -8,5 +8,10 @@ pub mod v1 {
     tonic::include_proto!("muster.v1");
 }
 
+/// Version of the worker protocol (`muster/v1/worker.proto`) that this build speaks. 2 added probes.
+pub const PROTOCOL: i32 = 2;
+/// The oldest version that a coordinator of this build works with.
+pub const OLDEST_PROTOCOL: i32 = 1;
+
 /// The encoded `FileDescriptorSet` of all packages, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/muster.bin"));

@@ -64,7 +64,7 @@ async fn begin_after_cancel(bug: &str) -> Option<DeliveryRefusal> {
     let cluster = Cluster::with(folder.path(), &[], &[("MUSTER_PLANTED_BUG", bug)]).await;
     let run_id = cluster.start_run("animals", &server.base_url()).await;
     let session_id = "a-worker-that-hears-nothing".to_owned();
-    let worker = WorkerInfo { name: "deaf".to_owned(), version: String::new() };
+    let worker = WorkerInfo { name: "deaf".to_owned(), ..WorkerInfo::default() };
     let lease = until_some("a batch is leased", async || {
         let wait = Some(prost_types::Duration { seconds: 5, nanos: 0 });
         let request = AcquireLeasesRequest {

@@ -133,7 +133,9 @@ impl Trouble {
 
 /// Whether the coordinator will not have this worker at all, however often it asks.
 fn refuses_worker(status: &Status) -> bool {
-    matches!(status.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated)
+    use Code::{FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated};
+    // FAILED_PRECONDITION: the coordinator does not speak this version of the protocol.
+    matches!(status.code(), InvalidArgument | PermissionDenied | Unauthenticated | FailedPrecondition)
 }
 
 #[cfg(test)]

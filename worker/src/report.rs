@@ -103,6 +103,7 @@ impl Book {
             pause_reason: end.pause_reason.as_deref().map(|text| clip(text, MAX_TEXT).to_owned()).unwrap_or_default(),
             stats: Some(stats),
             retry_after: end.retry_after.and_then(|after| prost_types::Duration::try_from(after).ok()),
+            probes: Vec::new(),
         }
     }
 }

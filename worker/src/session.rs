@@ -41,7 +41,11 @@ impl Session {
             Some(id) => id.clone(),
             None => random_session_id()?,
         };
-        let info = WorkerInfo { name: config.name.clone(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let info = WorkerInfo {
+            name: config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: muster_proto::PROTOCOL,
+        };
         Ok(Self {
             coordinator: Coordinator::new(channel, &session_id, info),
             leases: HeldLeases::default(),

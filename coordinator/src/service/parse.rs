@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use muster_proto::v1;
+use muster_proto::{OLDEST_PROTOCOL, PROTOCOL, v1};
 use sha2::{Digest, Sha256};
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::error::invalid;
+use super::error::{invalid, status};
 use crate::domain::{DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, Positions};
 use crate::store::{Acquire, Begin, RecordReport, Report, Session};
 
@@ -38,6 +38,23 @@ fn session(id: &str, info: Option<v1::WorkerInfo>, embedded: bool) -> Result<Ses
     Ok(Session { id: session_id(id)?, name: cut(&info.name), version: cut(&info.version), embedded })
 }
 
+/// The version of the protocol that a worker speaks.
+pub(super) fn protocol(info: Option<&v1::WorkerInfo>) -> Result<i32, Status> {
+    let told = info.map_or(0, |info| info.protocol);
+    // The first version did not tell.
+    let spoken = if told == 0 { 1 } else { told };
+    if (OLDEST_PROTOCOL..=PROTOCOL).contains(&spoken) {
+        return Ok(spoken);
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!(
+        "this worker ({}) speaks version {spoken} of the worker protocol, this coordinator ({version}) versions \
+         {OLDEST_PROTOCOL} to {PROTOCOL}: upgrade the older of the two",
+        info.map_or("", |info| info.version.as_str())
+    );
+    Err(status(Code::FailedPrecondition, "PROTOCOL_UNSUPPORTED", text))
+}
+
 /// One lease token.
 pub(super) fn token(text: &str) -> Result<LeaseToken, Status> {
     LeaseToken::from_text(text).ok_or_else(|| invalid("LEASE_TOKEN_INVALID", "lease_token is not one"))
@@ -59,6 +76,7 @@ pub(super) fn duration(value: Option<prost_types::Duration>) -> Duration {
 /// A request for leases.
 pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Result<Acquire, Status> {
     Ok(Acquire {
+        protocol: protocol(request.worker.as_ref())?,
         session: session(&request.session_id, request.worker, embedded)?,
         held: tokens(&request.held_lease_tokens)?,
         capacity: u32::try_from(request.capacity).unwrap_or(0),

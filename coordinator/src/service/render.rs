@@ -196,6 +196,7 @@ pub(super) fn lease(lease: GrantedLease) -> v1::Lease {
         record_ids,
         retry_of: part.retry_of,
         body_sha256: if part.retry_of == 0 { Vec::new() } else { part.body_sha256.to_vec() },
+        probe: false,
     });
     v1::Lease {
         lease_token: lease.token.to_text(),

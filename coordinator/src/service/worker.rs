@@ -104,13 +104,16 @@ impl WorkerService for Workers {
         Ok(Response::new(v1::AcquireLeasesResponse {
             leases: acquired.leases.into_iter().map(render::lease).collect(),
             runs: acquired.runs.into_iter().map(leased_run).collect(),
+            protocol: muster_proto::PROTOCOL,
         }))
     }
 
     type AttendStream = Pin<Box<dyn Stream<Item = Result<v1::AttendResponse, Status>> + Send>>;
 
     async fn attend(&self, request: Request<v1::AttendRequest>) -> Result<Response<Self::AttendStream>, Status> {
-        let session = parse::session_id(&request.into_inner().session_id)?;
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        parse::protocol(request.worker.as_ref())?;
         let events = self.store.events().pushed();
         let attending = v1::Attending { renew_every: Some(render::duration(LEASE_TTL / 3)) };
         let first = futures::stream::iter([Ok(pushed(v1::attend_response::Event::Attending(attending)))]);

@@ -49,6 +49,8 @@ pub struct Acquire {
     pub held: Vec<LeaseToken>,
     /// How many more it can work on.
     pub capacity: u32,
+    /// Version of the worker protocol that it speaks.
+    pub protocol: i32,
 }
 
 /// A lease as it goes to a worker.

@@ -214,7 +214,7 @@ impl WorkerService for Served {
             parameters: self.0.parameters.iter().cloned().collect(),
         };
         let runs = if leases.is_empty() { vec![] } else { vec![run] };
-        Ok(Response::new(AcquireLeasesResponse { leases, runs }))
+        Ok(Response::new(AcquireLeasesResponse { leases, runs, ..AcquireLeasesResponse::default() }))
     }
 
     type AttendStream = Pin<Box<dyn Stream<Item = Result<AttendResponse, Status>> + Send>>;

@@ -123,7 +123,7 @@ const BOUND: usize = 384 * 1024;
 
 async fn an_answer_is_bounded_in_size(bench: &Bench) {
     long_ids(bench, 20, 100_000).await;
-    let acquire = Acquire { session: worker(A), held: Vec::new(), capacity: 20 };
+    let acquire = Acquire { session: worker(A), capacity: 20, ..Acquire::default() };
     let mut held = Vec::new();
     while held.len() < 20 {
         let acquire = Acquire { held: held.clone(), capacity: 20, ..acquire.clone() };

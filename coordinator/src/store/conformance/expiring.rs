@@ -153,7 +153,7 @@ async fn a_restart_revokes_nothing(bench: &mut Bench) {
 async fn an_embedded_worker_dies_with_its_process(bench: &mut Bench) {
     let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"]]).await;
     let session = Session { embedded: true, ..worker(A) };
-    let acquire = Acquire { session, held: Vec::new(), capacity: 1 };
+    let acquire = Acquire { session, capacity: 1, ..Acquire::default() };
     let lease = bench.store().acquire(acquire).await.unwrap().leases.remove(0);
     bench.announce(A, &lease, begin(1, 0..2, 0)).await;
     bench.lease(B).await;
