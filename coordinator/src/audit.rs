@@ -2,18 +2,32 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{Audit, BatchEvidence, ListingEvidence, Run, RunId, Timestamp, Verdict};
+use crate::domain::{Audit, BatchEvidence, Counts, ListingEvidence, Run, RunId, Timestamp, Verdict};
 use crate::store::{EvidenceSink, Store, StoreError, StoreResult};
 
-/// Audits the current round of a run. `None`: no such run.
-pub async fn audit(store: &dyn Store, id: &RunId) -> StoreResult<Option<(Run, Verdict)>> {
+/// Audits a round of a run; `None` is the current one. `None` is given when there is no such run, or no such round.
+pub async fn audit(store: &dyn Store, id: &RunId, round: Option<u32>) -> StoreResult<Option<(Run, Verdict)>> {
     let result = Arc::new(Mutex::new(None));
     let sink = Reading { run: None, audit: None, result: Arc::clone(&result) };
-    if store.evidence(id, Box::new(sink)).await?.is_none() {
+    if store.evidence(id, round, Box::new(sink)).await?.is_none() {
         return Ok(None);
     }
     let read = result.lock().unwrap_or_else(PoisonError::into_inner).take();
     read.map(Some).ok_or_else(|| StoreError::Damaged("the evidence ended early".to_owned()))
+}
+
+/// Every listed record once, as the newest round up to that of `verdict` left it.
+pub async fn overall(store: &dyn Store, run: &Run, verdict: &Verdict) -> StoreResult<Counts> {
+    let (mut all, mut taken_over) = (verdict.counts, Counts::default());
+    for round in store.rounds(run).await?.iter().filter(|round| round.round <= verdict.round) {
+        taken_over = taken_over.with(&round.taken_over);
+        if round.round < verdict.round
+            && let Some((_, older)) = audit(store, &run.id, Some(round.round)).await?
+        {
+            all = all.with(&older.counts);
+        }
+    }
+    Ok(all.without(&taken_over))
 }
 
 /// An audit that is being read.
@@ -24,8 +38,8 @@ struct Reading {
 }
 
 impl EvidenceSink for Reading {
-    fn run(&mut self, run: &Run) {
-        self.audit = Some(Audit::new(run.round, run.state.is_cancelled()));
+    fn round(&mut self, run: &Run, round: u32, cancelled: bool) {
+        self.audit = Some(Audit::new(round, cancelled));
         self.run = Some(run.clone());
     }
 

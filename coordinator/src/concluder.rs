@@ -36,12 +36,20 @@ pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>,
 
 async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<()> {
     for run in store.concludable().await? {
-        let Some((run, verdict)) = audit(store, &run.id).await? else { continue };
+        let Some((run, verdict)) = audit(store, &run.id, None).await? else { continue };
         if run.audit_mode && !files_are_whole(store, files, &run).await {
             continue;
         }
         if store.conclude(&run, &verdict).await? == Fenced::Committed(()) {
             log(&run, &verdict);
+        }
+    }
+    for stale in store.stale_rounds().await? {
+        // What changes meanwhile leaves the round stale: it is read again.
+        if let Some((run, verdict)) = audit(store, &stale.run, Some(stale.round)).await?
+            && store.restate(&run, &verdict).await? == Fenced::Committed(())
+        {
+            tracing::info!({ names::RUN } = %run.id, round = verdict.round, "a verdict says what was learnt since");
         }
     }
     Ok(())

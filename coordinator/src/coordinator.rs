@@ -16,7 +16,7 @@ use crate::planted::Planted;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
 use crate::store::Store;
 use crate::store::sqlite::{self, SqliteStore};
-use crate::{concluder, grpc, in_process, lister, reaper};
+use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
 
 /// What a coordinator needs.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +128,7 @@ impl Coordinator {
         let holder = format!("{}-{}", std::process::id(), random_name());
         self.loops.spawn(lister::start(store(), holder, self.stop.clone()));
         self.loops.spawn(reaper::start(store(), self.stop.clone()));
+        self.loops.spawn(sweeper::start(store(), self.stop.clone()));
         self.loops.spawn(concluder::start(store(), files.clone(), self.stop.clone()));
         if let Some(files) = files {
             self.loops.spawn(files.start(store(), self.stop.clone()));

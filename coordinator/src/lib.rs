@@ -14,6 +14,7 @@ pub mod planted;
 mod reaper;
 mod service;
 pub mod store;
+mod sweeper;
 mod web;
 
 pub use args::{CoordinatorArgs, is_usage, serve};

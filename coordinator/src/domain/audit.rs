@@ -37,6 +37,32 @@ impl Counts {
             + self.cancelled
     }
 
+    /// Each figure of both together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        self.each(other, u64::saturating_add)
+    }
+
+    /// Without those of another, of which each is contained in these.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        self.each(other, u64::saturating_sub)
+    }
+
+    fn each(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            listed: f(self.listed, other.listed),
+            pending: f(self.pending, other.pending),
+            leased: f(self.leased, other.leased),
+            delivering: f(self.delivering, other.delivering),
+            loaded: f(self.loaded, other.loaded),
+            dead_letter: f(self.dead_letter, other.dead_letter),
+            gone: f(self.gone, other.gone),
+            in_doubt: f(self.in_doubt, other.in_doubt),
+            cancelled: f(self.cancelled, other.cancelled),
+        }
+    }
+
     fn count(&mut self, state: RecordState) {
         *match state {
             RecordState::Pending => &mut self.pending,
@@ -109,7 +135,7 @@ pub struct ListingEvidence {
     pub pages_total: u64,
     /// Rows of committed pages.
     pub pages_committed: u64,
-    /// Fresh IDs that the committed pages brought, added up over their rows.
+    /// Fresh IDs that the committed pages brought, added up over their rows; of a later round, what it took over.
     pub pages_fresh: u64,
     /// Rows of records.
     pub records: u64,
@@ -133,6 +159,9 @@ pub struct BatchEvidence {
     /// Deliveries and exceptions.
     pub ledger: BatchLedger,
 }
+
+/// The target said one thing, and a probe or an operator another.
+pub const CONTRADICTED: &str = "SETTLEMENT_CONTRADICTED";
 
 /// Most discrepancies of one kind of error that are spelt out.
 const SPELT_OUT: usize = 20;
@@ -215,7 +244,8 @@ impl Audit {
         // Records that no batch was cut for yet wait for a full one; once listing is closed there must be none.
         let waiting = listing.records.saturating_sub(self.claimed);
         *(if self.cancelled { &mut self.counts.cancelled } else { &mut self.counts.pending }) += waiting;
-        if waiting > 0 && listing.closed && !self.cancelled {
+        // Only the first round lists.
+        if waiting > 0 && (listing.closed || self.round > 1) && !self.cancelled {
             self.unbalanced("RECORD_WITHOUT_BATCH", format!("{waiting} listed records are in no batch"));
         }
         if listing.records != listing.records_end {
@@ -226,9 +256,11 @@ impl Audit {
             );
         }
         if listing.pages_fresh != listing.records {
-            let detail =
-                format!("committed pages brought {} IDs, the ledger has {}", listing.pages_fresh, listing.records);
-            self.unbalanced("PAGE_WITHOUT_ITS_IDS", detail);
+            let detail = match self.round {
+                1 => format!("committed pages brought {} IDs, the ledger has {}", listing.pages_fresh, listing.records),
+                _ => format!("the round took over {} records, it has {}", listing.pages_fresh, listing.records),
+            };
+            self.unbalanced(if self.round == 1 { "PAGE_WITHOUT_ITS_IDS" } else { "ROUND_WITHOUT_ITS_IDS" }, detail);
         }
         let sum = self.counts.sum_of_states();
         if sum != listing.records {
@@ -261,7 +293,8 @@ impl Audit {
 fn incompleteness(listing: &ListingEvidence) -> Vec<Discrepancy> {
     let mut found = Vec::new();
     let mut add = |code: &str, detail: String| {
-        found.push(Discrepancy { code: code.to_owned(), detail, kind: DiscrepancyKind::Incomplete });
+        let kind = if code == CONTRADICTED { DiscrepancyKind::Unbalanced } else { DiscrepancyKind::Incomplete };
+        found.push(Discrepancy { code: code.to_owned(), detail, kind });
     };
     if !listing.closed {
         add("LISTING_OPEN", "the source has not been listed to its end".to_owned());

@@ -1,18 +1,21 @@
 //! What became of the records of one batch, and what is left to do: derived from its deliveries and exceptions.
 
+mod remaining;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions, RecordState, Timestamp};
+use super::{DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, RecordState, Said};
+pub use remaining::{OpenPart, Remaining};
 
 /// How a run wants its doubts handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Repeat deliveries in doubt, or hold them for an operator.
+    /// What to do with deliveries in doubt.
     pub on_doubt: OnDoubt,
     /// How long after its announcement the target may still act on a delivery.
     pub settle_after: Duration,
-    /// How often the same records are sent before they are split.
+    /// How often the same records are sent before they are split, and how often a probe is made.
     pub max_attempts: u32,
 }
 
@@ -25,26 +28,6 @@ pub struct BatchLedger {
     pub deliveries: Vec<DeliveryFact>,
     /// At most one for each record.
     pub exceptions: Vec<ExceptionFact>,
-}
-
-/// Records that are still to be delivered together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenPart {
-    /// Which.
-    pub positions: Positions,
-    /// The delivery in doubt that they repeat; 0 for none.
-    pub retry_of: i64,
-    /// Its body; zeros for none.
-    pub body_sha256: [u8; 32],
-}
-
-/// What is left of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Remaining {
-    /// Parts to be delivered, each by deliveries of its own. Empty: the batch is finished.
-    pub parts: Vec<OpenPart>,
-    /// Before this, the target may still act on one of the doubts.
-    pub not_before: Option<Timestamp>,
 }
 
 /// How the records of a batch stand, in numbers.
@@ -94,13 +77,12 @@ impl BatchLedger {
                 },
             );
         }
-        for (state, derived) in [
-            (DeliveryState::InDoubt, Derived::InDoubt),
-            (DeliveryState::Applied, Derived::Loaded),
-            (DeliveryState::Open, Derived::Delivering),
-        ] {
-            for delivery in self.deliveries.iter().filter(|delivery| delivery.state == state) {
-                delivery.positions.iter().for_each(|position| set(position, derived));
+        for (said, derived) in
+            [(Said::Doubtful, Derived::InDoubt), (Said::Applied, Derived::Loaded), (Said::Open, Derived::Delivering)]
+        {
+            for delivery in &self.deliveries {
+                let places = delivery.positions.iter().filter(|place| delivery.says(*place) == said);
+                places.for_each(|place| set(place, derived));
             }
         }
         states
@@ -148,92 +130,17 @@ impl BatchLedger {
         open.flat_map(|delivery| delivery.positions.iter()).any(|place| !seen.insert(place))
     }
 
-    /// What is left to do, once no delivery is open.
-    pub fn remaining(&self, rules: &Rules) -> Remaining {
-        let states = self.derive();
-        let places = (0u32..).zip(&states);
-        let fresh = places.clone().filter(|(_, state)| **state == Derived::Unresolved).map(|(place, _)| place);
-        let mut remaining = Remaining::default();
-        if let Some(positions) = Positions::from_ascending(fresh).filter(|positions| !positions.is_empty()) {
-            remaining.parts.push(OpenPart { positions, retry_of: 0, body_sha256: [0; 32] });
-        }
-        if rules.on_doubt == OnDoubt::Hold {
-            return remaining;
-        }
-        for doubt in self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::InDoubt) {
-            let stubborn = doubt.tries >= rules.max_attempts;
-            let still = places.clone().filter(|(place, state)| {
-                **state == Derived::InDoubt && self.latest_doubt(*place) == Some(doubt.number) && !self.excepted(*place)
-            });
-            let positions = Positions::from_ascending(still.map(|(place, _)| place)).unwrap_or_default();
-            let parts = match positions.len() {
-                0 => continue,
-                // A single that stays doubtful ends in doubt.
-                1 if stubborn => continue,
-                _ if stubborn => <[_; 2]>::from(positions.halves()).to_vec(),
-                _ => vec![positions],
-            };
-            let settles = doubt.begun_at + rules.settle_after;
-            remaining.not_before = remaining.not_before.max(Some(settles));
-            remaining.parts.extend(parts.into_iter().map(|positions| OpenPart {
-                positions,
-                retry_of: doubt.number,
-                body_sha256: doubt.body_sha256,
-            }));
-        }
-        remaining
-    }
-
-    /// Number of the last delivery in doubt that carried this record.
-    fn latest_doubt(&self, place: u32) -> Option<i64> {
-        let doubts = self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::InDoubt);
-        doubts.filter(|delivery| delivery.positions.contains(place)).map(|delivery| delivery.number).max()
-    }
-
-    /// Was the record given up on after all? One in doubt stays in doubt, but there is nothing left to send.
-    fn excepted(&self, place: u32) -> bool {
-        self.exceptions.iter().any(|exception| exception.position == place)
-    }
-
-    /// May these records be announced now, as a first delivery (`retry_of` 0) or as a repetition of a doubt?
-    pub fn may_begin(&self, positions: &Positions, retry_of: i64, rules: &Rules) -> bool {
-        let states = self.derive();
-        let wanted = positions.iter().all(|place| match states.get(place as usize) {
-            Some(Derived::Unresolved) => retry_of == 0,
-            Some(Derived::InDoubt) => self.latest_doubt(place) == Some(retry_of),
-            _ => false,
-        });
-        wanted && (retry_of == 0 || self.may_repeat(positions, retry_of, rules))
-    }
-
-    /// Is a doubt one to be repeated at all? Held ones are an operator's, and what was tried often enough goes on in
-    /// parts only.
-    fn may_repeat(&self, positions: &Positions, retry_of: i64, rules: &Rules) -> bool {
-        let doubt = self.deliveries.iter().find(|delivery| delivery.number == retry_of);
-        rules.on_doubt == OnDoubt::Retry
-            && doubt.is_some_and(|doubt| doubt.tries < rules.max_attempts || positions.len() < doubt.positions.len())
-    }
-
-    /// The `tries` of a delivery that repeats `retry_of` with these records.
-    pub fn next_tries(&self, positions: &Positions, retry_of: i64, rules: &Rules) -> u32 {
-        match self.deliveries.iter().find(|delivery| delivery.number == retry_of) {
-            None => 1,
-            Some(doubt) if doubt.tries >= rules.max_attempts && positions.len() < doubt.positions.len() => 1,
-            Some(doubt) => doubt.tries + 1,
-        }
-    }
-
     /// Copies that the target may hold beyond the first of each record: applied and doubtful deliveries.
     pub fn possible_copies(&self) -> u64 {
-        let may_be_there =
-            |delivery: &&DeliveryFact| matches!(delivery.state, DeliveryState::Applied | DeliveryState::InDoubt);
-        let mut copies = vec![0u64; self.size as usize];
-        for place in self.deliveries.iter().filter(may_be_there).flat_map(|delivery| delivery.positions.iter()) {
-            if let Some(count) = copies.get_mut(place as usize) {
-                *count += 1;
-            }
-        }
-        copies.into_iter().map(|count| count.saturating_sub(1)).sum()
+        (0..self.size).map(|place| self.copies_of(place)).sum()
+    }
+
+    /// The same of one record.
+    pub fn copies_of(&self, place: u32) -> u64 {
+        let may_be_there = |delivery: &&DeliveryFact| {
+            delivery.positions.contains(place) && matches!(delivery.says(place), Said::Applied | Said::Doubtful)
+        };
+        (self.deliveries.iter().filter(may_be_there).count() as u64).saturating_sub(1)
     }
 
     /// Records of deliveries that repeated a doubt with the same records and another body.
@@ -250,9 +157,13 @@ impl BatchLedger {
     /// `earlier` are the numbers of the batch's deliveries that were acknowledged before.
     pub fn first_applied(&self, number: i64, earlier: &[i64]) -> Vec<u32> {
         let find = |wanted: i64| self.deliveries.iter().find(move |delivery| delivery.number == wanted);
+        let applied = |delivery: &DeliveryFact, place: u32| {
+            delivery.positions.contains(place) && delivery.says(place) == Said::Applied
+        };
         let before: Vec<&DeliveryFact> = earlier.iter().filter_map(|number| find(*number)).collect();
-        let new = |place: &u32| !before.iter().any(|delivery| delivery.positions.contains(*place));
-        find(number).map(|delivery| delivery.positions.iter().filter(new).collect()).unwrap_or_default()
+        let Some(delivery) = find(number) else { return Vec::new() };
+        let new = |place: &u32| applied(delivery, *place) && !before.iter().any(|earlier| applied(earlier, *place));
+        delivery.positions.iter().filter(new).collect()
     }
 }
 

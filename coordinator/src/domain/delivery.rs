@@ -3,9 +3,10 @@
 use super::{Positions, Timestamp};
 
 /// Where a delivery is. docs/STATES.md draws the arrows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeliveryState {
     /// Announced; nothing is known of it yet.
+    #[default]
     Open,
     /// The target acknowledged all of its records.
     Applied,
@@ -15,6 +16,8 @@ pub enum DeliveryState {
     Rejected,
     /// It may or may not have been applied.
     InDoubt,
+    /// It was in doubt, and part of its records turned out to have been applied: `present` names them.
+    PartlyApplied,
 }
 
 impl DeliveryState {
@@ -23,8 +26,8 @@ impl DeliveryState {
     pub fn may_become(self, next: Self) -> bool {
         match self {
             Self::Open => next != Self::Open,
-            Self::InDoubt => matches!(next, Self::Applied | Self::NotApplied | Self::Rejected),
-            Self::Applied | Self::NotApplied | Self::Rejected => false,
+            Self::InDoubt => matches!(next, Self::Applied | Self::NotApplied | Self::Rejected | Self::PartlyApplied),
+            Self::Applied | Self::NotApplied | Self::Rejected | Self::PartlyApplied => false,
         }
     }
 }
@@ -49,8 +52,32 @@ pub struct DeliveryReport {
     pub evidence: Evidence,
 }
 
+/// What a probe or an operator found out about records of a delivery in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Finding {
+    /// Number of the delivery in its run.
+    pub number: i64,
+    /// The target has these.
+    pub present: Positions,
+    /// The target does not have these.
+    pub absent: Positions,
+}
+
+/// What a delivery says of one of its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// The target has it.
+    Applied,
+    /// The target may have it.
+    Doubtful,
+    /// It is on its way.
+    Open,
+    /// Nothing: the target does not have it by this delivery.
+    Nothing,
+}
+
 /// What the ledger says of a delivery, as far as outcomes depend on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeliveryFact {
     /// Number in its run, in the order of announcement.
     pub number: i64,
@@ -70,6 +97,55 @@ pub struct DeliveryFact {
     pub body_sha256: [u8; 32],
     /// The delivery in doubt that it repeats; 0 for none.
     pub retry_of: i64,
+    /// Of one that was in doubt: records that the target turned out to have. They count once all are known, so that an
+    /// acknowledgement is never added to.
+    pub present: Positions,
+    /// Records that it turned out not to have. They count at once.
+    pub absent: Positions,
+    /// How often the target was asked for its records.
+    pub probes: u32,
+    /// The round that took its records over, because an operator said that none was applied; 0 for none.
+    pub withdrawn: u32,
+}
+
+impl DeliveryFact {
+    /// What it says of a record that it carried.
+    pub fn says(&self, place: u32) -> Said {
+        match self.state {
+            DeliveryState::Open => Said::Open,
+            DeliveryState::Applied => Said::Applied,
+            DeliveryState::NotApplied | DeliveryState::Rejected => Said::Nothing,
+            DeliveryState::PartlyApplied if self.present.contains(place) => Said::Applied,
+            DeliveryState::InDoubt | DeliveryState::PartlyApplied if self.absent.contains(place) => Said::Nothing,
+            DeliveryState::InDoubt | DeliveryState::PartlyApplied => Said::Doubtful,
+        }
+    }
+
+    /// Records of which nobody knows whether the target has them.
+    pub fn unknown(&self) -> Positions {
+        if self.state == DeliveryState::InDoubt {
+            self.positions.without(&self.present).without(&self.absent)
+        } else {
+            Positions::default()
+        }
+    }
+
+    /// Adds what was found out, and becomes certain when that was all. Knowledge only grows: what is known stays.
+    #[must_use]
+    pub fn with(&self, finding: &Finding) -> Self {
+        let unknown = self.unknown();
+        let present = self.present.with(&unknown.within(&finding.present));
+        let absent = self.absent.with(&unknown.within(&finding.absent).without(&finding.present));
+        let mut next = Self { present, absent, ..self.clone() };
+        if self.state == DeliveryState::InDoubt && next.unknown().is_empty() {
+            next.state = match (next.present.is_empty(), next.absent.is_empty()) {
+                (true, _) => DeliveryState::NotApplied,
+                (false, true) => DeliveryState::Applied,
+                (false, false) => DeliveryState::PartlyApplied,
+            };
+        }
+        next
+    }
 }
 
 /// Why a record is not sent (any more).
@@ -93,15 +169,53 @@ pub struct ExceptionFact {
 #[cfg(test)]
 mod tests {
     use super::DeliveryState::*;
+    use super::*;
 
     #[test]
     fn knowledge_only_grows() {
-        for state in [Open, Applied, NotApplied, Rejected, InDoubt] {
+        for state in [Open, Applied, NotApplied, Rejected, InDoubt, PartlyApplied] {
             assert!(!state.may_become(Open), "{state:?} was settled once");
             assert!(!state.may_become(state), "{state:?} again is no change");
             assert_eq!(Open.may_become(state), state != Open);
             assert_eq!(InDoubt.may_become(state), !matches!(state, Open | InDoubt));
             assert!(!Applied.may_become(state) && !Rejected.may_become(state) && !NotApplied.may_become(state));
+            assert!(!PartlyApplied.may_become(state));
         }
+    }
+
+    fn positions(places: &[u32]) -> Positions {
+        Positions::from_ascending(places.iter().copied()).unwrap()
+    }
+
+    fn doubt() -> DeliveryFact {
+        DeliveryFact { number: 1, positions: positions(&[0, 1, 2, 3]), state: InDoubt, ..DeliveryFact::default() }
+    }
+
+    fn found(present: &[u32], absent: &[u32]) -> Finding {
+        Finding { number: 1, present: positions(present), absent: positions(absent) }
+    }
+
+    #[test]
+    fn a_doubt_becomes_certain_when_all_of_its_records_are_known() {
+        assert_eq!(doubt().with(&found(&[0, 1, 2, 3], &[])).state, Applied);
+        assert_eq!(doubt().with(&found(&[], &[0, 1, 2, 3])).state, NotApplied);
+        assert_eq!(doubt().with(&found(&[1], &[0, 2, 3])).state, PartlyApplied);
+        let half = doubt().with(&found(&[1], &[0]));
+        assert_eq!((half.state, half.unknown()), (InDoubt, positions(&[2, 3])));
+        let said: Vec<Said> = (0..4).map(|place| half.says(place)).collect();
+        assert_eq!(said, [Said::Nothing, Said::Doubtful, Said::Doubtful, Said::Doubtful], "present waits for the rest");
+        let whole = half.with(&found(&[2], &[3]));
+        let said: Vec<Said> = (0..4).map(|place| whole.says(place)).collect();
+        assert_eq!(said, [Said::Nothing, Said::Applied, Said::Applied, Said::Nothing]);
+    }
+
+    #[test]
+    fn what_is_known_of_a_record_stays() {
+        let half = doubt().with(&found(&[1], &[0]));
+        assert_eq!(half.with(&found(&[0], &[1])), half);
+        assert_eq!(doubt().with(&found(&[2], &[2])).absent, Positions::default(), "what was seen there is there");
+        assert_eq!(doubt().with(&found(&[9], &[8])), doubt(), "not of this delivery");
+        let applied = DeliveryFact { state: Applied, ..doubt() };
+        assert_eq!(applied.with(&found(&[], &[0, 1, 2, 3])), applied);
     }
 }

@@ -9,13 +9,15 @@ mod positions;
 mod run;
 mod time;
 
-pub use audit::{Audit, BatchEvidence, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
+pub use audit::{Audit, BatchEvidence, CONTRADICTED, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
 pub use batch::{BatchLedger, OpenPart, Remaining, Rules, Tally};
-pub use delivery::{DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind};
+pub use delivery::{
+    DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind, Finding, Said,
+};
 pub use lease::{BatchRef, LeaseRef, LeaseToken};
 pub use listing::{ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
-pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState};
+pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};
 
 /// State of one record: the words of the conservation equation.

@@ -61,6 +61,36 @@ impl Positions {
         (pick(&mut self.iter().take(lower)), pick(&mut self.iter().skip(lower)))
     }
 
+    /// All of either.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let mut ranges: Vec<(u32, u32)> = self.ranges.iter().chain(&other.ranges).copied().collect();
+        ranges.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+        for (start, end) in ranges {
+            match merged.last_mut() {
+                Some((_, before)) if start <= *before => *before = end.max(*before),
+                _ => merged.push((start, end)),
+            }
+        }
+        Self { ranges: merged }
+    }
+
+    /// Those that are also in `other`.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        Self::from_ascending(self.iter().filter(|place| other.contains(*place))).unwrap_or_default()
+    }
+
+    /// Those that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self.clone();
+        }
+        Self::from_ascending(self.iter().filter(|place| !other.contains(*place))).unwrap_or_default()
+    }
+
     /// As bytes: start and length of each range, LEB128. Stored in the ledger, so the form must not change.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.ranges.len() * 3);
@@ -132,6 +162,16 @@ mod tests {
         assert_eq!(Positions::from_ascending([2, 1]), None);
         assert_eq!(Positions::decode(&[5, 1, 2, 1]), None);
         assert_eq!(Positions::decode(&[0x80]), None);
+    }
+
+    #[test]
+    fn sets_are_joined_and_cut() {
+        let set = |places: &[u32]| Positions::from_ascending(places.iter().copied()).unwrap();
+        let (some, others) = (set(&[1, 2, 3, 8]), set(&[0, 3, 4, 9]));
+        assert_eq!(some.with(&others), set(&[0, 1, 2, 3, 4, 8, 9]));
+        assert_eq!(some.within(&others), set(&[3]));
+        assert_eq!(some.without(&others), set(&[1, 2, 8]));
+        assert_eq!((some.with(&Positions::default()), some.without(&Positions::default())), (some.clone(), some));
     }
 
     #[test]

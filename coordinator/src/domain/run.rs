@@ -71,6 +71,27 @@ pub enum OnDoubt {
     Retry,
     /// Leave them to an operator: every record arrives at most once.
     Hold,
+    /// Ask the target which of their records it has, and send the others again.
+    Probe,
+}
+
+/// What a run's transitions need of its pipeline, so that they need not read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// Revision of the pipeline.
+    pub revision: String,
+    /// Its canonical form.
+    pub canonical: String,
+    /// Most records of a batch.
+    pub max_batch: u32,
+    /// How long a POST may take.
+    pub post_timeout: Duration,
+    /// How doubts are handled.
+    pub rules: Rules,
+    /// Share of listed records that may be gone before the run pauses.
+    pub max_gone: f64,
+    /// Batches refused as a whole, one after another, before the run pauses and nobody is judged.
+    pub max_rejected: u32,
 }
 
 /// A run as it is to be started.
@@ -84,22 +105,12 @@ pub struct NewRun {
     pub request_digest: [u8; 32],
     /// Name of the pipeline.
     pub pipeline: String,
-    /// Its revision.
-    pub revision: String,
-    /// Its canonical form.
-    pub canonical: String,
+    /// Its revision, and what transitions need of it.
+    pub terms: Terms,
     /// Resolved, with defaults.
     pub parameters: BTreeMap<String, String>,
     /// Also write the acknowledged IDs as files.
     pub audit_mode: bool,
-    /// Most records of a batch.
-    pub max_batch: u32,
-    /// How long a POST may take.
-    pub post_timeout: Duration,
-    /// How doubts are handled.
-    pub rules: Rules,
-    /// Share of listed records that may be gone before the run pauses.
-    pub max_gone: f64,
 }
 
 /// A run as the ledger has it.
@@ -123,6 +134,8 @@ pub struct Run {
     pub state_reason: String,
     /// Current round.
     pub round: u32,
+    /// When that round was opened.
+    pub opened_at: Timestamp,
     /// When it was started.
     pub created_at: Timestamp,
     /// When it was over.

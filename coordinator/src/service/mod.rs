@@ -2,7 +2,9 @@
 
 mod audit;
 mod error;
+mod failures;
 mod fleet;
+mod operate;
 mod page;
 mod parse;
 mod pipeline;

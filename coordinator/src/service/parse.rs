@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
 
 use super::error::{invalid, status};
-use crate::domain::{DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, Positions};
+use crate::domain::{
+    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Positions, Timestamp,
+};
 use crate::store::{Acquire, Begin, RecordReport, Report, Session};
 
 /// Bytes of a reason or an offending body that the ledger keeps.
@@ -20,6 +22,12 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The beginning of a text, cut at a character.
 pub(super) fn bounded(text: &str) -> String {
     text[..text.floor_char_boundary(KEPT)].to_owned()
+}
+
+/// A time of day, for a message.
+pub(super) fn clock(time: Timestamp) -> String {
+    let at = std::time::UNIX_EPOCH + Duration::from_millis(time.as_millis().unsigned_abs());
+    httpdate::fmt_http_date(at)
 }
 
 /// A session's ID.
@@ -123,7 +131,16 @@ pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status
         pause: Some(bounded(&request.pause_reason)).filter(|reason| !reason.is_empty()),
         cost: [stats.requests, stats.retries, stats.hedges, stats.bytes_received].map(|count| count.max(0)),
         retry_after: duration(request.retry_after).min(MAX_RETRY_AFTER),
+        probes: request.probes.into_iter().map(finding).collect::<Result<_, _>>()?,
     })
+}
+
+fn finding(report: v1::ProbeReport) -> Result<Finding, Status> {
+    let places = |places: Vec<u32>| {
+        let wrong = || invalid("REPORT_INVALID", "places of a probe must be ascending and without repetition");
+        Positions::from_ascending(places).ok_or_else(wrong)
+    };
+    Ok(Finding { number: report.delivery_number, present: places(report.present)?, absent: places(report.absent)? })
 }
 
 fn record_report(report: v1::RecordReport) -> Result<RecordReport, Status> {

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use muster_proto::v1;
 
-use crate::domain::{DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, Verdict};
-use crate::store::{Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, WorkerRow};
+use crate::domain::{Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, Verdict};
+use crate::store::{
+    Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Round, WorkerRow,
+};
 
-fn count(value: u64) -> i64 {
+/// A number of things.
+pub(super) fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn small(value: u32) -> i32 {
+/// A small number of things.
+pub(super) fn small(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
@@ -27,8 +31,8 @@ pub(super) fn duration(span: Duration) -> prost_types::Duration {
     span.try_into().unwrap_or_default()
 }
 
-/// A run with its progress.
-pub(super) fn run(run: &Run, progress: Option<&Progress>, now: Timestamp) -> v1::Run {
+/// A run with its progress and its rounds.
+pub(super) fn run(run: &Run, progress: &Progress, rounds: &[Round], now: Timestamp) -> v1::Run {
     v1::Run {
         run_id: run.id.to_string(),
         pipeline: run.pipeline.clone(),
@@ -47,9 +51,38 @@ pub(super) fn run(run: &Run, progress: Option<&Progress>, now: Timestamp) -> v1:
         round: small(run.round),
         created_at: Some(timestamp(run.created_at)),
         finished_at: run.finished_at.map(timestamp),
-        elapsed: Some(duration(run.finished_at.unwrap_or(now).since(run.created_at))),
-        progress: progress.map(self::progress),
+        elapsed: Some(duration(run.finished_at.unwrap_or(now).since(run.opened_at))),
+        progress: Some(self::progress(progress)),
         verdict: run.verdict.as_ref().map(|found| verdict(run, found)),
+        rounds: rounds.iter().map(|round| self::round(run, round)).collect(),
+    }
+}
+
+fn round(run: &Run, round: &Round) -> v1::Round {
+    v1::Round {
+        round: small(round.round),
+        pipeline_revision: round.revision.clone(),
+        opened_at: Some(timestamp(round.opened_at)),
+        opened_by: round.opened_by.clone(),
+        taken_over: count(round.taken_over.listed),
+        finished_at: round.finished_at.map(timestamp),
+        verdict: round.verdict.as_ref().map(|found| verdict(run, found)),
+    }
+}
+
+/// Records by state.
+pub(super) fn counts(counts: &Counts) -> v1::Counts {
+    v1::Counts {
+        listed: count(counts.listed),
+        pending: count(counts.pending),
+        leased: count(counts.leased),
+        delivering: count(counts.delivering),
+        loaded: count(counts.loaded),
+        dead_letter: count(counts.dead_letter),
+        gone: count(counts.gone),
+        unchanged: 0,
+        in_doubt: count(counts.in_doubt),
+        cancelled: count(counts.cancelled),
     }
 }
 
@@ -74,24 +107,12 @@ fn progress(progress: &Progress) -> v1::Progress {
 
 /// A verdict.
 pub(super) fn verdict(run: &Run, verdict: &Verdict) -> v1::Verdict {
-    let counts = &verdict.counts;
     v1::Verdict {
         run_id: run.id.to_string(),
         round: small(verdict.round),
         complete: verdict.is_complete(),
         balanced: verdict.is_balanced(),
-        counts: Some(v1::Counts {
-            listed: count(counts.listed),
-            pending: count(counts.pending),
-            leased: count(counts.leased),
-            delivering: count(counts.delivering),
-            loaded: count(counts.loaded),
-            dead_letter: count(counts.dead_letter),
-            gone: count(counts.gone),
-            unchanged: 0,
-            in_doubt: count(counts.in_doubt),
-            cancelled: count(counts.cancelled),
-        }),
+        counts: Some(self::counts(&verdict.counts)),
         possible_copies: count(verdict.possible_copies),
         changed: count(verdict.changed),
         discrepancies: verdict
@@ -132,7 +153,7 @@ pub(super) fn story(record_id: &str, story: &RecordStory) -> v1::RecordStory {
     }
 }
 
-fn record_state(state: RecordState) -> v1::RecordState {
+pub(super) fn record_state(state: RecordState) -> v1::RecordState {
     match state {
         RecordState::Pending => v1::RecordState::Pending,
         RecordState::Leased => v1::RecordState::Leased,
@@ -171,6 +192,7 @@ fn delivery_story(delivery: &DeliveryStory) -> v1::DeliveryStory {
         DeliveryState::NotApplied => "not_applied",
         DeliveryState::Rejected => "rejected",
         DeliveryState::InDoubt => "in_doubt",
+        DeliveryState::PartlyApplied => "partly_applied",
     };
     v1::DeliveryStory {
         number: fact.number,
@@ -183,6 +205,8 @@ fn delivery_story(delivery: &DeliveryStory) -> v1::DeliveryStory {
         settled_at: delivery.settled_at.map(timestamp),
         body_sha256: hex::encode(fact.body_sha256),
         retry_of: fact.retry_of,
+        settled_by: delivery.settled_by.clone(),
+        note: delivery.note.clone(),
         applied_number: delivery.acknowledged.unwrap_or(0),
         records: small(fact.positions.len()),
     }
@@ -196,7 +220,7 @@ pub(super) fn lease(lease: GrantedLease) -> v1::Lease {
         record_ids,
         retry_of: part.retry_of,
         body_sha256: if part.retry_of == 0 { Vec::new() } else { part.body_sha256.to_vec() },
-        probe: false,
+        probe: part.probe,
     });
     v1::Lease {
         lease_token: lease.token.to_text(),

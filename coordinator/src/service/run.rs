@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use muster_pipeline::OnDoubt as SpecOnDoubt;
+use muster_pipeline::{OnDoubt as SpecOnDoubt, Pipeline};
 use muster_proto::v1::{self, run_service_server::RunService};
 use muster_telemetry::names;
 use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status};
-use super::{page, parse, render};
+use super::{operate, page, parse, render};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
-use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId};
+use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Terms};
 use crate::store::{Started, Store, StoreResult};
 
 /// A stream sends a run at most this often.
@@ -33,13 +33,21 @@ pub(crate) struct Runs {
 
 impl Runs {
     async fn render(&self, run: &Run) -> Result<v1::Run, Status> {
-        let progress = self.store.progress(run).await?;
-        Ok(render::run(run, Some(&progress), self.clock.now()))
+        let (progress, rounds) = (self.store.progress(run).await?, self.store.rounds(run).await?);
+        Ok(render::run(run, &progress, &rounds, self.clock.now()))
     }
 
     async fn show(&self, id: &str, run: StoreResult<Option<Run>>) -> Result<Option<v1::Run>, Status> {
         let run = run?.ok_or_else(|| run_unknown(id))?;
         self.render(&run).await.map(Some)
+    }
+
+    fn pipeline(&self, name: &str) -> Result<&Pipeline, Status> {
+        self.catalog.get(name).ok_or_else(|| {
+            let known = self.catalog.names().collect::<Vec<_>>().join(", ");
+            let text = format!("this coordinator knows no pipeline {name:?}; it knows: {known}");
+            status(Code::NotFound, "PIPELINE_UNKNOWN", text)
+        })
     }
 
     fn new_run(&self, request: v1::StartRunRequest) -> Result<NewRun, Status> {
@@ -49,11 +57,7 @@ impl Runs {
         // As the caller gave them: after an upgrade the same call must still be the same.
         let given: BTreeMap<String, String> = request.parameters.into_iter().collect();
         let arguments = serde_json::json!([request.pipeline, given, request.audit_mode]);
-        let pipeline = self.catalog.get(&request.pipeline).ok_or_else(|| {
-            let known = self.catalog.names().collect::<Vec<_>>().join(", ");
-            let text = format!("this coordinator knows no pipeline {:?}; it knows: {known}", request.pipeline);
-            status(Code::NotFound, "PIPELINE_UNKNOWN", text)
-        })?;
+        let pipeline = self.pipeline(&request.pipeline)?;
         let parameters =
             pipeline.resolve_parameters(&given).map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
@@ -64,28 +68,27 @@ impl Runs {
         }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| Status::internal(format!("no randomness: {error}")))?;
-        let load = pipeline.load();
         Ok(NewRun {
             id: RunId::new(pipeline.name(), random),
             request_id: Some(request.request_id).filter(|id| !id.is_empty()),
             request_digest: Sha256::digest(arguments.to_string()).into(),
             pipeline: pipeline.name().to_owned(),
-            revision: pipeline.revision().to_owned(),
-            canonical: pipeline.canonical().to_owned(),
+            terms: terms(pipeline),
             parameters,
             audit_mode: request.audit_mode,
-            max_batch: load.max_batch,
-            post_timeout: load.post_timeout,
-            rules: Rules {
-                on_doubt: match load.on_doubt {
-                    SpecOnDoubt::Retry => OnDoubt::Retry,
-                    SpecOnDoubt::Hold => OnDoubt::Hold,
-                },
-                settle_after: load.settle_after,
-                max_attempts: load.max_attempts,
-            },
-            max_gone: pipeline.source().max_gone,
         })
+    }
+
+    /// The terms of a run's pipeline as this coordinator has it now, if they are wanted.
+    async fn mended(&self, id: &RunId, wanted: bool) -> Result<Option<Terms>, Status> {
+        if !wanted {
+            return Ok(None);
+        }
+        let run = self.store.run(id).await?.ok_or_else(|| run_unknown(id.as_str()))?;
+        let pipeline = self.pipeline(&run.pipeline)?;
+        let wrong = |error: muster_pipeline::SpecError| invalid("PIPELINE_INVALID", error.to_string());
+        pipeline.resolve_parameters(&run.parameters).and_then(|given| pipeline.compile(&given)).map_err(wrong)?;
+        Ok(Some(terms(pipeline)))
     }
 
     /// The run now and whenever it has changed, until it is over.
@@ -119,6 +122,27 @@ impl Runs {
                 return Some((Ok(response), (runs, id, changed, (!over).then_some(last))));
             }
         })
+    }
+}
+
+/// What transitions need of a pipeline.
+fn terms(pipeline: &Pipeline) -> Terms {
+    let load = pipeline.load();
+    Terms {
+        revision: pipeline.revision().to_owned(),
+        canonical: pipeline.canonical().to_owned(),
+        max_batch: load.max_batch,
+        post_timeout: load.post_timeout,
+        rules: Rules {
+            on_doubt: match load.on_doubt {
+                SpecOnDoubt::Retry => OnDoubt::Retry,
+                SpecOnDoubt::Hold => OnDoubt::Hold,
+            },
+            settle_after: load.settle_after,
+            max_attempts: load.max_attempts,
+        },
+        max_gone: pipeline.source().max_gone,
+        max_rejected: load.max_rejected_in_a_row,
     }
 }
 
@@ -196,6 +220,42 @@ impl RunService for Runs {
         let run = self.show(&id, self.store.resume_run(&RunId::from_text(&id)).await).await?;
         let run = run.map(not_over).transpose()?;
         Ok(Response::new(v1::ResumeRunResponse { run }))
+    }
+
+    async fn redrive_run(
+        &self,
+        request: Request<v1::RedriveRunRequest>,
+    ) -> Result<Response<v1::RedriveRunResponse>, Status> {
+        let request = request.into_inner();
+        let id = RunId::from_text(&request.run_id);
+        let terms = self.mended(&id, request.mended_pipeline).await?;
+        let redriven = self.store.redrive(&id, operate::redrive(&request, terms)?).await?;
+        let (run, records) = operate::redriven(id.as_str(), redriven)?;
+        let run = self.render(&run).await?;
+        Ok(Response::new(v1::RedriveRunResponse { run: Some(run), records: render::count(records) }))
+    }
+
+    async fn settle_delivery(
+        &self,
+        request: Request<v1::SettleDeliveryRequest>,
+    ) -> Result<Response<v1::SettleDeliveryResponse>, Status> {
+        let request = request.into_inner();
+        let id = RunId::from_text(&request.run_id);
+        let settled = self.store.settle(&id, operate::settle(request)?).await?;
+        let (run, loaded, to_send) = operate::settled(id.as_str(), settled)?;
+        let run = Some(self.render(&run).await?);
+        let (loaded, to_send) = (render::count(loaded), render::count(to_send));
+        Ok(Response::new(v1::SettleDeliveryResponse { run, loaded, to_send }))
+    }
+
+    async fn delete_run(
+        &self,
+        request: Request<v1::DeleteRunRequest>,
+    ) -> Result<Response<v1::DeleteRunResponse>, Status> {
+        let id = RunId::from_text(request.into_inner().run_id);
+        operate::deleted(id.as_str(), self.store.delete_run(&id).await?)?;
+        tracing::info!({ names::RUN } = %id, "a run was deleted");
+        Ok(Response::new(v1::DeleteRunResponse {}))
     }
 }
 

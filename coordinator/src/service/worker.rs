@@ -72,7 +72,7 @@ fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
             let revoked = v1::LeaseRevoked { lease_token: token.to_text() };
             Some(pushed(v1::attend_response::Event::LeaseRevoked(revoked)))
         }
-        Event::LeaseExpired { .. } => None,
+        Event::LeaseExpired { .. } | Event::RunDeleted => None,
     }
 }
 

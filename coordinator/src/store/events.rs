@@ -4,7 +4,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::domain::{LeaseToken, RunId};
 
-/// Something that concerns a worker's leases at once.
+/// Something that others wait for, or that concerns a worker's leases at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A run was paused or cancelled.
@@ -21,6 +21,8 @@ pub enum Event {
         /// Which.
         token: LeaseToken,
     },
+    /// A run was deleted.
+    RunDeleted,
 }
 
 /// Where to wait for changes. A signal that comes when nobody waits is not lost: the next wait sees that its number

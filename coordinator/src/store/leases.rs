@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_telemetry::names;
 
 use super::StoreResult;
-use crate::domain::{DeliveryReport, ExceptionKind, LeaseToken, OpenPart, Positions, Run, RunId};
+use crate::domain::{DeliveryReport, ExceptionKind, Finding, LeaseToken, OpenPart, Positions, Run, RunId};
 
 /// What a worker did that no lost race explains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub struct RecordReport {
     pub position: u32,
     /// What it is.
     pub kind: ExceptionKind,
-    /// fetch, validate, transform or load.
+    /// fetch, validate, transform, load; worker: it took its worker down.
     pub stage: String,
     /// In words.
     pub reason: String,
@@ -160,6 +160,8 @@ pub struct Report {
     pub deliveries: Vec<DeliveryReport>,
     /// Records that were not sent.
     pub records: Vec<RecordReport>,
+    /// What the target said of records in doubt.
+    pub probes: Vec<Finding>,
     /// The run should pause, and why.
     pub pause: Option<String>,
     /// Requests, retries, hedges, bytes.

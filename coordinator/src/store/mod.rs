@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod leases;
 mod queries;
+mod rounds;
 pub mod sqlite;
 mod stories;
 mod transitions;
@@ -22,6 +23,10 @@ pub use leases::{
     Renewal, Report, Session, WorkerResult,
 };
 pub use queries::{Acknowledgement, EvidenceSink, Queries, StoredPipeline};
+pub use rounds::{
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,
+    RecordPlace, Redrive, Redriven, Round, Settle, SettleRefusal, Settled, StaleRound, Swept,
+};
 pub use stories::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory};
 pub use transitions::{Fenced, GrantedListing, PageOutcome, Started, Transitions};
 

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{RecordStory, StoreResult};
+use super::{
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, LedgerRow, RecordPlace, RecordStory, Round,
+    StaleRound, StoreResult,
+};
 use crate::domain::{BatchEvidence, ListingEvidence, Progress, Run, RunId, Timestamp};
 
 /// A pipeline revision that some run used.
@@ -18,8 +21,9 @@ pub struct StoredPipeline {
 
 /// All that an audit reads, in one consistent view.
 pub trait EvidenceSink: Send {
-    /// The run as it is in this view.
-    fn run(&mut self, run: &Run);
+    /// First: the run as it is in this view, the round that is read, and whether its records without an outcome are given
+    /// up.
+    fn round(&mut self, run: &Run, round: u32, cancelled: bool);
     /// The next batch, in ascending order.
     fn batch(&mut self, evidence: &BatchEvidence);
     /// Last: the listing, and the time of the view.
@@ -49,8 +53,32 @@ pub trait Queries: Send + Sync {
     /// Runs whose round can be ended: all batches finished after the listing was closed, or cancelled without an open
     /// delivery.
     async fn concludable(&self) -> StoreResult<Vec<Run>>;
-    /// Reads a run's current round into `sink`, in one consistent view. `None`: no such run.
-    async fn evidence(&self, id: &RunId, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>>;
+    /// Rounds whose verdict is older than what is known of them.
+    async fn stale_rounds(&self) -> StoreResult<Vec<StaleRound>>;
+    /// A run's rounds, oldest first.
+    async fn rounds(&self, run: &Run) -> StoreResult<Vec<Round>>;
+    /// Reads a round of a run (`None`: the current one) into `sink`, in one consistent view. `None`: no such run, or no
+    /// such round.
+    async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>>;
+    /// Dead letters after `after`, in the order of their places.
+    async fn dead_letters(
+        &self,
+        run: &Run,
+        filter: &DeadLetterFilter,
+        after: Option<RecordPlace>,
+        limit: u32,
+    ) -> StoreResult<Vec<DeadLetter>>;
+    /// The same by stage, status and reason, most frequent first.
+    async fn dead_letter_groups(
+        &self,
+        run: &Run,
+        filter: &DeadLetterFilter,
+        limit: u32,
+    ) -> StoreResult<Vec<DeadLetterGroup>>;
+    /// Deliveries in doubt with a number above `after` on which records hang.
+    async fn doubts(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Doubt>>;
+    /// Rows of a batch or more from a place on, and where to go on; none: that was the end.
+    async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)>;
     /// The stories of one ID, one for each round.
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>>;
     /// Runs in audit mode whose folder is not known to be whole.

@@ -66,6 +66,10 @@ pub struct DeliveryStory {
     pub settled_at: Option<Timestamp>,
     /// The how-manieth acknowledgement.
     pub acknowledged: Option<i64>,
+    /// Who found out what became of a doubt: empty for its worker, else probe or operator.
+    pub settled_by: String,
+    /// An operator's words.
+    pub note: String,
 }
 
 /// Why a record was not sent.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Acquire, Acquired, Begin, Begun, Completion, Expired, Renewal, Report, StoreResult, WorkerResult};
+use super::{
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Settle, Settled,
+    StoreResult, Swept, WorkerResult,
+};
 use crate::domain::{LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, Verdict};
 
 /// How StartRun went.
@@ -67,6 +70,17 @@ pub trait Transitions: Send + Sync {
     async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Ends a round whose audit gave this verdict, unless something changed after `run` was read.
     async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
+    /// Writes the verdict of a round anew, unless something changed after `run` was read.
+    async fn restate(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
+    /// Over -> running, in the next round. `None`: no such run.
+    async fn redrive(&self, id: &RunId, redrive: Redrive) -> StoreResult<Option<Redriven>>;
+    /// Takes an operator's word for deliveries in doubt: for all of them or, if one is refused, for none. `None`: no such
+    /// run.
+    async fn settle(&self, id: &RunId, settle: Settle) -> StoreResult<Option<Settled>>;
+    /// Takes a run that is over out of sight; `sweep` gives its space back. `None`: no such run.
+    async fn delete_run(&self, id: &RunId) -> StoreResult<Option<Deleted>>;
+    /// Takes out some rows of deleted runs and gives free space back to the file system.
+    async fn sweep(&self) -> StoreResult<Swept>;
     /// Notes that a run's audit folder is whole up to the acknowledgements in `run`.
     async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>>;
 

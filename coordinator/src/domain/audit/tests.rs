@@ -12,7 +12,7 @@ fn batch(number: i64) -> BatchEvidence {
         tries: 1,
         begun_at: Timestamp::from_millis(1),
         body_sha256: [0; 32],
-        retry_of: 0,
+        ..DeliveryFact::default()
     };
     let ledger = BatchLedger { size: 2, deliveries: vec![delivery], exceptions: Vec::new() };
     BatchEvidence { batch: number, first: number.unsigned_abs() * 2, leased: false, done: true, ledger }

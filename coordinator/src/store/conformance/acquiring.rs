@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, begin, new_run, page, report, worker};
-use crate::domain::{DeliveryState, NewRun};
+use super::bench::{A, B, Bench, begin, new_run, page, report, run_with, worker};
+use crate::domain::DeliveryState;
 use crate::store::{Acquire, GrantedLease, LEASE_TTL};
 
 /// Acquiring leases.
@@ -56,7 +56,7 @@ async fn a_batch_is_leased_to_one_session(bench: &Bench) {
 }
 
 async fn a_lease_says_all_that_a_worker_needs(bench: &Bench) {
-    let run = bench.one_batch(NewRun { max_batch: 3, ..new_run("one") }, 3).await;
+    let run = bench.one_batch(run_with("one", |terms| terms.max_batch = 3), 3).await;
     let acquired = bench.acquire(A, &[], 1).await;
     let lease = &acquired.leases[0];
     assert_eq!((&lease.run_id, lease.attempt, lease.ttl), (&run.id, 1, LEASE_TTL));
@@ -111,7 +111,7 @@ async fn without_capacity_only_lost_answers_come(bench: &Bench) {
 
 /// A run of batches of one record whose ID is this long.
 async fn long_ids(bench: &Bench, records: u8, bytes: usize) {
-    bench.start(NewRun { max_batch: 1, ..new_run("one") }).await;
+    bench.start(run_with("one", |terms| terms.max_batch = 1)).await;
     let listing = bench.take_listing("lister").await;
     let ids: Vec<String> =
         (0..records).map(|n| format!("\"{}\"", char::from(b'a' + n).to_string().repeat(bytes))).collect();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, POST_TIMEOUT, begin, evidence, holding_run, new_run, report};
-use crate::domain::{DeliveryState, NewRun, RecordState};
+use super::bench::{A, B, Bench, POST_TIMEOUT, begin, evidence, holding_run, new_run, report, run_with};
+use crate::domain::{DeliveryState, RecordState};
 use crate::store::{Begin, Begun, LEASE_TTL, Misuse, Refusal};
 
 /// Announcing deliveries.
@@ -215,7 +215,7 @@ async fn a_held_doubt_is_not_repeated(bench: &Bench) {
 }
 
 async fn only_a_doubt_is_repeated(bench: &Bench) {
-    bench.one_batch(NewRun { post_timeout: Duration::from_secs(1), ..new_run("one") }, 4).await;
+    bench.one_batch(run_with("one", |terms| terms.post_timeout = Duration::from_secs(1)), 4).await;
     let lease = bench.lease(A).await;
     let first = bench.announce(A, &lease, begin(1, 0..4, 0)).await;
     let again = Begin { settled: vec![evidence(1, DeliveryState::NotApplied)], ..begin(2, 0..4, first) };

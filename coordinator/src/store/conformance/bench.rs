@@ -10,7 +10,7 @@ use super::{Backend, Harness};
 use crate::audit::audit;
 use crate::domain::{
     Counts, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, ListedPage, ListingLease, NewRun,
-    OnDoubt, Positions, RecordState, Rules, Run, RunId, Verdict,
+    OnDoubt, Positions, RecordState, Rules, Run, RunId, Terms, Verdict,
 };
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Fenced, GrantedLease, Misuse, RecordReport, RecordStory, Report,
@@ -26,6 +26,8 @@ pub(crate) const POST_TIMEOUT: Duration = Duration::from_secs(25);
 pub(crate) const MAX_BATCH: u32 = 4;
 /// Tries before a doubt is split.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
+/// Batches refused as a whole in a row before the run pauses.
+pub(crate) const MAX_REJECTED: u32 = 3;
 /// A listing's lease.
 pub(crate) const LISTING_TTL: Duration = Duration::from_secs(15);
 
@@ -106,7 +108,7 @@ impl Bench {
 
     /// A run of one batch with this many records, "1", "2", ...
     pub(crate) async fn one_batch(&self, new: NewRun, records: u32) -> Run {
-        assert!(records <= new.max_batch);
+        assert!(records <= new.terms.max_batch);
         let ids: Vec<String> = (1..=records).map(|id| id.to_string()).collect();
         self.listed(new, &[&ids.iter().map(String::as_str).collect::<Vec<_>>()]).await
     }
@@ -118,7 +120,7 @@ impl Bench {
 
     pub(crate) async fn acquire(&self, session: &str, held: &[&GrantedLease], capacity: u32) -> Acquired {
         let held: Vec<LeaseToken> = held.iter().map(|lease| lease.token).collect();
-        let acquire = Acquire { session: worker(session), held, capacity, ..Acquire::default() };
+        let acquire = Acquire { session: worker(session), held, capacity, protocol: muster_proto::PROTOCOL };
         self.store().acquire(acquire).await.unwrap()
     }
 
@@ -160,7 +162,7 @@ impl Bench {
 
     /// Audits a run; at every commit conservation holds.
     pub(crate) async fn verdict(&self, run: &Run) -> Verdict {
-        let (_, verdict) = audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run");
+        let (_, verdict) = audit(self.store().as_ref(), &run.id, None).await.unwrap().expect("the run");
         assert!(verdict.is_balanced(), "{:#?}", verdict.discrepancies);
         verdict
     }
@@ -171,12 +173,12 @@ impl Bench {
 
     /// Audits whatever it says.
     pub(crate) async fn unchecked_verdict(&self, run: &Run) -> Verdict {
-        audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run").1
+        audit(self.store().as_ref(), &run.id, None).await.unwrap().expect("the run").1
     }
 
     /// Ends a run as the concluder does.
     pub(crate) async fn conclude(&self, run: &Run) -> Fenced<()> {
-        let (run, verdict) = audit(self.store().as_ref(), &run.id).await.unwrap().expect("the run");
+        let (run, verdict) = audit(self.store().as_ref(), &run.id, None).await.unwrap().expect("the run");
         self.store().conclude(&run, &verdict).await.unwrap()
     }
 
@@ -202,22 +204,35 @@ pub(crate) fn new_run(name: &str) -> NewRun {
         request_id: None,
         request_digest: [0; 32],
         pipeline: "test".to_owned(),
-        revision: "1".repeat(64),
-        canonical: "{}".to_owned(),
+        terms: Terms {
+            revision: "1".repeat(64),
+            canonical: "{}".to_owned(),
+            max_batch: MAX_BATCH,
+            post_timeout: POST_TIMEOUT,
+            rules: Rules { on_doubt: OnDoubt::Retry, settle_after: POST_TIMEOUT, max_attempts: MAX_ATTEMPTS },
+            max_gone: 1.0,
+            max_rejected: MAX_REJECTED,
+        },
         parameters: BTreeMap::from([("base_url".to_owned(), "http://localhost".to_owned())]),
         audit_mode: false,
-        max_batch: MAX_BATCH,
-        post_timeout: POST_TIMEOUT,
-        rules: Rules { on_doubt: OnDoubt::Retry, settle_after: POST_TIMEOUT, max_attempts: MAX_ATTEMPTS },
-        max_gone: 1.0,
     }
+}
+
+/// The same under other terms.
+pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Terms)) -> NewRun {
+    let mut new = new_run(name);
+    change(&mut new.terms);
+    new
 }
 
 /// The same, holding its doubts for an operator.
 pub(crate) fn holding_run(name: &str) -> NewRun {
-    let mut new = new_run(name);
-    new.rules.on_doubt = OnDoubt::Hold;
-    new
+    run_with(name, |terms| terms.rules.on_doubt = OnDoubt::Hold)
+}
+
+/// The same, asking the target.
+pub(crate) fn probing_run(name: &str) -> NewRun {
+    run_with(name, |terms| terms.rules.on_doubt = OnDoubt::Probe)
 }
 
 pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
@@ -226,6 +241,17 @@ pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> Liste
 
 pub(crate) fn positions(places: impl IntoIterator<Item = u32>) -> Positions {
     Positions::from_ascending(places).unwrap()
+}
+
+/// The target refuses this record.
+pub(crate) fn refused(position: u32) -> RecordReport {
+    RecordReport {
+        stage: "load".to_owned(),
+        reason: "the target refuses it with 422".to_owned(),
+        http_status: 422,
+        body: "no such colour".to_owned(),
+        ..dead(position)
+    }
 }
 
 /// An announcement of these records.

@@ -81,7 +81,7 @@ async fn a_verdict_from_before_the_evidence_is_stale(bench: &Bench) {
     bench.announce(A, &lease, begin(1, 0..4, 0)).await;
     bench.pass(POST_TIMEOUT + Duration::from_secs(5)).await;
     bench.store().cancel_run(&run.id).await.unwrap();
-    let (read, verdict) = crate::audit::audit(bench.store().as_ref(), &run.id).await.unwrap().unwrap();
+    let (read, verdict) = crate::audit::audit(bench.store().as_ref(), &run.id, None).await.unwrap().unwrap();
     bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
     assert_eq!(bench.store().conclude(&read, &verdict).await.unwrap(), Fenced::Stale);
     assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));

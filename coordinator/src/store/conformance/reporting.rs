@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Backend;
 use super::bench::{
-    A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, holding_run, new_run, page, report, signed,
+    A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, holding_run, new_run, page, report, run_with, signed,
 };
 use crate::domain::{DeliveryState, NewRun, RecordState, RunState};
 use crate::store::{Begin, Begun, Completion, LEASE_TTL, Misuse, Refusal, Report};
@@ -237,7 +237,7 @@ async fn a_doubtful_record_is_no_dead_letter(bench: &Bench) {
 }
 
 async fn too_many_gone_records_pause_the_run(bench: &Bench) {
-    let run = bench.one_batch(NewRun { max_gone: 0.25, ..new_run("one") }, 4).await;
+    let run = bench.one_batch(run_with("one", |terms| terms.max_gone = 0.25), 4).await;
     let lease = bench.lease(A).await;
     bench.complete(A, &lease, report(&[], &[gone(0)])).await;
     assert_eq!(bench.run(&run.id).await.state, RunState::Running, "as many as allowed");
@@ -250,7 +250,7 @@ async fn too_many_gone_records_pause_the_run(bench: &Bench) {
 }
 
 async fn few_gone_records_of_a_long_listing_do_not(bench: &Bench) {
-    let run = bench.start(NewRun { max_gone: 0.01, ..new_run("one") }).await;
+    let run = bench.start(run_with("one", |terms| terms.max_gone = 0.01)).await;
     let listing = bench.take_listing("lister").await;
     bench.store().commit_page(&listing, page(1, &["1", "2", "3", "4"], None)).await.unwrap();
     let lease = bench.lease(A).await;

@@ -52,11 +52,14 @@ async fn a_run_keeps_what_it_was_started_with(bench: &Bench) {
     let started = bench.start(new.clone()).await;
     let run = bench.run(&new.id).await;
     assert_eq!(run.key, started.key);
-    assert_eq!((&run.pipeline, &run.revision, &run.parameters), (&new.pipeline, &new.revision, &new.parameters));
+    assert_eq!((&run.pipeline, &run.revision, &run.parameters), (&new.pipeline, &new.terms.revision, &new.parameters));
     assert_eq!((run.audit_mode, run.state, run.round), (true, RunState::Running, 1));
     assert_eq!((run.finished_at, run.acknowledged, run.verdict), (None, 0, None));
-    let pipeline = bench.store().pipeline(&new.revision).await.unwrap().unwrap();
-    assert_eq!((pipeline.name, pipeline.revision, pipeline.canonical), (new.pipeline, new.revision, new.canonical));
+    let pipeline = bench.store().pipeline(&new.terms.revision).await.unwrap().unwrap();
+    assert_eq!(
+        (pipeline.name, pipeline.revision, pipeline.canonical),
+        (new.pipeline, new.terms.revision, new.terms.canonical)
+    );
     assert_eq!(bench.store().pipeline("no such revision").await.unwrap(), None);
 }
 
@@ -78,7 +81,7 @@ async fn unknown_runs_are_none(bench: &Bench) {
     assert!(store.pause_run(&id, "why").await.unwrap().is_none());
     assert!(store.resume_run(&id).await.unwrap().is_none());
     assert!(store.cancel_run(&id).await.unwrap().is_none());
-    assert!(crate::audit::audit(store.as_ref(), &id).await.unwrap().is_none());
+    assert!(crate::audit::audit(store.as_ref(), &id, None).await.unwrap().is_none());
 }
 
 async fn runs_are_paged_newest_first(bench: &Bench) {
@@ -140,7 +143,7 @@ async fn a_change_after_the_audit_makes_it_stale(bench: &Bench) {
     bench.announce(A, &lease, bench::begin(1, 0..3, 0)).await;
     bench.warm_up().await;
     bench.pass(bench::POST_TIMEOUT).await;
-    let read = crate::audit::audit(bench.store().as_ref(), &run.id).await.unwrap().unwrap();
+    let read = crate::audit::audit(bench.store().as_ref(), &run.id, None).await.unwrap().unwrap();
     assert_eq!(read.1.counts.in_doubt, 3);
     bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
     assert_eq!(bench.store().conclude(&read.0, &read.1).await.unwrap(), Fenced::Stale);

@@ -1,15 +1,16 @@
 //! How a batch leaves a lease: finished, or back in the queue with what is left of it.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use super::rows::{RunFacts, batch_ledger};
+use super::rows::{RunFacts, batch_ledger, time};
 use super::{sql, writer::Tx};
-use crate::domain::{BatchLedger, BatchRef, Timestamp};
+use crate::domain::{BatchLedger, BatchRef, LeaseRef, Timestamp};
 
 const READY: i64 = 0;
 /// A batch's state while somebody works on it.
 pub(super) const LEASED: i64 = 1;
-const DONE: i64 = 2;
+/// A batch's state once nothing is left of it.
+pub(super) const DONE: i64 = 2;
 
 /// How a lease ended, as it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -31,41 +32,110 @@ pub(super) fn end_lease(
     connection.prepare_cached(sql!("lease_end"))?.execute(row).map(drop)
 }
 
+/// A batch row, as far as transitions go.
+#[derive(Debug, Clone)]
+pub(super) struct BatchRow {
+    pub batch: BatchRef,
+    pub first_seq: i64,
+    pub size: u32,
+    pub epoch: u32,
+    pub attempt: u32,
+    /// Leases in a row that ran out.
+    pub lost: u32,
+    /// It goes on record by record.
+    pub singles: bool,
+}
+
+impl BatchRow {
+    /// How many columns it has.
+    pub const COLUMNS: usize = 9;
+
+    /// The first columns of the statements about batches.
+    pub fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            batch: BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? },
+            first_seq: row.get(3)?,
+            size: row.get(4)?,
+            epoch: row.get(5)?,
+            attempt: row.get(6)?,
+            lost: row.get(7)?,
+            singles: row.get(8)?,
+        })
+    }
+
+    /// The grant of its current epoch.
+    pub fn lease(&self) -> LeaseRef {
+        LeaseRef { batch: self.batch, epoch: self.epoch }
+    }
+
+    /// All facts about it.
+    pub fn ledger(&self, connection: &Connection) -> rusqlite::Result<BatchLedger> {
+        batch_ledger(connection, self.batch, self.size)
+    }
+
+    /// IDs of its records, in their order.
+    pub fn ids(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let BatchRef { run, round, .. } = self.batch;
+        let key = params![run, round, self.first_seq, self.first_seq + i64::from(self.size)];
+        connection.prepare_cached(sql!("record_ids"))?.query_map(key, |row| row.get(0))?.collect()
+    }
+}
+
+/// One batch, with its state and the time before which it is not leased.
+pub(super) fn batch_row(connection: &Connection, batch: BatchRef) -> rusqlite::Result<(BatchRow, i64, Timestamp)> {
+    let mut statement = connection.prepare_cached(sql!("batch_row"))?;
+    statement.query_row(params![batch.run, batch.round, batch.batch], |row| {
+        Ok((BatchRow::read(row)?, row.get(BatchRow::COLUMNS)?, time(row, BatchRow::COLUMNS + 1)?))
+    })
+}
+
 /// Puts a batch without an open delivery where its facts say: finished or ready, not before `earliest`. Gives whether
 /// it is finished.
 pub(super) fn settle_batch(
     connection: &Connection,
-    batch: BatchRef,
-    size: u32,
-    attempt: u32,
+    row: &BatchRow,
     facts: &RunFacts,
     earliest: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let ledger = batch_ledger(connection, batch, size)?;
-    let remaining = ledger.remaining(&facts.rules);
+    let ledger = row.ledger(connection)?;
+    let remaining = ledger.remaining(&facts.rules, row.singles);
     let done = remaining.parts.is_empty();
     let available_at = remaining.not_before.map_or(earliest, |not_before| earliest.max(not_before));
     let tally = ledger.tally();
     connection.prepare_cached(sql!("batch_finish"))?.execute(params![
-        batch.run,
-        batch.round,
-        batch.batch,
+        row.batch.run,
+        row.batch.round,
+        row.batch.batch,
         if done { DONE } else { READY },
         available_at.as_millis(),
-        attempt,
+        row.attempt,
+        row.lost,
+        row.singles,
         tally.loaded,
         tally.dead_letter,
         tally.gone,
         tally.in_doubt
     ])?;
-    connection.prepare_cached(sql!("run_changed"))?.execute([batch.run])?;
+    connection.prepare_cached(sql!("run_changed"))?.execute([row.batch.run])?;
     Ok(done)
 }
 
 /// Writes what a batch's facts amount to, without moving it: for display while it is leased.
-pub(super) fn write_tally(tx: &Tx<'_>, batch: BatchRef, ledger: &BatchLedger) -> rusqlite::Result<()> {
+pub(super) fn write_tally(connection: &Connection, batch: BatchRef, ledger: &BatchLedger) -> rusqlite::Result<()> {
     let tally = ledger.tally();
     let key = params![batch.run, batch.round, batch.batch, tally.loaded, tally.dead_letter, tally.gone, tally.in_doubt];
-    tx.connection.prepare_cached(sql!("batch_tally"))?.execute(key)?;
-    tx.connection.prepare_cached(sql!("run_changed"))?.execute([batch.run]).map(drop)
+    connection.prepare_cached(sql!("batch_tally"))?.execute(key)?;
+    connection.prepare_cached(sql!("run_changed"))?.execute([batch.run]).map(drop)
+}
+
+/// Facts were added to a batch, whoever has it now. A leased batch moves when its lease ends; one that is not is put
+/// where its facts say. A verdict that says otherwise is to be written anew.
+pub(super) fn facts_changed(tx: &Tx<'_>, batch: BatchRef, facts: &RunFacts) -> rusqlite::Result<()> {
+    let (row, state, available_at) = batch_row(tx.connection, batch)?;
+    tx.connection.prepare_cached(sql!("round_stale"))?.execute(params![batch.run, batch.round])?;
+    tx.tell_work();
+    if state == LEASED {
+        return write_tally(tx.connection, batch, &row.ledger(tx.connection)?);
+    }
+    settle_batch(tx.connection, &row, facts, available_at).map(drop)
 }

@@ -1,30 +1,31 @@
-//! Deliveries: announced before they are sent, settled after; and the report that ends a lease.
+//! Deliveries: announced before they are sent, settled after.
 
 use rusqlite::{Connection, params};
 
-use super::batches::{LEASED, LeaseEnd, end_lease, settle_batch, write_tally};
+use super::batches::{BatchRow, facts_changed};
 use super::leases::{Held, held};
-use super::rows::{batch_ledger, delivery_state_code, exception_code};
-use super::sql;
+use super::rows::delivery_state_code;
 use super::writer::{Halt, Tx};
+use super::{listing, protection, sql};
 use crate::domain::{
-    BatchLedger, BatchRef, DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, Positions,
-    RunState, Timestamp,
+    BatchLedger, BatchRef, CONTRADICTED, DeliveryFact, DeliveryReport, DeliveryState, Evidence, Finding, LeaseToken,
+    Positions, Problem, RunState, Timestamp,
 };
 use crate::planted::Bug;
-use crate::store::{Begin, Begun, Completion, Event, LEASE_TTL as TTL, Misuse, RecordReport, Refusal, Report};
+use crate::store::{Begin, Begun, LEASE_TTL as TTL, Misuse, Refusal};
 
 /// Added to the POST timeout for the time that a lease holds after an announcement.
 const POST_MARGIN: std::time::Duration = std::time::Duration::from_secs(5);
-/// The share of gone records is not judged before this many were listed, unless listing is closed.
-const GONE_JUDGED_FROM: i64 = 1000;
+
+/// Who found out what became of a doubt.
+pub(super) const PROBE: &str = "probe";
 
 /// Announces a delivery.
 pub(super) fn begin(tx: &Tx<'_>, session: &str, token: &LeaseToken, begin: &Begin) -> Result<Begun, Halt> {
     let held = held(tx, session, token)?;
-    let mut ledger = batch_ledger(tx.connection, held.lease.batch, held.size)?;
+    let mut ledger = held.row.ledger(tx.connection)?;
     if settle(tx, &held, &mut ledger, &begin.settled)? {
-        note_evidence(tx, &held, &ledger)?;
+        facts_changed(tx, held.lease.batch, &held.facts)?;
     }
     let same = |delivery: &&DeliveryFact| delivery.epoch == held.lease.epoch && delivery.ordinal == begin.ordinal;
     if let Some(before) = ledger.deliveries.iter().find(same) {
@@ -73,8 +74,8 @@ fn hold_for_post(tx: &Tx<'_>, held: &Held) -> rusqlite::Result<()> {
 
 /// Why it must not be sent, if so.
 fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Result<Option<Refusal>, Halt> {
-    if begin.positions.is_empty() || begin.positions.end() > held.size {
-        let detail = format!("positions must be of the batch's {} records, at least one", held.size);
+    if begin.positions.is_empty() || begin.positions.end() > held.row.size {
+        let detail = format!("positions must be of the batch's {} records, at least one", held.row.size);
         return Err(Misuse::DeliveryInvalid(detail).into());
     }
     if !held.current {
@@ -101,7 +102,7 @@ fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Res
 
 fn insert(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin, number: i64) -> rusqlite::Result<()> {
     let BatchRef { run, round, batch } = held.lease.batch;
-    let whole = begin.positions == Positions::all(held.size);
+    let whole = begin.positions == Positions::all(held.row.size);
     let tries = ledger.next_tries(&begin.positions, begin.retry_of, &held.facts.rules);
     tx.connection.prepare_cached(sql!("delivery_insert"))?.execute(params![
         run,
@@ -123,7 +124,13 @@ fn insert(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin, number:
 /// Writes what is known of deliveries of this lease. Knowledge only grows: what is certain stays. To a round that is
 /// over only an acknowledgement is news: a doubt that it ended with is not sent again by itself, so it stays one.
 /// Gives whether anything was new.
-fn settle(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, reports: &[DeliveryReport]) -> Result<bool, Halt> {
+pub(super) fn settle(
+    tx: &Tx<'_>,
+    held: &Held,
+    ledger: &mut BatchLedger,
+    reports: &[DeliveryReport],
+) -> Result<bool, Halt> {
+    let round_is_over = held.facts.state.is_over() || held.lease.batch.round < held.facts.round;
     let mut new = false;
     for report in reports {
         let wanted =
@@ -136,14 +143,78 @@ fn settle(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, reports: &[Deliver
             let detail = format!("delivery {} was never announced under this lease", report.ordinal);
             return Err(Misuse::ReportInvalid(detail).into());
         };
-        let told_too_late = held.facts.state.is_over() && report.evidence.state != DeliveryState::Applied;
-        if delivery.state.may_become(report.evidence.state) && !told_too_late {
+        let applied = report.evidence.state == DeliveryState::Applied;
+        if applied && (delivery.withdrawn > 0 || !delivery.absent.is_empty()) {
+            note_contradiction(tx, held, delivery)?;
+        } else if delivery.state.may_become(report.evidence.state) && (applied || !round_is_over) {
             write_evidence(tx.connection, held.lease.batch, delivery, &report.evidence, tx.now)?;
             delivery.state = report.evidence.state;
             new = true;
+            if applied {
+                protection::accepted(tx, held.lease.batch.run, &held.facts)?;
+            }
         }
     }
     Ok(new)
+}
+
+/// The target acknowledges late what it was said not to have: its records may have been sent again meanwhile. What they
+/// were judged by stays; the verdict names it.
+fn note_contradiction(tx: &Tx<'_>, held: &Held, delivery: &DeliveryFact) -> rusqlite::Result<()> {
+    let number = delivery.number;
+    let detail =
+        format!("the target acknowledged delivery {number} after it was settled as not, or not wholly, applied");
+    listing::note(tx, held.lease.batch.run, &Problem { code: CONTRADICTED, detail })?;
+    facts_changed(tx, held.lease.batch, &held.facts)
+}
+
+/// Writes what a probe or an operator (`by`) found out of a delivery in doubt; gives what it is then.
+pub(super) fn find_out(
+    tx: &Tx<'_>,
+    batch: BatchRef,
+    delivery: &DeliveryFact,
+    finding: &Finding,
+    by: &str,
+    note: &str,
+) -> rusqlite::Result<DeliveryFact> {
+    let mut found = delivery.with(finding);
+    found.probes += u32::from(by == PROBE);
+    let news = matches!(found.state, DeliveryState::Applied | DeliveryState::PartlyApplied);
+    write_finding(tx, batch, &found, by, note, news)?;
+    Ok(found)
+}
+
+/// Writes a delivery as it is known now; with `acknowledged`, as the run's next acknowledgement.
+pub(super) fn write_finding(
+    tx: &Tx<'_>,
+    batch: BatchRef,
+    found: &DeliveryFact,
+    by: &str,
+    note: &str,
+    acknowledged: bool,
+) -> rusqlite::Result<()> {
+    let acknowledged = acknowledged.then(|| next_acknowledgement(tx.connection, batch.run)).transpose()?;
+    let places = |positions: &Positions| (!positions.is_empty()).then(|| positions.encode());
+    tx.connection.prepare_cached(sql!("delivery_find_out"))?.execute(params![
+        batch.run,
+        batch.round,
+        batch.batch,
+        found.epoch,
+        found.ordinal,
+        delivery_state_code(found.state),
+        places(&found.present),
+        places(&found.absent),
+        found.probes,
+        by,
+        note,
+        tx.now.as_millis(),
+        acknowledged
+    ])?;
+    Ok(())
+}
+
+fn next_acknowledgement(connection: &Connection, run: i64) -> rusqlite::Result<i64> {
+    connection.prepare_cached(sql!("run_next_acknowledgement"))?.query_row([run], |row| row.get(0))
 }
 
 fn write_evidence(
@@ -154,10 +225,7 @@ fn write_evidence(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let acknowledged: Option<i64> = match evidence.state {
-        DeliveryState::Applied => {
-            let mut statement = connection.prepare_cached(sql!("run_next_acknowledgement"))?;
-            Some(statement.query_row([batch.run], |row| row.get(0))?)
-        }
+        DeliveryState::Applied => Some(next_acknowledgement(connection, batch.run)?),
         _ => None,
     };
     connection.prepare_cached(sql!("delivery_settle"))?.execute(params![
@@ -176,157 +244,14 @@ fn write_evidence(
 }
 
 /// A holder vanished after announcing: nobody knows what the target did. Gives whether there was such a delivery.
-pub(super) fn doubt_open(
-    connection: &Connection,
-    batch: BatchRef,
-    size: u32,
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
-    let ledger = batch_ledger(connection, batch, size)?;
+pub(super) fn doubt_open(connection: &Connection, row: &BatchRow, now: Timestamp) -> rusqlite::Result<bool> {
+    let ledger = row.ledger(connection)?;
     let evidence = Evidence {
         state: DeliveryState::InDoubt,
         http_status: 0,
         detail: "the worker vanished after announcing it".to_owned(),
     };
     let open = ledger.open_delivery();
-    open.map_or(Ok(()), |delivery| write_evidence(connection, batch, delivery, &evidence, now))?;
+    open.map_or(Ok(()), |delivery| write_evidence(connection, row.batch, delivery, &evidence, now))?;
     Ok(open.is_some())
-}
-
-/// Takes a batch's report.
-pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &Report) -> Result<Completion, Halt> {
-    let held = held(tx, session, token)?;
-    match held.report {
-        _ if tx.planted.has(Bug::NoReplayAnswer) => {}
-        Some((digest, answer)) if digest == report.digest => return Ok(completion(answer)),
-        Some(_) => return Err(Misuse::ReportConflict.into()),
-        None => {}
-    }
-    let batch = held.lease.batch;
-    let mut ledger = batch_ledger(tx.connection, batch, held.size)?;
-    let new = settle(tx, &held, &mut ledger, &report.deliveries)?;
-    let done = if held.current {
-        take_report(tx, &held, &ledger, report)?
-    } else {
-        if new {
-            note_evidence(tx, &held, &ledger)?;
-        }
-        Completion::Late
-    };
-    let BatchRef { run, round, batch: number } = batch;
-    let [requests, retries, hedges, bytes] = report.cost;
-    let answer = completion_code(done);
-    let row = params![run, round, number, held.lease.epoch, report.digest, answer, requests, retries, hedges, bytes];
-    tx.connection.prepare_cached(sql!("lease_report"))?.execute(row)?;
-    tx.tell_work();
-    Ok(done)
-}
-
-/// From the lease's holder: everything counts.
-fn take_report(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, report: &Report) -> Result<Completion, Halt> {
-    let batch = held.lease.batch;
-    if ledger.open_delivery().is_some() {
-        // A holder that cannot say what came of its POST leaves a doubt.
-        doubt_open(tx.connection, batch, held.size, tx.now)?;
-    }
-    // What was cancelled stays so: the run's audit may be under way.
-    if !held.facts.state.is_cancelled() {
-        for record in &report.records {
-            write_exception(tx, held, record)?;
-        }
-    }
-    end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
-    let earliest = tx.now + report.retry_after;
-    let done = settle_batch(tx.connection, batch, held.size, held.attempt, &held.facts, earliest)?;
-    if report.records.iter().any(|record| record.kind == ExceptionKind::Gone) {
-        judge_gone(tx, held)?;
-    }
-    if let Some(reason) = &report.pause {
-        pause(tx, held, reason)?;
-    }
-    Ok(if done { Completion::Done } else { Completion::Requeued })
-}
-
-fn write_exception(tx: &Tx<'_>, held: &Held, record: &RecordReport) -> Result<(), Halt> {
-    if record.position >= held.size {
-        let detail = format!("the batch has {} records, none at {}", held.size, record.position);
-        return Err(Misuse::ReportInvalid(detail).into());
-    }
-    if tx.planted.has(Bug::LosesDeadLetters) {
-        return Ok(());
-    }
-    let BatchRef { run, round, batch } = held.lease.batch;
-    tx.connection.prepare_cached(sql!("exception_insert"))?.execute(params![
-        run,
-        round,
-        batch,
-        record.position,
-        exception_code(record.kind),
-        record.stage,
-        record.reason,
-        record.http_status,
-        record.body,
-        tx.now.as_millis()
-    ])?;
-    Ok(())
-}
-
-/// Evidence about a holder's own deliveries was written, whoever has the batch now. A leased batch moves when its
-/// lease ends; one that is not is put where its facts say.
-fn note_evidence(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger) -> rusqlite::Result<()> {
-    let batch = held.lease.batch;
-    let key = params![batch.run, batch.round, batch.batch];
-    let mut statement = tx.connection.prepare_cached(sql!("batch_row"))?;
-    let (state, attempt, available_at) =
-        statement.query_row(key, |row| Ok((row.get::<_, i64>(2)?, row.get(3)?, super::rows::time(row, 4)?)))?;
-    if state == LEASED {
-        // It counts when the holder's own delivery is settled; a delivery not yet announced is refused by it.
-        return write_tally(tx, batch, ledger);
-    }
-    tx.tell_work();
-    settle_batch(tx.connection, batch, held.size, attempt, &held.facts, available_at).map(drop)
-}
-
-/// The pipeline is wrong, not its records.
-fn pause(tx: &Tx<'_>, held: &Held, reason: &str) -> rusqlite::Result<()> {
-    let paused = tx.connection.prepare_cached(sql!("run_pause"))?.execute(params![held.lease.batch.run, reason])?;
-    if paused > 0 {
-        tx.push(Event::RunStopped { run_id: held.facts.id.clone(), reason: reason.to_owned() });
-    }
-    Ok(())
-}
-
-/// More records gone than the pipeline allows: more likely the source is wrong than the records.
-fn judge_gone(tx: &Tx<'_>, held: &Held) -> rusqlite::Result<()> {
-    let run = held.lease.batch.run;
-    let gone: i64 = tx.connection.prepare_cached(sql!("exceptions_gone"))?.query_row([run], |row| row.get(0))?;
-    let mut statement = tx.connection.prepare_cached(sql!("listing_size"))?;
-    let (listed, closed): (i64, bool) = statement.query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let of = if closed { listed } else { listed.max(GONE_JUDGED_FROM) };
-    #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
-    let share = gone as f64 / of.max(1) as f64;
-    if share > held.facts.max_gone {
-        let reason = format!(
-            "the source answers 404 or 410 for {gone} of {listed} listed records, more than source.max_gone ({}%) allows",
-            held.facts.max_gone * 100.0
-        );
-        pause(tx, held, &reason)?;
-    }
-    Ok(())
-}
-
-fn completion_code(completion: Completion) -> i64 {
-    match completion {
-        Completion::Done => 0,
-        Completion::Requeued => 1,
-        Completion::Late => 2,
-    }
-}
-
-fn completion(code: i64) -> Completion {
-    match code {
-        0 => Completion::Done,
-        1 => Completion::Requeued,
-        _ => Completion::Late,
-    }
 }

@@ -5,22 +5,25 @@ use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
 use super::{rows, sql};
-use crate::domain::{BatchEvidence, BatchLedger, ListingEvidence, RunId, Timestamp};
+use crate::domain::{BatchEvidence, BatchLedger, ListingEvidence, Run, RunId, Timestamp};
 use crate::store::EvidenceSink;
 
-/// Reads a run's current round into `sink`; `at` is the time of the view.
+/// Reads a round of a run (`None`: the current one) into `sink`; `at` is the time of the view.
 pub(super) fn read(
     view: &Connection,
     id: &RunId,
+    round: Option<u32>,
     at: Timestamp,
     mut sink: Box<dyn EvidenceSink>,
 ) -> rusqlite::Result<Option<()>> {
     let run = view.prepare_cached(sql!("run_by_id"))?.query_row([id.as_str()], rows::run).optional()?;
     let Some(run) = run else { return Ok(None) };
-    sink.run(&run);
-    let key = params![run.key, run.round];
+    let round = round.unwrap_or(run.round);
+    let Some(cancelled) = given_up(view, &run, round)? else { return Ok(None) };
+    sink.round(&run, round, cancelled);
+    let key = params![run.key, round];
     let mut deliveries = view.prepare_cached(sql!("evidence_deliveries"))?;
-    let mut deliveries = Ahead::new(deliveries.query(key)?, 10)?;
+    let mut deliveries = Ahead::new(deliveries.query(key)?, rows::DELIVERY_COLUMNS)?;
     let mut exceptions = view.prepare_cached(sql!("evidence_exceptions"))?;
     let mut exceptions = Ahead::new(exceptions.query(key)?, 2)?;
     let mut batches = view.prepare_cached(sql!("evidence_batches"))?;
@@ -33,8 +36,16 @@ pub(super) fn read(
         let first = first.unsigned_abs();
         sink.batch(&BatchEvidence { batch, first, leased: state == 1, done: state == 2, ledger });
     }
-    sink.listing(&listing(view, run.key, run.round)?, at);
+    sink.listing(&listing(view, run.key, round)?, at);
     Ok(Some(()))
+}
+
+/// Are records of this round without an outcome given up? `None`: there is no such round.
+pub(super) fn given_up(view: &Connection, run: &Run, round: u32) -> rusqlite::Result<Option<bool>> {
+    if round == run.round {
+        return Ok(Some(run.state.is_cancelled()));
+    }
+    view.prepare_cached(sql!("round_cancelled"))?.query_row(params![run.key, round], |row| row.get(0)).optional()
 }
 
 /// Rows in ascending order of their batch, taken batch by batch.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::batches::{LeaseEnd, end_lease, settle_batch};
-use super::rows::{self, RunFacts, batch_ledger, run_facts};
+use super::batches::{BatchRow, LeaseEnd, end_lease, settle_batch};
+use super::rows::{self, RunFacts, run_facts};
 use super::writer::{Halt, Tx};
-use super::{deliveries, sql};
+use super::{deliveries, sql, suspects};
 use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
 use crate::planted::Bug;
 use crate::store::{
@@ -24,31 +24,6 @@ const EXPIRE_AT_ONCE: u32 = 500;
 const NAMED: usize = 20;
 /// Batches that one acquisition grants at most.
 const GRANT_AT_ONCE: u32 = 64;
-
-/// A batch row, as far as leasing goes.
-struct BatchRow {
-    batch: BatchRef,
-    first_seq: i64,
-    size: u32,
-    epoch: u32,
-    attempt: u32,
-}
-
-impl BatchRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            batch: BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? },
-            first_seq: row.get(3)?,
-            size: row.get(4)?,
-            epoch: row.get(5)?,
-            attempt: row.get(6)?,
-        })
-    }
-
-    fn lease(&self) -> LeaseRef {
-        LeaseRef { batch: self.batch, epoch: self.epoch }
-    }
-}
 
 /// Leases batches: lost answers first, then what is ready, after ending what has run out.
 pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> rusqlite::Result<(Acquired, Expired)> {
@@ -90,15 +65,16 @@ impl Grant<'_, '_> {
         let held: HashSet<LeaseRef> = acquire.held.iter().map(LeaseToken::lease).collect();
         let mut statement = self.tx.connection.prepare_cached(sql!("batches_held_by_session"))?;
         let rows = statement.query_map([&acquire.session.id], |row| {
-            Ok((BatchRow::read(row)?, rows::time(row, 7)?, row.get::<_, [u8; 16]>(8)?))
+            let expires_at = rows::time(row, BatchRow::COLUMNS)?;
+            Ok((BatchRow::read(row)?, expires_at, row.get::<_, [u8; 16]>(BatchRow::COLUMNS + 1)?))
         })?;
         let rows = rows.filter(|row| row.as_ref().map_or(true, |(row, ..)| !held.contains(&row.lease())));
         for (row, expires_at, secret) in rows.collect::<Result<Vec<_>, _>>()? {
             if run_facts(self.tx.connection, row.batch.run)?.is_none_or(|facts| facts.state != RunState::Running) {
-                give_back(self.tx, row.lease(), row.size, row.attempt)?;
+                give_back(self.tx, &row)?;
                 continue;
             }
-            let ids = self.ids(&row)?;
+            let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
                 continue;
             }
@@ -117,10 +93,10 @@ impl Grant<'_, '_> {
     fn ready(&mut self, acquire: &Acquire) -> rusqlite::Result<()> {
         let mut statement = self.tx.connection.prepare_cached(sql!("batches_takeable"))?;
         let limit = acquire.capacity.min(GRANT_AT_ONCE);
-        let rows = statement.query_map(params![self.tx.now.as_millis(), limit], BatchRow::read)?;
+        let rows = statement.query_map(params![self.tx.now.as_millis(), limit, acquire.protocol], BatchRow::read)?;
         let ready = rows.collect::<Result<Vec<_>, _>>()?;
         for mut row in ready {
-            let ids = self.ids(&row)?;
+            let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
                 break;
             }
@@ -137,13 +113,6 @@ impl Grant<'_, '_> {
             self.hand_out(&row, &ids, secret, expires_at)?;
         }
         Ok(())
-    }
-
-    /// The IDs of a batch.
-    fn ids(&self, row: &BatchRow) -> rusqlite::Result<Vec<String>> {
-        let key = params![row.batch.run, row.batch.round, row.first_seq, row.first_seq + i64::from(row.size)];
-        let mut statement = self.tx.connection.prepare_cached(sql!("record_ids"))?;
-        statement.query_map(key, |row| row.get(0))?.collect()
     }
 
     /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.
@@ -170,10 +139,10 @@ impl Grant<'_, '_> {
         let ledger = if row.epoch == 1 {
             BatchLedger { size: row.size, ..BatchLedger::default() }
         } else {
-            batch_ledger(connection, row.batch, row.size)?
+            row.ledger(connection)?
         };
         let id = |place: u32| ids.get(place as usize).cloned().unwrap_or_default();
-        let parts = ledger.remaining(&facts.rules).parts.into_iter();
+        let parts = ledger.remaining(&facts.rules, row.singles).parts.into_iter();
         let parts: Vec<_> = parts.map(|part| (part.positions.iter().map(id).collect(), part)).collect();
         self.bytes += bytes_of(ids);
         self.acquired.leases.push(GrantedLease {
@@ -217,8 +186,7 @@ fn extend(connection: &Connection, batch: BatchRef, expires_at: Timestamp) -> ru
 /// A grant as its holder finds it.
 pub(super) struct Held {
     pub lease: LeaseRef,
-    pub size: u32,
-    pub attempt: u32,
+    pub row: BatchRow,
     /// Leased, and under this very epoch.
     pub current: bool,
     /// Given back by its holder.
@@ -233,15 +201,15 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
     let lease = token.lease();
     let BatchRef { run, round, batch } = lease.batch;
     let mut statement = tx.connection.prepare_cached(sql!("lease_by_token"))?;
-    let row = statement.query_row(params![run, round, batch, lease.epoch], |row| {
-        let digest: Option<[u8; 32]> = row.get(2)?;
-        let answer: Option<i64> = row.get(3)?;
-        let secret: [u8; 16] = row.get(0)?;
-        let report = digest.zip(answer);
-        Ok((secret, row.get::<_, String>(1)?, report, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
-    });
-    let (secret, holder, report, current, released, size, attempt): (_, _, _, bool, _, _, _) =
-        row.optional()?.ok_or(Misuse::TokenUnknown)?;
+    let read = |row: &Row<'_>| {
+        let at = BatchRow::COLUMNS;
+        let digest: Option<[u8; 32]> = row.get(at + 2)?;
+        let answer: Option<i64> = row.get(at + 3)?;
+        let (secret, holder): ([u8; 16], String) = (row.get(at)?, row.get(at + 1)?);
+        Ok((BatchRow::read(row)?, secret, holder, digest.zip(answer), row.get(at + 4)?, row.get(at + 5)?))
+    };
+    let found = statement.query_row(params![run, round, batch, lease.epoch], read).optional()?;
+    let (row, secret, holder, report, current, released): (_, _, _, _, bool, _) = found.ok_or(Misuse::TokenUnknown)?;
     if !token.proves(&secret) {
         return Err(Misuse::TokenUnknown.into());
     }
@@ -250,7 +218,7 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
     }
     let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
     let current = current || tx.planted.has(Bug::NoEpochCheck);
-    Ok(Held { lease, size, attempt, current, released, report, facts })
+    Ok(Held { lease, row, current, released, report, facts })
 }
 
 /// Extends leases.
@@ -279,13 +247,13 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
     let release = |token: &LeaseToken| {
         let Some(held) = known(held(tx, session, token))? else { return Ok(false) };
         // Released before: the same request again gets the same answer.
-        Ok(held.released || held.current && give_back(tx, held.lease, held.size, held.attempt)?)
+        Ok(held.released || held.current && give_back(tx, &held.row)?)
     };
     let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
     if end {
         let mut statement = tx.connection.prepare_cached(sql!("batches_held_by_session"))?;
         for row in statement.query_map([session], BatchRow::read)?.collect::<Result<Vec<_>, _>>()? {
-            give_back(tx, row.lease(), row.size, row.attempt)?;
+            give_back(tx, &row)?;
         }
         tx.connection.prepare_cached(sql!("session_end"))?.execute(params![session, tx.now.as_millis()])?;
     }
@@ -293,13 +261,14 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
 }
 
 /// Gives back one lease that holds, unless it has an open delivery.
-fn give_back(tx: &Tx<'_>, lease: LeaseRef, size: u32, attempt: u32) -> rusqlite::Result<bool> {
-    if batch_ledger(tx.connection, lease.batch, size)?.open_delivery().is_some() {
+fn give_back(tx: &Tx<'_>, row: &BatchRow) -> rusqlite::Result<bool> {
+    if row.ledger(tx.connection)?.open_delivery().is_some() {
         return Ok(false);
     }
-    let Some(facts) = run_facts(tx.connection, lease.batch.run)? else { return Ok(false) };
-    end_lease(tx.connection, lease.batch, lease.epoch, LeaseEnd::Released, tx.now)?;
-    settle_batch(tx.connection, lease.batch, size, attempt.saturating_sub(1), &facts, tx.now)?;
+    let Some(facts) = run_facts(tx.connection, row.batch.run)? else { return Ok(false) };
+    end_lease(tx.connection, row.batch, row.epoch, LeaseEnd::Released, tx.now)?;
+    let uncharged = BatchRow { attempt: row.attempt.saturating_sub(1), ..row.clone() };
+    settle_batch(tx.connection, &uncharged, &facts, tx.now)?;
     tx.tell_work();
     Ok(true)
 }
@@ -319,14 +288,15 @@ pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
         expired.leases += 1;
         expired.doubts += u32::from(in_doubt);
         if expired.named.len() < NAMED
-            && let Some(facts) = run_facts(tx.connection, row.lease.batch.run)?
+            && let Some(facts) = run_facts(tx.connection, row.batch.batch.run)?
         {
-            let (batch, attempt, worker) = (row.lease.batch.batch, row.attempt, row.worker.clone());
+            let (batch, attempt, worker) = (row.batch.batch.batch, row.batch.attempt, row.worker.clone());
             expired.named.push(ExpiredLease { run_id: facts.id, batch, attempt, worker, in_doubt });
         }
-        let key = params![row.lease.batch.run, row.lease.batch.round, row.lease.batch.batch, row.lease.epoch];
-        let secret = tx.connection.prepare_cached(sql!("lease_by_token"))?.query_row(key, |row| row.get(0))?;
-        tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(row.lease, secret) });
+        let lease = row.batch.lease();
+        let key = params![lease.batch.run, lease.batch.round, lease.batch.batch, lease.epoch];
+        let secret = tx.connection.prepare_cached(sql!("lease_secret"))?.query_row(key, |row| row.get(0))?;
+        tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(lease, secret) });
         tx.tell_work();
     }
     Ok(expired)
@@ -334,27 +304,25 @@ pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
 
 /// A lease that has run out.
 struct Lapsed {
-    lease: LeaseRef,
-    attempt: u32,
-    size: u32,
+    batch: BatchRow,
     session: String,
     worker: String,
 }
 
 impl Lapsed {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let batch = BatchRef { run: row.get(0)?, round: row.get(1)?, batch: row.get(2)? };
-        let lease = LeaseRef { batch, epoch: row.get(3)? };
-        Ok(Self { lease, attempt: row.get(4)?, size: row.get(5)?, session: row.get(6)?, worker: row.get(7)? })
+        let batch = BatchRow::read(row)?;
+        Ok(Self { batch, session: row.get(BatchRow::COLUMNS)?, worker: row.get(BatchRow::COLUMNS + 1)? })
     }
 
     /// Open delivery -> in doubt, other unresolved records -> pending. Gives whether there was an open delivery.
     fn end(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-        let batch = self.lease.batch;
-        let doubt = deliveries::doubt_open(connection, batch, self.size, now)?;
-        end_lease(connection, batch, self.lease.epoch, LeaseEnd::Expired, now)?;
-        if let Some(facts) = run_facts(connection, batch.run)? {
-            settle_batch(connection, batch, self.size, self.attempt, &facts, now)?;
+        let row = &self.batch;
+        let doubt = deliveries::doubt_open(connection, row, now)?;
+        end_lease(connection, row.batch, row.epoch, LeaseEnd::Expired, now)?;
+        if let Some(facts) = run_facts(connection, row.batch.run)? {
+            let next = suspects::after_loss(connection, row, &facts, doubt, now)?;
+            settle_batch(connection, &next, &facts, now)?;
         }
         Ok(doubt)
     }

@@ -1,4 +1,6 @@
-//! The schema's versions: each a file, applied in order, each in a transaction.
+//! The schema's versions: each a file, applied in order. The file as it was is kept beside it.
+
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -6,20 +8,69 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i32 = 0x4d53_5452;
 
 /// All versions, oldest first. A released file never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_rounds.sql")];
 
 /// The version that this program writes.
 pub(super) fn current() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// Brings a ledger of an older version (0: an empty file) to the current one.
-pub(super) fn apply(connection: &Connection, from: i32) -> rusqlite::Result<()> {
+/// Where the copy of a ledger of this version is kept when it is upgraded.
+pub(super) fn copy_of(path: &Path, version: i32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".schema-{version}"));
+    name.into()
+}
+
+/// Brings a ledger of an older version (0: an empty file) to the current one. All versions in one transaction: it is of
+/// the old one or of the new one, whatever happens. A ledger that was written before is copied first.
+pub(super) fn apply(connection: &Connection, path: &Path, from: i32) -> rusqlite::Result<()> {
+    if from >= current() {
+        return Ok(());
+    }
+    if from > 0 {
+        keep_copy(connection, path, from)?;
+    }
     let done = usize::try_from(from).unwrap_or(usize::MAX);
-    for (version, migration) in (1..).zip(MIGRATIONS).skip(done) {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE;\n{migration}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\nCOMMIT;"
-        ))?;
+    let steps: String = MIGRATIONS.iter().skip(done).copied().collect::<Vec<_>>().join("\n");
+    let version = current();
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;\n{steps}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\nCOMMIT;"
+    ))?;
+    if from > 0 {
+        // Older files could not give back the space of deleted runs: that needs every page to be written once.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")?;
+        let copy = copy_of(path, from);
+        tracing::info!(from, to = version, copy = %copy.display(), "the ledger was upgraded; a copy of it as it was is kept");
     }
     Ok(())
+}
+
+/// The copy has its name only once it is whole. One that a broken upgrade left behind is of the same version, and as
+/// good: it is made anew.
+fn keep_copy(connection: &Connection, path: &Path, version: i32) -> rusqlite::Result<()> {
+    let copy = copy_of(path, version);
+    let mut unfinished = copy.clone().into_os_string();
+    unfinished.push(".unfinished");
+    let failed = |error: std::io::Error| {
+        rusqlite::Error::InvalidParameterName(format!(
+            "it has schema version {version} and is not upgraded before a copy is kept at {}: {error}",
+            copy.display()
+        ))
+    };
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let name = unfinished.to_string_lossy();
+    connection.execute("VACUUM INTO ?1", [name.as_ref()]).map_err(|error| failed(std::io::Error::other(error)))?;
+    make_private(Path::new(&unfinished)).map_err(failed)?;
+    std::fs::rename(&unfinished, &copy).map_err(failed)
+}
+
+/// It names every record, as the ledger does.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    std::fs::File::open(path)?.sync_all()
 }

@@ -4,8 +4,11 @@
 //! the disk share the next one. Queries run on connections of their own and see the last commit (WAL).
 
 mod batches;
+mod dead_letters;
 mod deliveries;
+mod doubts;
 mod evidence;
+mod export;
 mod fleet;
 #[cfg(any(test, feature = "conformance"))]
 mod harness;
@@ -13,11 +16,17 @@ mod leases;
 mod listing;
 mod migrations;
 mod open;
+mod protection;
 mod queries;
+mod reports;
+mod retention;
+mod rounds;
 mod rows;
 mod runs;
 mod serving;
+mod settling;
 mod stories;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod transitions;

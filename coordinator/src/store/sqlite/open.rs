@@ -81,12 +81,14 @@ impl SqliteStore {
         }
         let prepare = || -> rusqlite::Result<Serving> {
             connection.busy_timeout(Duration::from_secs(5))?;
+            // Heard only by a file without anything in it: deleted runs give their space back.
+            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
             connection
                 .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
             // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
             connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
             connection.set_prepared_statement_cache_capacity(128);
-            migrations::apply(&connection, version)?;
+            migrations::apply(&connection, path, version)?;
             // Read back: what the file system silently refuses must not pass for durable.
             let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
             let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;

@@ -1,11 +1,15 @@
 //! What is read from the ledger, each query in one consistent view.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, evidence, rows, sql, stories};
+use super::batches::batch_row;
+use super::{SqliteStore, dead_letters, doubts, evidence, export, rows, sql, stories};
 use crate::domain::{BatchRef, Progress, Run, RunId};
-use crate::store::{Acknowledgement, EvidenceSink, Queries, RecordStory, StoreResult, StoredPipeline};
+use crate::store::{
+    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, EvidenceSink, ExportFrom, LedgerRow,
+    Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline,
+};
 
 #[async_trait]
 impl Queries for SqliteStore {
@@ -44,10 +48,57 @@ impl Queries for SqliteStore {
         self.read(|view| view.prepare_cached(sql!("runs_concludable"))?.query_map([], rows::run)?.collect()).await
     }
 
-    async fn evidence(&self, id: &RunId, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {
+    async fn stale_rounds(&self) -> StoreResult<Vec<StaleRound>> {
+        self.read(|view| {
+            let mut statement = view.prepare_cached(sql!("rounds_stale"))?;
+            let stale =
+                |row: &Row<'_>| Ok(StaleRound { run: RunId::from_text(row.get::<_, String>(0)?), round: row.get(1)? });
+            statement.query_map([], stale)?.collect()
+        })
+        .await
+    }
+
+    async fn rounds(&self, run: &Run) -> StoreResult<Vec<Round>> {
+        let key = run.key;
+        self.read(move |view| view.prepare_cached(sql!("rounds_of_run"))?.query_map([key], rows::round)?.collect())
+            .await
+    }
+
+    async fn dead_letters(
+        &self,
+        run: &Run,
+        filter: &DeadLetterFilter,
+        after: Option<RecordPlace>,
+        limit: u32,
+    ) -> StoreResult<Vec<DeadLetter>> {
+        let (run, filter) = (run.clone(), filter.clone());
+        self.read(move |view| dead_letters::page(view, &run, &filter, after, limit as usize)).await
+    }
+
+    async fn dead_letter_groups(
+        &self,
+        run: &Run,
+        filter: &DeadLetterFilter,
+        limit: u32,
+    ) -> StoreResult<Vec<DeadLetterGroup>> {
+        let (run, filter) = (run.clone(), filter.clone());
+        self.read(move |view| dead_letters::groups(view, &run, &filter, limit as usize)).await
+    }
+
+    async fn doubts(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Doubt>> {
+        let run = run.clone();
+        self.read(move |view| doubts::page(view, &run, after, limit as usize)).await
+    }
+
+    async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)> {
+        let run = run.clone();
+        self.read(move |view| export::next(view, &run, from)).await
+    }
+
+    async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {
         let id = id.clone();
         let clock = std::sync::Arc::clone(&self.clock);
-        self.read(move |view| evidence::read(view, &id, clock.now(), sink)).await
+        self.read(move |view| evidence::read(view, &id, round, clock.now(), sink)).await
     }
 
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>> {
@@ -66,7 +117,8 @@ impl Queries for SqliteStore {
     }
 
     async fn listed_ids(&self, run: &Run, from: u64, limit: u32) -> StoreResult<Vec<String>> {
-        let (key, round) = (run.key, run.round);
+        // Later rounds list nothing.
+        let (key, round) = (run.key, 1);
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         self.read(move |view| ids(view, key, round, from, from.saturating_add(i64::from(limit)))).await
     }
@@ -78,7 +130,7 @@ fn ids(view: &Connection, run: i64, round: u32, from: i64, to: i64) -> rusqlite:
 
 fn progress(view: &Connection, run: i64, round: u32) -> rusqlite::Result<Progress> {
     let mut statement = view.prepare_cached(sql!("progress_listing"))?;
-    let mut progress = statement.query_row([run], |row| {
+    let mut progress = statement.query_row(params![run, round], |row| {
         Ok(Progress {
             listing_closed: row.get(0)?,
             pages_total: row.get(1)?,
@@ -113,14 +165,12 @@ fn acknowledgements(view: &Connection, run: i64, after: i64, limit: u32) -> rusq
     })?;
     let one = |row: rusqlite::Result<(i64, i64, BatchRef)>| {
         let (number, delivery, batch) = row?;
-        let key = params![batch.run, batch.round, batch.batch];
-        let mut statement = view.prepare_cached(sql!("batch_row"))?;
-        let (first_seq, size): (i64, u32) = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let ledger = rows::batch_ledger(view, batch, size)?;
+        let (of, ..) = batch_row(view, batch)?;
+        let ledger = of.ledger(view)?;
         let mut statement = view.prepare_cached(sql!("acknowledged_before"))?;
         let key = params![batch.run, batch.round, batch.batch, number];
         let earlier = statement.query_map(key, |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-        let all = ids(view, run, batch.round, first_seq, first_seq + i64::from(size))?;
+        let all = of.ids(view)?;
         let first = ledger.first_applied(delivery, &earlier);
         let ids = first.into_iter().filter_map(|place| all.get(place as usize).cloned()).collect();
         Ok(Acknowledgement { number, ids })

@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::sql;
 use crate::domain::{
-    BatchLedger, BatchRef, DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions, Rules, Run,
-    RunId, RunState, Timestamp,
+    BatchLedger, BatchRef, Counts, DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions,
+    Rules, Run, RunId, RunState, Timestamp,
 };
+use crate::store::Round;
 
 /// A value that the schema does not allow.
 fn bad(column: usize, what: &'static str) -> rusqlite::Error {
@@ -47,7 +48,31 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         finished_at: time_opt(row, 10)?,
         acknowledged: row.get(11)?,
         changes: row.get(12)?,
+        opened_at: time(row, 14)?,
         verdict: verdict.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| json(13, error))?,
+    })
+}
+
+/// A round: the columns of `rounds_of_run`.
+pub(super) fn round(row: &Row<'_>) -> rusqlite::Result<Round> {
+    let verdict: Option<String> = row.get(6)?;
+    let bad = |error| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, Box::new(error));
+    let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    Ok(Round {
+        round: row.get(0)?,
+        revision: row.get(1)?,
+        opened_at: time(row, 2)?,
+        opened_by: row.get(3)?,
+        taken_over: Counts {
+            listed: count(4)?,
+            dead_letter: count(7)?,
+            gone: count(8)?,
+            cancelled: count(9)?,
+            in_doubt: count(10)?,
+            ..Counts::default()
+        },
+        finished_at: time_opt(row, 5)?,
+        verdict: verdict.map(|text| serde_json::from_str(&text)).transpose().map_err(bad)?,
     })
 }
 
@@ -71,36 +96,60 @@ pub(super) fn delivery_state_code(state: DeliveryState) -> i64 {
         DeliveryState::NotApplied => 2,
         DeliveryState::Rejected => 3,
         DeliveryState::InDoubt => 4,
+        DeliveryState::PartlyApplied => 5,
     }
 }
 
-fn delivery_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+/// What to do with doubts as it is stored.
+pub(super) fn on_doubt_code(on_doubt: OnDoubt) -> i64 {
+    match on_doubt {
+        OnDoubt::Retry => 0,
+        OnDoubt::Hold => 1,
+        OnDoubt::Probe => 2,
+    }
+}
+
+/// A delivery's state.
+pub(super) fn delivery_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
     Ok(match row.get::<_, i64>(column)? {
         0 => DeliveryState::Open,
         1 => DeliveryState::Applied,
         2 => DeliveryState::NotApplied,
         3 => DeliveryState::Rejected,
         4 => DeliveryState::InDoubt,
+        5 => DeliveryState::PartlyApplied,
         _ => return Err(bad(column, "no delivery state")),
     })
 }
 
-/// The first ten columns of the `..._deliveries` statements; `whole` is the batch's size.
+/// Places; `none` where none are stored.
+fn positions(row: &Row<'_>, column: usize, none: impl FnOnce() -> Positions) -> rusqlite::Result<Positions> {
+    match row.get_ref(column)?.as_blob_or_null()? {
+        None => Ok(none()),
+        Some(bytes) => Positions::decode(bytes).ok_or_else(|| bad(column, "no positions")),
+    }
+}
+
+/// How many columns of the `..._deliveries` statements `delivery` reads.
+pub(super) const DELIVERY_COLUMNS: usize = 14;
+
+/// These columns; `whole` is the batch's size.
 pub(super) fn delivery(row: &Row<'_>, whole: u32) -> rusqlite::Result<DeliveryFact> {
-    let positions = match row.get_ref(3)?.as_blob_or_null()? {
-        None => Positions::all(whole),
-        Some(bytes) => Positions::decode(bytes).ok_or_else(|| bad(3, "no positions"))?,
-    };
+    let positions_of = positions(row, 3, || Positions::all(whole))?;
     Ok(DeliveryFact {
         number: row.get(0)?,
         epoch: row.get(1)?,
         ordinal: row.get(2)?,
-        positions,
+        positions: positions_of,
         state: delivery_state(row, 5)?,
         tries: row.get(6)?,
         begun_at: time(row, 7)?,
         body_sha256: row.get(8)?,
         retry_of: row.get(9)?,
+        present: positions(row, 10, Positions::default)?,
+        absent: positions(row, 11, Positions::default)?,
+        probes: row.get(12)?,
+        withdrawn: row.get(13)?,
     })
 }
 
@@ -132,6 +181,15 @@ pub(super) fn batch_ledger(connection: &Connection, batch: BatchRef, size: u32) 
     Ok(BatchLedger { size, deliveries, exceptions })
 }
 
+fn on_doubt(row: &Row<'_>, column: usize) -> rusqlite::Result<OnDoubt> {
+    Ok(match row.get::<_, i64>(column)? {
+        0 => OnDoubt::Retry,
+        1 => OnDoubt::Hold,
+        2 => OnDoubt::Probe,
+        _ => return Err(bad(column, "no way to handle doubts")),
+    })
+}
+
 /// What the transitions need to know of a run.
 #[derive(Debug, Clone)]
 pub(super) struct RunFacts {
@@ -140,6 +198,11 @@ pub(super) struct RunFacts {
     pub post_timeout: Duration,
     pub rules: Rules,
     pub max_gone: f64,
+    pub round: u32,
+    pub max_rejected: u32,
+    /// Batches refused as a whole since something was applied, and their records.
+    pub rejected: (u32, u32),
+    pub gone_accepted: i64,
 }
 
 /// Reads them.
@@ -152,12 +215,12 @@ pub(super) fn run_facts(connection: &Connection, run: i64) -> rusqlite::Result<O
             id: RunId::from_text(row.get::<_, String>(0)?),
             state: run_state(row, 1)?,
             post_timeout: millis(row, 2)?,
-            rules: Rules {
-                settle_after: millis(row, 3)?,
-                max_attempts: row.get(4)?,
-                on_doubt: if row.get::<_, i64>(5)? == 0 { OnDoubt::Retry } else { OnDoubt::Hold },
-            },
+            rules: Rules { settle_after: millis(row, 3)?, max_attempts: row.get(4)?, on_doubt: on_doubt(row, 5)? },
             max_gone: row.get(6)?,
+            round: row.get(7)?,
+            max_rejected: row.get(8)?,
+            rejected: (row.get(9)?, row.get(10)?),
+            gone_accepted: row.get(11)?,
         })
     };
     statement.query_row([run], facts).optional()

@@ -5,18 +5,18 @@ use rusqlite::{OptionalExtension, params};
 use super::rows;
 use super::sql;
 use super::writer::Tx;
-use crate::domain::{NewRun, OnDoubt, Run, RunId, Verdict};
+use crate::domain::{NewRun, Run, RunId, Terms, Verdict};
 use crate::store::{Event, Fenced, Started};
 
-fn millis(span: std::time::Duration) -> i64 {
+pub(super) fn millis(span: std::time::Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn by_key(tx: &Tx<'_>, key: i64) -> rusqlite::Result<Run> {
+pub(super) fn by_key(tx: &Tx<'_>, key: i64) -> rusqlite::Result<Run> {
     tx.connection.prepare_cached(sql!("run_by_key"))?.query_row([key], rows::run)
 }
 
-fn by_id(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Option<Run>> {
+pub(super) fn by_id(tx: &Tx<'_>, id: &RunId) -> rusqlite::Result<Option<Run>> {
     tx.connection.prepare_cached(sql!("run_by_id"))?.query_row([id.as_str()], rows::run).optional()
 }
 
@@ -35,30 +35,39 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> rusqlite::Result<Started> {
         }
     }
     let now = tx.now.as_millis();
-    let pipeline = params![new.revision, new.pipeline, new.canonical, now];
-    tx.connection.prepare_cached(sql!("pipeline_insert"))?.execute(pipeline)?;
+    keep_pipeline(tx, &new.pipeline, &new.terms)?;
     let parameters = serde_json::to_string(&new.parameters)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let Terms { revision, max_batch, post_timeout, rules, max_gone, max_rejected, .. } = &new.terms;
     tx.connection.prepare_cached(sql!("run_insert"))?.execute(params![
         new.id.as_str(),
         new.request_id,
         new.request_digest,
         new.pipeline,
-        new.revision,
         parameters,
         new.audit_mode,
-        new.max_batch,
-        millis(new.post_timeout),
-        millis(new.rules.settle_after),
-        new.rules.max_attempts,
-        i64::from(new.rules.on_doubt == OnDoubt::Hold),
-        new.max_gone,
-        now
+        now,
+        revision,
+        max_batch,
+        millis(*post_timeout),
+        millis(rules.settle_after),
+        rules.max_attempts,
+        rows::on_doubt_code(rules.on_doubt),
+        max_gone,
+        max_rejected
     ])?;
     let key = tx.connection.last_insert_rowid();
     tx.connection.prepare_cached(sql!("listing_insert"))?.execute([key])?;
+    let first = params![key, 1, revision, now, "", None::<String>, None::<Vec<u8>>];
+    tx.connection.prepare_cached(sql!("round_insert"))?.execute(first)?;
     tx.tell_work();
     by_key(tx, key).map(Started::New)
+}
+
+/// A pipeline revision stays in the ledger as long as a round used it.
+pub(super) fn keep_pipeline(tx: &Tx<'_>, name: &str, terms: &Terms) -> rusqlite::Result<()> {
+    let pipeline = params![terms.revision, name, terms.canonical, tx.now.as_millis()];
+    tx.connection.prepare_cached(sql!("pipeline_insert"))?.execute(pipeline).map(drop)
 }
 
 /// Running -> paused.
@@ -93,9 +102,25 @@ pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::R
     if tx.connection.prepare_cached(sql!("run_conclude"))?.execute(row)? == 0 {
         return Ok(Fenced::Stale);
     }
+    let ended = params![run.key, run.round, tx.now.as_millis(), run.state.is_cancelled()];
+    tx.connection.prepare_cached(sql!("round_conclude"))?.execute(ended)?;
+    write_verdict(tx, run, verdict)?;
+    Ok(Fenced::Committed(()))
+}
+
+fn write_verdict(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::Result<()> {
     let text =
         serde_json::to_string(verdict).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    tx.connection.prepare_cached(sql!("verdict_insert"))?.execute(params![run.key, run.round, text])?;
+    tx.connection.prepare_cached(sql!("verdict_insert"))?.execute(params![run.key, verdict.round, text]).map(drop)
+}
+
+/// Something was learnt of a round that was over: its verdict says it from now on.
+pub(super) fn restate(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::Result<Fenced<()>> {
+    let row = params![run.key, verdict.round, run.changes];
+    if tx.connection.prepare_cached(sql!("round_restated"))?.execute(row)? == 0 {
+        return Ok(Fenced::Stale);
+    }
+    write_verdict(tx, run, verdict)?;
     Ok(Fenced::Committed(()))
 }
 

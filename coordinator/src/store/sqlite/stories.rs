@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::evidence::given_up;
 use super::{rows, sql};
 use crate::domain::{BatchRef, RecordState, Run};
 use crate::store::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory};
@@ -21,7 +22,8 @@ pub(super) fn read(view: &Connection, run: &Run, record_id: &str) -> rusqlite::R
 }
 
 fn story(view: &Connection, run: &Run, round: u32, seq: i64, page: i64) -> rusqlite::Result<RecordStory> {
-    let waiting = if run.state.is_cancelled() { RecordState::Cancelled } else { RecordState::Pending };
+    let given_up = given_up(view, run, round)?.unwrap_or_default();
+    let waiting = if given_up { RecordState::Cancelled } else { RecordState::Pending };
     let mut story = RecordStory {
         round,
         state: waiting,
@@ -40,7 +42,7 @@ fn story(view: &Connection, run: &Run, round: u32, seq: i64, page: i64) -> rusql
     let Some((batch, first_seq, size, state)) = found else { return Ok(story) };
     let position = u32::try_from(seq - first_seq).unwrap_or(u32::MAX);
     let batch = BatchRef { run: run.key, round, batch };
-    let unresolved = match (run.state.is_cancelled(), state) {
+    let unresolved = match (given_up, state) {
         (true, _) => RecordState::Cancelled,
         (false, 1) => RecordState::Leased,
         (false, _) => RecordState::Pending,
@@ -83,10 +85,12 @@ fn deliveries(view: &Connection, batch: BatchRef, size: u32) -> rusqlite::Result
     let stories = statement.query_map(params![batch.run, batch.round, batch.batch], |row| {
         Ok(DeliveryStory {
             fact: rows::delivery(row, size)?,
-            http_status: row.get(10)?,
-            detail: row.get(11)?,
-            settled_at: rows::time_opt(row, 12)?,
-            acknowledged: row.get(13)?,
+            http_status: row.get(rows::DELIVERY_COLUMNS)?,
+            detail: row.get(rows::DELIVERY_COLUMNS + 1)?,
+            settled_at: rows::time_opt(row, rows::DELIVERY_COLUMNS + 2)?,
+            acknowledged: row.get(rows::DELIVERY_COLUMNS + 3)?,
+            settled_by: row.get(rows::DELIVERY_COLUMNS + 4)?,
+            note: row.get(rows::DELIVERY_COLUMNS + 5)?,
         })
     })?;
     stories.collect()

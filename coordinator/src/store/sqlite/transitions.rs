@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, deliveries, leases, listing, runs};
+use super::{SqliteStore, deliveries, leases, listing, reports, retention, rounds, runs, settling};
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
 use crate::store::{
-    Acquire, Acquired, Begin, Begun, Completion, Expired, Fenced, GrantedListing, PageOutcome, Renewal, Report,
-    Started, StoreResult, Transitions, WorkerResult,
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
+    Redriven, Renewal, Report, Settle, Settled, Started, StoreResult, Swept, Transitions, WorkerResult,
 };
 
 #[async_trait]
@@ -35,6 +35,30 @@ impl Transitions for SqliteStore {
     async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
         let (run, verdict) = (run.clone(), verdict.clone());
         self.writer()?.call(move |tx| runs::conclude(tx, &run, &verdict)).await
+    }
+
+    async fn restate(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
+        let (run, verdict) = (run.clone(), verdict.clone());
+        self.writer()?.call(move |tx| runs::restate(tx, &run, &verdict)).await
+    }
+
+    async fn redrive(&self, id: &RunId, redrive: Redrive) -> StoreResult<Option<Redriven>> {
+        let id = id.clone();
+        self.writer()?.call(move |tx| rounds::redrive(tx, &id, &redrive)).await
+    }
+
+    async fn settle(&self, id: &RunId, settle: Settle) -> StoreResult<Option<Settled>> {
+        let id = id.clone();
+        self.writer()?.call(move |tx| settling::settle(tx, &id, &settle)).await
+    }
+
+    async fn delete_run(&self, id: &RunId) -> StoreResult<Option<Deleted>> {
+        let id = id.clone();
+        self.writer()?.call(move |tx| retention::delete(tx, &id)).await
+    }
+
+    async fn sweep(&self) -> StoreResult<Swept> {
+        self.writer()?.call(retention::sweep).await
     }
 
     async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>> {
@@ -91,7 +115,7 @@ impl Transitions for SqliteStore {
 
     async fn complete(&self, session: &str, token: LeaseToken, report: Report) -> WorkerResult<Completion> {
         let session = session.to_owned();
-        self.writer()?.call_worker(move |tx| deliveries::complete(tx, &session, &token, &report)).await
+        self.writer()?.call_worker(move |tx| reports::complete(tx, &session, &token, &report)).await
     }
 
     async fn release(&self, session: &str, tokens: &[LeaseToken], end: bool) -> WorkerResult<Vec<bool>> {

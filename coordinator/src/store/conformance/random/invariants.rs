@@ -36,7 +36,7 @@ impl Sequence {
     async fn states(&self) -> Vec<(i64, u32, RecordState)> {
         let read = Arc::new(Mutex::new(Vec::new()));
         let sink = States { cancelled: self.cancelled, read: Arc::clone(&read) };
-        self.bench.store().evidence(&self.run.id, Box::new(sink)).await.unwrap().unwrap();
+        self.bench.store().evidence(&self.run.id, None, Box::new(sink)).await.unwrap().unwrap();
         std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -47,8 +47,8 @@ struct States {
 }
 
 impl EvidenceSink for States {
-    fn run(&mut self, run: &Run) {
-        assert_eq!(run.state.is_cancelled(), self.cancelled);
+    fn round(&mut self, run: &Run, _: u32, cancelled: bool) {
+        assert_eq!((run.state.is_cancelled(), cancelled), (self.cancelled, self.cancelled));
     }
 
     fn batch(&mut self, evidence: &BatchEvidence) {

@@ -63,7 +63,7 @@ impl Sequence {
         let bench = Bench::new(backend).await;
         let mut new = new_run("random");
         if random.chance(25) {
-            new.rules.on_doubt = OnDoubt::Hold;
+            new.terms.rules.on_doubt = OnDoubt::Hold;
         }
         let run = bench.start(new).await;
         let listing = Some(bench.take_listing("lister").await);

@@ -1,1 +1,2 @@
-SELECT first_seq, size, state, attempt, available_at FROM batches WHERE run = ?1 AND round = ?2 AND batch = ?3
+SELECT b.run, b.round, b.batch, b.first_seq, b.size, b.epoch, b.attempt, b.lost, b.singles, b.state, b.available_at
+FROM batches b WHERE b.run = ?1 AND b.round = ?2 AND b.batch = ?3

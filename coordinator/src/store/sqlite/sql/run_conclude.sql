@@ -3,7 +3,7 @@
 UPDATE runs SET state = CASE state WHEN 2 THEN 3 ELSE 4 END, finished_at = ?3
 WHERE run = ?1 AND changes = ?2
   AND ((state = 0
-        AND EXISTS (SELECT 1 FROM listings l WHERE l.run = ?1 AND l.closed_at IS NOT NULL)
+        AND (round > 1 OR EXISTS (SELECT 1 FROM listings l WHERE l.run = ?1 AND l.closed_at IS NOT NULL))
         AND NOT EXISTS (SELECT 1 FROM batches b INDEXED BY batches_ready WHERE b.run = ?1 AND b.round = runs.round AND b.state = 0)
         AND NOT EXISTS (SELECT 1 FROM batches b INDEXED BY batches_leased WHERE b.run = ?1 AND b.round = runs.round AND b.state = 1))
     OR (state = 2

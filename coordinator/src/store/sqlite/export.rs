@@ -1,0 +1,103 @@
+//! Every record of a run with its state, batch by batch, for whoever keeps the ledger elsewhere.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::batches::{BatchRow, LEASED, batch_row};
+use super::evidence::given_up;
+use super::sql;
+use crate::domain::{BatchRef, RecordState, Run};
+use crate::store::{ExportFrom, LedgerRow};
+
+/// Rows of records that are in no batch yet, read at once.
+const WAITING_AT_ONCE: i64 = 1_000;
+
+/// The rows of the next batch, or of records in none, and where to go on.
+pub(super) fn next(
+    view: &Connection,
+    run: &Run,
+    from: ExportFrom,
+) -> rusqlite::Result<(Vec<LedgerRow>, Option<ExportFrom>)> {
+    let ExportFrom { round, seq } = from;
+    let mut statement = view.prepare_cached(sql!("export_batch"))?;
+    let batch: Option<i64> = statement.query_row(params![run.key, round, seq], |row| row.get(0)).optional()?;
+    let Some(given_up) = given_up(view, run, round)? else { return Ok((Vec::new(), None)) };
+    let (rows, next) = match batch {
+        Some(batch) => {
+            let (row, state, _) = batch_row(view, BatchRef { run: run.key, round, batch })?;
+            let rows = of_batch(view, &row, state, given_up)?;
+            (rows, row.first_seq + i64::from(row.size))
+        }
+        None => waiting(view, run.key, round, seq, given_up)?,
+    };
+    Ok(match (rows.is_empty(), round < run.round) {
+        (false, _) => (rows, Some(ExportFrom { round, seq: next })),
+        (true, true) => (rows, Some(ExportFrom { round: round + 1, seq: 0 })),
+        (true, false) => (rows, None),
+    })
+}
+
+fn of_batch(view: &Connection, batch: &BatchRow, state: i64, given_up: bool) -> rusqlite::Result<Vec<LedgerRow>> {
+    let unresolved = match (given_up, state) {
+        (true, _) => RecordState::Cancelled,
+        (false, LEASED) => RecordState::Leased,
+        (false, _) => RecordState::Pending,
+    };
+    let ledger = batch.ledger(view)?;
+    let BatchRef { run, round, batch: number } = batch.batch;
+    let mut statement = view.prepare_cached(sql!("exception_words"))?;
+    let words = statement.query_map(params![run, round, number], |row| {
+        Ok((row.get::<_, u32>(0)?, (row.get(1)?, row.get(2)?, row.get(3)?)))
+    })?;
+    let mut words: HashMap<u32, (String, String, u16)> = words.collect::<Result<_, _>>()?;
+    let key = params![run, round, batch.first_seq, batch.first_seq + i64::from(batch.size)];
+    let mut statement = view.prepare_cached(sql!("records_of_batch"))?;
+    let records = statement.query_map(key, |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut rows = Vec::with_capacity(batch.size as usize);
+    for ((place, record), state) in (0u32..).zip(records).zip(ledger.states(unresolved)) {
+        let (record_id, page) = record?;
+        let carried = ledger.deliveries.iter().filter(|delivery| delivery.positions.contains(place));
+        let given_up = matches!(state, RecordState::DeadLetter | RecordState::Gone);
+        rows.push(LedgerRow {
+            record_id,
+            round,
+            state,
+            page: page.unsigned_abs(),
+            place: Some((number, place)),
+            delivery: carried.clone().map(|delivery| delivery.number).max().unwrap_or(0),
+            deliveries: u32::try_from(carried.count()).unwrap_or(u32::MAX),
+            possible_copies: ledger.copies_of(place),
+            exception: words.remove(&place).filter(|_| given_up),
+        });
+    }
+    Ok(rows)
+}
+
+/// Records that wait for a full batch.
+fn waiting(
+    view: &Connection,
+    run: i64,
+    round: u32,
+    seq: i64,
+    given_up: bool,
+) -> rusqlite::Result<(Vec<LedgerRow>, i64)> {
+    let mut statement = view.prepare_cached(sql!("records_from"))?;
+    let mut next = seq;
+    let records = statement.query_map(params![run, round, seq, WAITING_AT_ONCE], |row| {
+        next = row.get::<_, i64>(0)? + 1;
+        Ok(LedgerRow {
+            record_id: row.get(1)?,
+            round,
+            state: if given_up { RecordState::Cancelled } else { RecordState::Pending },
+            page: row.get::<_, i64>(2)?.unsigned_abs(),
+            place: None,
+            delivery: 0,
+            deliveries: 0,
+            possible_copies: 0,
+            exception: None,
+        })
+    })?;
+    let rows = records.collect::<Result<Vec<_>, _>>()?;
+    Ok((rows, next))
+}

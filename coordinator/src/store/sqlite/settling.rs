@@ -1,0 +1,223 @@
+//! An operator's word for deliveries in doubt.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::batches::{BatchRow, batch_row, facts_changed};
+use super::deliveries::{find_out, write_finding};
+use super::rounds::{Taken, extend, open};
+use super::rows::{self, RunFacts, run_facts};
+use super::runs::{by_id, by_key};
+use super::sql;
+use super::writer::Tx;
+use crate::domain::{BatchLedger, BatchRef, DeliveryFact, DeliveryState, Finding, Positions, RecordState, Run, RunId};
+use crate::store::{Settle, SettleRefusal, Settled};
+
+/// Who found out what became of a doubt.
+const OPERATOR: &str = "operator";
+
+/// A doubt that is to be settled, and how.
+struct Doubt {
+    row: BatchRow,
+    ledger: BatchLedger,
+    number: i64,
+    /// Records whose fate hangs on it and which the target has.
+    present: Positions,
+    /// Those which it does not have.
+    absent: Positions,
+}
+
+impl Doubt {
+    fn fact(&self) -> Option<&DeliveryFact> {
+        self.ledger.deliveries.iter().find(|delivery| delivery.number == self.number)
+    }
+
+    /// Records that the target has by another delivery: by this one it may have them too, which counts as a copy.
+    fn loaded_otherwise(&self) -> Positions {
+        let states = self.ledger.states(RecordState::Pending);
+        let loaded = (0u32..).zip(states).filter(|(_, state)| *state == RecordState::Loaded).map(|(place, _)| place);
+        Positions::from_ascending(loaded).unwrap_or_default()
+    }
+}
+
+/// Settles deliveries in doubt: all of them or, when one is refused, none.
+pub(super) fn settle(tx: &Tx<'_>, id: &RunId, settle: &Settle) -> rusqlite::Result<Option<Settled>> {
+    let Some(run) = by_id(tx, id)? else { return Ok(None) };
+    let Some(facts) = run_facts(tx.connection, run.key)? else { return Ok(None) };
+    let doubts = match look_up(tx, &run, &facts, settle)? {
+        Ok(doubts) => doubts,
+        Err(refusal) => return Ok(Some(Settled::Refused(refusal))),
+    };
+    let (mut loaded, mut to_send, mut taken) = (0, 0, Vec::new());
+    for doubt in &doubts {
+        loaded += u64::from(doubt.present.len());
+        if stays_in_its_round(tx, &run, doubt)? {
+            in_place(tx, &facts, doubt, settle)?;
+            to_send += if run.state.is_cancelled() { 0 } else { u64::from(doubt.absent.len()) };
+        } else {
+            to_send += u64::from(doubt.absent.len());
+            move_on(tx, &run, &facts, doubt, &settle.note, &mut taken)?;
+        }
+    }
+    if !taken.is_empty() {
+        // Another settlement may have opened a round that still goes on.
+        let round = if run.state.is_over() { open(tx, &run, &words(settle), None)? } else { run.round };
+        extend(tx, run.key, round, &taken)?;
+        withdraw(tx, &doubts, round, &settle.note)?;
+    }
+    by_key(tx, run.key).map(|run| Some(Settled::Done { run: Box::new(run), loaded, to_send }))
+}
+
+fn words(settle: &Settle) -> String {
+    let numbers: Vec<String> = settle.numbers.iter().take(5).map(ToString::to_string).collect();
+    let more = if settle.numbers.len() > 5 { ", ..." } else { "" };
+    format!("deliveries in doubt settled as not applied: {}{more}", numbers.join(", "))
+}
+
+/// Finds the doubts and what the operator's word means for their records. Those that were settled so before are passed
+/// over.
+fn look_up(
+    tx: &Tx<'_>,
+    run: &Run,
+    facts: &RunFacts,
+    settle: &Settle,
+) -> rusqlite::Result<Result<Vec<Doubt>, SettleRefusal>> {
+    let mut doubts: Vec<Doubt> = Vec::new();
+    let mut named: HashSet<&str> = settle.applied_ids.iter().map(String::as_str).collect();
+    let all = settle.applied_ids.is_empty();
+    for number in &settle.numbers {
+        let mut statement = tx.connection.prepare_cached(sql!("delivery_by_number"))?;
+        let found = statement.query_row(params![run.key, number], |row| {
+            let batch = BatchRef { run: run.key, round: row.get(0)?, batch: row.get(1)? };
+            Ok((batch, rows::delivery_state(row, 2)?, row.get::<_, u32>(3)?, row.get::<_, String>(4)?))
+        });
+        let Some((batch, state, withdrawn, by)) = found.optional()? else {
+            return Ok(Err(SettleRefusal::Unknown(*number)));
+        };
+        match before(*number, state, withdrawn, &by, settle) {
+            Some(Ok(())) => continue,
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            None => {}
+        }
+        let (row, ..) = batch_row(tx.connection, batch)?;
+        let ledger = row.ledger(tx.connection)?;
+        let hanging = ledger.hanging_on(*number);
+        let ids = row.ids(tx.connection)?;
+        let is_named = |place: &u32| ids.get(*place as usize).is_some_and(|id| named.contains(id.as_str()));
+        let present = match (settle.applied, all) {
+            (true, true) => hanging.clone(),
+            (true, false) => Positions::from_ascending(hanging.iter().filter(is_named)).unwrap_or_default(),
+            (false, _) => Positions::default(),
+        };
+        present.iter().filter_map(|place| ids.get(place as usize)).for_each(|id| {
+            named.remove(id.as_str());
+        });
+        let doubt = Doubt { absent: hanging.without(&present), row, ledger, number: *number, present };
+        let settles_at = doubt.fact().map(|fact| fact.begun_at + facts.rules.settle_after);
+        if let Some(at) = settles_at.filter(|at| *at > tx.now) {
+            return Ok(Err(SettleRefusal::TooEarly(*number, at)));
+        }
+        doubts.push(doubt);
+    }
+    if settle.applied
+        && !doubts.is_empty()
+        && let Some(stranger) = named.into_iter().min()
+    {
+        return Ok(Err(SettleRefusal::NotCarried(stranger.to_owned())));
+    }
+    Ok(Ok(doubts))
+}
+
+/// What a delivery that is not in doubt any more was settled as: the same word again changes nothing.
+fn before(
+    number: i64,
+    state: DeliveryState,
+    withdrawn: u32,
+    by: &str,
+    settle: &Settle,
+) -> Option<Result<(), SettleRefusal>> {
+    let whole = settle.applied_ids.is_empty();
+    let same = match state {
+        DeliveryState::InDoubt if withdrawn == 0 => return None,
+        DeliveryState::InDoubt | DeliveryState::NotApplied => !settle.applied,
+        DeliveryState::Applied => settle.applied && whole,
+        DeliveryState::PartlyApplied => settle.applied && !whole,
+        DeliveryState::Open => return Some(Err(SettleRefusal::NotInDoubt(number, "open"))),
+        DeliveryState::Rejected => return Some(Err(SettleRefusal::NotInDoubt(number, "rejected"))),
+    };
+    Some(match (by == OPERATOR, same) {
+        (true, true) => Ok(()),
+        (true, false) => Err(SettleRefusal::Otherwise(number)),
+        (false, _) if state == DeliveryState::NotApplied => Err(SettleRefusal::NotInDoubt(number, "not applied")),
+        (false, _) => Err(SettleRefusal::NotInDoubt(number, "applied")),
+    })
+}
+
+/// Is there nothing to send, or is what is to be sent a matter of the round that goes on, or given up by a cancel?
+fn stays_in_its_round(tx: &Tx<'_>, run: &Run, doubt: &Doubt) -> rusqlite::Result<bool> {
+    let round = doubt.row.batch.round;
+    if doubt.absent.is_empty() || round == run.round && !run.state.is_over() {
+        return Ok(true);
+    }
+    let key = params![run.key, round];
+    tx.connection.prepare_cached(sql!("round_cancelled"))?.query_row(key, |row| row.get(0))
+}
+
+/// Whole deliveries were applied or not; a list of IDs speaks of records. What the target does not have, it has by no
+/// other delivery either.
+fn in_place(tx: &Tx<'_>, facts: &RunFacts, doubt: &Doubt, settle: &Settle) -> rusqlite::Result<()> {
+    for fact in doubt.ledger.deliveries.iter().filter(|fact| fact.state == DeliveryState::InDoubt) {
+        let unknown = fact.unknown();
+        let present = match fact.number == doubt.number {
+            true if settle.applied && settle.applied_ids.is_empty() => unknown.clone(),
+            true => doubt.present.with(&doubt.loaded_otherwise()),
+            false => Positions::default(),
+        };
+        let absent = if fact.number == doubt.number { unknown.without(&present) } else { doubt.absent.clone() };
+        let finding = Finding { number: fact.number, present, absent };
+        if fact.number == doubt.number || !unknown.within(&finding.absent).is_empty() {
+            find_out(tx, doubt.row.batch, fact, &finding, OPERATOR, &settle.note)?;
+        }
+    }
+    facts_changed(tx, doubt.row.batch, facts)
+}
+
+/// The round is over and stays as it was, except for what the target turned out to have; the rest goes on in another.
+fn move_on(
+    tx: &Tx<'_>,
+    run: &Run,
+    facts: &RunFacts,
+    doubt: &Doubt,
+    note: &str,
+    taken: &mut Vec<Taken>,
+) -> rusqlite::Result<()> {
+    let batch = doubt.row.batch;
+    if let Some(fact) = doubt.fact().filter(|_| !doubt.present.is_empty()) {
+        let present = fact.present.with(&doubt.present);
+        let found = DeliveryFact { state: DeliveryState::PartlyApplied, present, ..fact.clone() };
+        write_finding(tx, batch, &found, OPERATOR, note, true)?;
+        facts_changed(tx, batch, facts)?;
+    }
+    let key = params![run.key, batch.round, doubt.row.first_seq, doubt.row.first_seq + i64::from(doubt.row.size)];
+    let mut statement = tx.connection.prepare_cached(sql!("records_of_batch"))?;
+    let rows = statement.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (place, row) in (0..).zip(rows) {
+        let (id, page): (String, i64) = row?;
+        if doubt.absent.contains(place) {
+            taken.push(Taken { id, page, was: RecordState::InDoubt });
+        }
+    }
+    Ok(())
+}
+
+/// Notes which round took the records over.
+fn withdraw(tx: &Tx<'_>, doubts: &[Doubt], round: u32, note: &str) -> rusqlite::Result<()> {
+    for doubt in doubts.iter().filter(|doubt| doubt.row.batch.round < round && !doubt.absent.is_empty()) {
+        let BatchRef { run, round: of, batch } = doubt.row.batch;
+        let Some(fact) = doubt.fact() else { continue };
+        let row = params![run, of, batch, fact.epoch, fact.ordinal, round, note];
+        tx.connection.prepare_cached(sql!("delivery_withdraw"))?.execute(row)?;
+    }
+    Ok(())
+}
