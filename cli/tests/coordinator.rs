@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use muster_proto::v1::run_service_server::{RunService, RunServiceServer};
 use muster_proto::v1::{
-    CancelRunRequest, CancelRunResponse, Counts, GetRunRequest, GetRunResponse, ListRunsRequest, ListRunsResponse,
-    PauseRunRequest, PauseRunResponse, Progress, ResumeRunRequest, ResumeRunResponse, Run, RunState, StartRunRequest,
-    StartRunResponse, Verdict, WatchRunRequest, WatchRunResponse,
+    CancelRunRequest, CancelRunResponse, Counts, DeleteRunRequest, DeleteRunResponse, GetRunRequest, GetRunResponse,
+    ListRunsRequest, ListRunsResponse, PauseRunRequest, PauseRunResponse, Progress, RedriveRunRequest,
+    RedriveRunResponse, ResumeRunRequest, ResumeRunResponse, Run, RunState, SettleDeliveryRequest,
+    SettleDeliveryResponse, StartRunRequest, StartRunResponse, Verdict, WatchRunRequest, WatchRunResponse,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
@@ -95,6 +96,21 @@ impl RunService for Scripted {
 
     async fn resume_run(&self, _: Request<ResumeRunRequest>) -> Result<Response<ResumeRunResponse>, Status> {
         Err(refusal(Code::FailedPrecondition, "run animals-1 is over", "RUN_OVER"))
+    }
+
+    async fn redrive_run(&self, _: Request<RedriveRunRequest>) -> Result<Response<RedriveRunResponse>, Status> {
+        Err(refusal(Code::FailedPrecondition, "run animals-1 is not over: wait, or cancel it", "RUN_NOT_OVER"))
+    }
+
+    async fn settle_delivery(
+        &self,
+        _: Request<SettleDeliveryRequest>,
+    ) -> Result<Response<SettleDeliveryResponse>, Status> {
+        Err(refusal(Code::NotFound, "run animals-1 has no delivery 9", "DELIVERY_UNKNOWN"))
+    }
+
+    async fn delete_run(&self, _: Request<DeleteRunRequest>) -> Result<Response<DeleteRunResponse>, Status> {
+        Err(refusal(Code::FailedPrecondition, "run animals-1 is not over: cancel it first", "RUN_NOT_OVER"))
     }
 }
 

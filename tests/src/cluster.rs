@@ -162,7 +162,7 @@ impl Cluster {
 
     /// Audits a run now.
     pub async fn verify(&self, run_id: &str) -> Verdict {
-        let request = VerifyRunRequest { run_id: run_id.to_owned() };
+        let request = VerifyRunRequest { run_id: run_id.to_owned(), round: 0 };
         self.audit().verify_run(request).await.expect("a verdict").into_inner().verdict.expect("a verdict")
     }
 }

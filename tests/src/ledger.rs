@@ -20,12 +20,14 @@ pub enum State {
     Rejected,
     /// It may or may not have been applied.
     InDoubt,
+    /// It was in doubt; some of its records were applied, as was found out.
+    PartlyApplied,
 }
 
 impl State {
     /// Whether the target may have it.
     pub fn may_be_applied(self) -> bool {
-        matches!(self, State::Open | State::Applied | State::InDoubt)
+        matches!(self, State::Open | State::Applied | State::InDoubt | State::PartlyApplied)
     }
 }
 
@@ -57,7 +59,10 @@ pub struct Ledger {
 
 impl Ledger {
     /// Reads a run.
-    pub fn read(file: &Path, run_id: &str) -> Ledger {
+    pub /// Round and sequence number in it.
+type Place = (i64, i64);
+
+fn read(file: &Path, run_id: &str) -> Ledger {
         read(file, run_id).unwrap_or_else(|error| panic!("the ledger {}: {error}", file.display()))
     }
 
@@ -93,24 +98,28 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Round and sequence number in it.
+type Place = (i64, i64);
+
 fn read(file: &Path, run_id: &str) -> rusqlite::Result<Ledger> {
     let mut connection = open(file)?;
     // One moment of the ledger, whoever writes it meanwhile.
     let moment = connection.transaction()?;
     let run: i64 = moment.query_row("SELECT run FROM runs WHERE id = ?1", [run_id], |row| row.get(0))?;
-    let listed: Vec<(i64, String)> =
-        rows(&moment, "SELECT seq, id FROM records WHERE run = ?1 ORDER BY seq", run, |row| {
-            Ok((row.get(0)?, row.get(1)?))
+    let listed: Vec<(Place, String)> =
+        rows(&moment, "SELECT round, seq, id FROM records WHERE run = ?1 ORDER BY round, seq", run, |row| {
+            Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
         })?;
-    let by_seq: HashMap<i64, u64> =
-        listed.iter().map(|(seq, id)| (*seq, id.parse().expect("a whole number"))).collect();
-    let deliveries = "SELECT d.number, d.state, d.positions, d.body_sha256, d.retry_of, b.first_seq, b.size
+    let by_seq: HashMap<Place, u64> =
+        listed.iter().map(|(place, id)| (*place, id.parse().expect("a whole number"))).collect();
+    let deliveries = "SELECT d.number, d.state, d.positions, d.body_sha256, d.retry_of, b.first_seq, b.size, b.round
                       FROM deliveries d JOIN batches b USING (run, round, batch) WHERE d.run = ?1 ORDER BY d.number";
     let deliveries = rows(&moment, deliveries, run, |row| delivery(row, run_id, &by_seq))?;
     let endings = "SELECT ending, count(*) FROM leases WHERE run = ?1 GROUP BY ending";
     let endings = rows(&moment, endings, run, |row| Ok((ending(row.get(0)?).to_owned(), row.get(1)?)))?;
     Ok(Ledger {
-        listed: listed.iter().map(|(seq, _)| by_seq[seq]).collect(),
+        // Later rounds take over what the first one listed.
+        listed: listed.iter().filter(|((round, _), _)| *round == 1).map(|(place, _)| by_seq[place]).collect(),
         deliveries,
         endings: endings.into_iter().collect(),
     })
@@ -125,14 +134,14 @@ fn rows<T>(
     from.prepare(sql)?.query_map([run], each)?.collect()
 }
 
-fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<i64, u64>) -> rusqlite::Result<Delivery> {
+fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<Place, u64>) -> rusqlite::Result<Delivery> {
     let (positions, body): (Option<Vec<u8>>, [u8; 32]) = (row.get(2)?, row.get(3)?);
-    let (first, size): (i64, u32) = (row.get(5)?, row.get(6)?);
+    let (first, size, round): (i64, u32, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
     let places = match positions {
         Some(bytes) => Positions::decode(&bytes).expect("places as they are written"),
         None => Positions::all(size),
     };
-    let ids: Vec<u64> = places.iter().map(|place| by_seq[&(first + i64::from(place))]).collect();
+    let ids: Vec<u64> = places.iter().map(|place| by_seq[&(round, first + i64::from(place))]).collect();
     let texts: Vec<RecordId> = ids.iter().map(|id| RecordId::from_text(&id.to_string()).expect("a number")).collect();
     let state = match row.get(1)? {
         0 => State::Open,
@@ -140,6 +149,7 @@ fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<i64, u64>) -> rusqlite
         2 => State::NotApplied,
         3 => State::Rejected,
         4 => State::InDoubt,
+        5 => State::PartlyApplied,
         other => panic!("a delivery in state {other}"),
     };
     let key = idempotency_key(run_id, &texts, &body);

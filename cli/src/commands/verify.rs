@@ -23,7 +23,7 @@ pub async fn verify(mut args: VerifyArgs) -> Result<Exit, Failure> {
 
 async fn of_ledger(client: &Client, run: &str, as_json: bool) -> Result<Exit, Failure> {
     let run_id = client.run_id(run).await?;
-    let request = VerifyRunRequest { run_id: run_id.clone() };
+    let request = VerifyRunRequest { run_id: run_id.clone(), round: 0 };
     let answer = client.audit().verify_run(request).await.map_err(|status| client.failure(status))?.into_inner();
     let found = answer.verdict.unwrap_or_default();
     if as_json {
