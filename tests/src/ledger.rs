@@ -59,10 +59,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Reads a run.
-    pub /// Round and sequence number in it.
-type Place = (i64, i64);
-
-fn read(file: &Path, run_id: &str) -> Ledger {
+    pub fn read(file: &Path, run_id: &str) -> Ledger {
         read(file, run_id).unwrap_or_else(|error| panic!("the ledger {}: {error}", file.display()))
     }
 
