@@ -12,10 +12,13 @@ mod expiring;
 mod holding;
 mod listing;
 pub mod promises;
+mod protecting;
 mod random;
 mod reading;
 mod reporting;
+mod rounds;
 mod runs;
+mod settling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +33,13 @@ pub use doubts::doubts;
 pub use expiring::expiring;
 pub use holding::holding;
 pub use listing::listing;
+pub use protecting::{deleting, protecting};
 pub use random::{assert_all_seen, random};
 pub use reading::reading;
 pub use reporting::reporting;
+pub use rounds::rounds;
 pub use runs::runs;
+pub use settling::{probing, settling};
 
 use super::Store;
 

@@ -56,6 +56,36 @@ async fn reporting() {
 }
 
 #[tokio::test]
+async fn rounds() {
+    let (backend, _folder) = backend();
+    conformance::rounds(&backend).await;
+}
+
+#[tokio::test]
+async fn settling() {
+    let (backend, _folder) = backend();
+    conformance::settling(&backend).await;
+}
+
+#[tokio::test]
+async fn probing() {
+    let (backend, _folder) = backend();
+    conformance::probing(&backend).await;
+}
+
+#[tokio::test]
+async fn protecting() {
+    let (backend, _folder) = backend();
+    conformance::protecting(&backend).await;
+}
+
+#[tokio::test]
+async fn deleting() {
+    let (backend, _folder) = backend();
+    conformance::deleting(&backend).await;
+}
+
+#[tokio::test]
 async fn expiring() {
     let (backend, _folder) = backend();
     conformance::expiring(&backend).await;
