@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_coordinator::Coordinator;
-use muster_proto::v1::ListRunsRequest;
 use muster_proto::v1::audit_service_client::AuditServiceClient;
 use muster_proto::v1::fleet_service_client::FleetServiceClient;
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
+use muster_proto::v1::{GetRunRequest, ListRunsRequest};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::failure::Failure;
+use crate::exit::Exit;
+use crate::failure::{Failure, nearest_run};
 
 /// Where a coordinator is when nobody says otherwise.
 pub const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7470";
@@ -49,6 +50,15 @@ impl Client {
                 Ok(Client { channel: reader.in_process_channel(), target, _reader: Some(reader) })
             }
         }
+    }
+
+    /// The same for a command that can look into a file instead.
+    pub async fn connect_to_read(target: Target) -> Result<Client, Failure> {
+        let is_remote = matches!(target, Target::Coordinator(_));
+        Client::connect(target).await.map_err(|failure| match failure.exit() {
+            Exit::Other if is_remote => failure.help("or look into the database of a `muster run`: --db FILE"),
+            _ => failure,
+        })
     }
 
     /// A client of a coordinator that lives in this process already.
@@ -90,9 +100,19 @@ impl Client {
     }
 
     /// The ID of the run that was meant: the ID itself, or that of the newest run for `latest`.
+    ///
+    /// # Errors
+    /// When there is no such run; those that may have been meant are named.
     pub async fn run_id(&self, typed: &str) -> Result<String, Failure> {
         if typed != "latest" {
-            return Ok(typed.to_owned());
+            let request = GetRunRequest { run_id: typed.to_owned() };
+            return match self.runs().get_run(request).await {
+                Err(status) if reason(&status).as_deref() == Some("RUN_UNKNOWN") => {
+                    Err(self.did_you_mean(typed, self.failure(status)).await)
+                }
+                Err(status) => Err(self.failure(status)),
+                Ok(_) => Ok(typed.to_owned()),
+            };
         }
         let request = ListRunsRequest { page_size: 1, page_token: String::new() };
         let answer = self.runs().list_runs(request).await.map_err(|status| self.failure(status))?.into_inner();
@@ -100,6 +120,19 @@ impl Client {
             Some(run) => Ok(run.run_id),
             None => Err(Failure::new(format!("there is no run {} yet", self.target.place()))
                 .help("start one: muster run animals --set base_url=URL")),
+        }
+    }
+}
+
+impl Client {
+    /// Adds the run that was most likely meant, if the newest ones can be asked for it.
+    async fn did_you_mean(&self, typed: &str, failure: Failure) -> Failure {
+        let request = ListRunsRequest { page_size: 500, page_token: String::new() };
+        let Ok(answer) = self.runs().list_runs(request).await else { return failure };
+        let runs = answer.into_inner().runs;
+        match nearest_run(typed, runs.iter().map(|run| run.run_id.as_str())) {
+            Some(run_id) => failure.help_first(format!("did you mean {run_id}?")),
+            None => failure,
         }
     }
 }
@@ -159,7 +192,6 @@ fn no_answer(url: &str) -> Failure {
     Failure::new(format!("no coordinator answers at {url}"))
         .help("start one: muster coordinator")
         .help("or say where it is: --coordinator URL (or MUSTER_COORDINATOR)")
-        .help("or look into the database of a `muster run`: --db FILE")
 }
 
 /// The reason that the coordinator gave, if it gave one.
@@ -205,7 +237,6 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
-    use crate::exit::Exit;
 
     fn status(code: Code, message: &str, reason: &str) -> Status {
         let details = ErrorDetails::with_error_info(reason, "muster", std::collections::HashMap::new());
@@ -232,7 +263,7 @@ mod tests {
     fn a_coordinator_that_went_away_reads_like_one_that_never_was() {
         let failure = explain(&Status::unavailable("tcp connect error"), &at_default()).to_string();
         assert!(failure.starts_with("error: no coordinator answers at http://127.0.0.1:7470\n"), "{failure}");
-        assert!(failure.contains("muster coordinator") && failure.contains("--db FILE"), "{failure}");
+        assert!(failure.contains("muster coordinator") && failure.contains("--coordinator URL"), "{failure}");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_proto::v1::Run;
-use muster_telemetry::{Attached, Screen, Stderr};
+use muster_telemetry::{Attached, Stderr};
 
+use crate::manner;
+use crate::panel::Panel;
 use crate::render::numbers::from_wire;
 use crate::render::progress::{self, Moment};
 
@@ -16,49 +16,39 @@ use crate::render::progress::{self, Moment};
 pub const TICK: Duration = Duration::from_millis(200);
 /// The rate shown is that of the last so much time.
 const PACE_WINDOW: Duration = Duration::from_secs(5);
-/// Most redraws of the live display per second.
-const REDRAWS: u8 = 10;
+/// How long a rate stands before it may change: numbers that change with each frame cannot be read.
+const PACE_STANDS: Duration = Duration::from_secs(1);
 
 /// Shows a run while it goes on.
 pub struct Display {
     stderr: Stderr,
-    live: Option<Live>,
+    way: Way,
     pace: Pace,
     /// The last news, and when it came.
     last: Option<(Run, Instant)>,
-    next_line: Instant,
+    draining: bool,
 }
 
-struct Live {
-    bar: ProgressBar,
-    term: Term,
-    _attached: Attached,
-}
-
-/// Log lines step around the bar.
-struct AroundBar(ProgressBar);
-
-impl Screen for AroundBar {
-    fn suspend(&self, write: &mut dyn FnMut()) {
-        self.0.suspend(write);
-    }
+/// How it is shown.
+enum Way {
+    /// On a terminal.
+    Live { panel: Arc<Panel>, _attached: Attached },
+    /// A line when something changes, and now and then.
+    Lines { next: Instant, note: Option<String> },
+    /// Not at all.
+    Quiet,
 }
 
 impl Display {
     /// A live display if standard error is a terminal that can move its cursor. Log lines through `stderr` do not tear
     /// it.
     pub fn new(stderr: &Stderr) -> Display {
-        let term = Term::buffered_stderr();
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term(term.clone(), REDRAWS));
-        let live = (!bar.is_hidden()).then(|| {
-            // The text is drawn here, to a width that is known here: a template has only the whole line.
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            let attached = stderr.attach(Arc::new(AroundBar(bar.clone())));
-            Live { bar, term, _attached: attached }
-        });
-        Display { stderr: stderr.clone(), live, pace: Pace::default(), last: None, next_line: Instant::now() }
+        let way = match Panel::on_stderr() {
+            _ if manner::is_quiet() => Way::Quiet,
+            Some(panel) => Way::Live { _attached: stderr.attach(panel.clone()), panel },
+            None => Way::Lines { next: Instant::now(), note: None },
+        };
+        Display { stderr: stderr.clone(), way, pace: Pace::default(), last: None, draining: false }
     }
 
     /// Takes news of the run.
@@ -67,9 +57,15 @@ impl Display {
         self.pace.note(now, progress::settled(&run.progress.unwrap_or_default()));
         let turned = self.last.as_ref().is_none_or(|(last, _)| last.state() != run.state());
         self.last = Some((run, now));
-        if turned {
-            self.next_line = now;
+        if let (Way::Lines { next, .. }, true) = (&mut self.way, turned) {
+            *next = now;
         }
+        self.tick();
+    }
+
+    /// From now on the watcher waits for nothing but what is on its way.
+    pub fn drain(&mut self) {
+        self.draining = true;
         self.tick();
     }
 
@@ -79,26 +75,41 @@ impl Display {
         let now = Instant::now();
         let told = from_wire(run.elapsed.as_ref());
         let elapsed = if run.finished_at.is_some() { told } else { told + now.duration_since(*heard) };
-        let moment = Moment { run, elapsed, per_second: self.pace.per_second(now) };
-        if let Some(live) = &self.live {
+        let moment = Moment { run, elapsed, per_second: self.pace.shown(now), draining: self.draining };
+        match &mut self.way {
             // The last column stays free: some terminals wrap a line that fills it.
-            let width = usize::from(live.term.size().1).saturating_sub(1);
-            live.bar.set_message(progress::live(moment, width));
-        } else if now >= self.next_line {
-            self.stderr.write_lines(format!("{}\n", progress::plain(moment)).as_bytes());
-            self.next_line = now + line_interval(elapsed);
+            Way::Live { panel, .. } => panel.draw(&progress::live(moment, panel.size().columns.saturating_sub(1))),
+            Way::Lines { next, note } => {
+                let mut lines = String::new();
+                if now >= *next {
+                    lines = format!("{}\n", progress::plain(moment));
+                    *next = now + line_interval(elapsed);
+                }
+                // A note's numbers change all the time; that it stands there is news.
+                let noted = progress::note(moment);
+                if let (Some(noted), None) = (&noted, &note) {
+                    lines.push_str(&format!("{} {noted}\n", run.run_id));
+                }
+                *note = noted;
+                if !lines.is_empty() {
+                    self.stderr.write_lines(lines.as_bytes());
+                }
+            }
+            Way::Quiet => {}
         }
     }
 
     /// Says something in a line of its own.
     pub fn say(&self, line: &str) {
-        self.stderr.write_lines(format!("{line}\n").as_bytes());
+        if !matches!(self.way, Way::Quiet) {
+            self.stderr.write_lines(format!("{line}\n").as_bytes());
+        }
     }
 
     /// Takes the display off the terminal, so that a summary can take its place.
     pub fn finish(self) {
-        if let Some(live) = &self.live {
-            live.bar.finish_and_clear();
+        if let Way::Live { panel, .. } = &self.way {
+            panel.clear();
         }
     }
 }
@@ -110,22 +121,40 @@ fn line_interval(elapsed: Duration) -> Duration {
 
 /// The rate of late.
 #[derive(Debug, Default)]
-struct Pace(VecDeque<(Instant, i64)>);
+struct Pace {
+    /// How much was settled when.
+    samples: VecDeque<(Instant, i64)>,
+    /// Since when a rate stands, and which.
+    stands: Option<(Instant, f64)>,
+}
 
 impl Pace {
     fn note(&mut self, now: Instant, settled: i64) {
-        self.0.push_back((now, settled));
+        self.samples.push_back((now, settled));
         // One sample from before the window stays: the window's start lies behind it.
-        while self.0.get(1).is_some_and(|(time, _)| now.duration_since(*time) > PACE_WINDOW) {
-            self.0.pop_front();
+        while self.samples.get(1).is_some_and(|(time, _)| now.duration_since(*time) > PACE_WINDOW) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The rate to be shown: it changes once in a while.
+    fn shown(&mut self, now: Instant) -> f64 {
+        match self.stands {
+            Some((since, rate)) if now.duration_since(since) < PACE_STANDS => rate,
+            _ => {
+                let rate = self.per_second(now);
+                // While nothing is known yet, the first rate need not wait.
+                self.stands = (rate > 0.0).then_some((now, rate));
+                rate
+            }
         }
     }
 
     fn per_second(&self, now: Instant) -> f64 {
-        let (Some((began, first)), Some((_, latest))) = (self.0.front(), self.0.back()) else { return 0.0 };
+        let (Some((began, first)), Some((_, latest))) = (self.samples.front(), self.samples.back()) else { return 0.0 };
         // Silence counts: what was settled before the window is not of late, whether or not news came since.
         let older = |(time, _): &&(Instant, i64)| now.duration_since(*time) >= PACE_WINDOW;
-        let before = self.0.iter().rev().find(older).map_or(*first, |(_, settled)| *settled);
+        let before = self.samples.iter().rev().find(older).map_or(*first, |(_, settled)| *settled);
         let span = now.duration_since(*began).min(PACE_WINDOW).as_secs_f64();
         if span < 0.2 { 0.0 } else { (latest - before).max(0) as f64 / span }
     }
@@ -151,7 +180,18 @@ mod tests {
             pace.note(at(second), 1000 + 10 * i64::try_from(second).unwrap());
         }
         assert_eq!(pace.per_second(at(20)), 10.0);
-        assert!(pace.0.len() < 10, "{pace:?}");
+        assert!(pace.samples.len() < 10, "{pace:?}");
+    }
+
+    #[test]
+    fn a_rate_stands_for_a_while() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut pace = Pace::default();
+        pace.note(at(0), 0);
+        assert_eq!(pace.shown(at(0)), 0.0);
+        pace.note(at(1000), 100);
+        assert_eq!((pace.shown(at(1000)), pace.shown(at(1900)), pace.shown(at(2000))), (100.0, 100.0, 50.0));
     }
 
     #[test]

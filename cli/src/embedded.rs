@@ -36,6 +36,8 @@ pub struct Embedded {
 pub struct Crew {
     workers: JoinSet<Result<WorkerSummary, WorkerError>>,
     stop: CancellationToken,
+    /// What was wrong with the first of those that ended while they were drained.
+    trouble: Option<Failure>,
 }
 
 impl Embedded {
@@ -50,7 +52,7 @@ impl Embedded {
         };
         let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         let client = Client::in_process(&coordinator, &setup.database);
-        let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new() };
+        let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new(), trouble: None };
         Ok(Embedded { client, coordinator, crew })
     }
 
@@ -77,12 +79,8 @@ impl Embedded {
 
     /// Lets the workers finish what is on its way to the target and give back the rest.
     pub async fn drain(&mut self) -> Result<(), Failure> {
-        self.crew.stop.cancel();
-        let mut trouble = None;
-        while let Some(ended) = self.crew.workers.join_next().await {
-            trouble = trouble.or_else(|| why(ended));
-        }
-        trouble.map_or(Ok(()), Err)
+        self.crew.drain().await;
+        self.crew.trouble.take().map_or(Ok(()), Err)
     }
 
     /// Closes the ledger.
@@ -93,6 +91,15 @@ impl Embedded {
 }
 
 impl Crew {
+    /// Lets the workers finish what is on its way to the target and give back the rest. [`Embedded::drain`] tells what
+    /// was wrong with them.
+    pub async fn drain(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.workers.join_next().await {
+            self.trouble = self.trouble.take().or_else(|| why(ended));
+        }
+    }
+
     /// Resolves when a worker has ended that nobody asked to.
     pub async fn trouble(&mut self) -> Failure {
         match self.workers.join_next().await {

@@ -1,6 +1,7 @@
 //! One run in this process, from its first page to its end: what `muster run` and `muster demo` do.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 
 use muster_pipeline::Pipeline;
 use muster_proto::v1::{GetRunRequest, ResumeRunRequest, Run, RunState, StartRunRequest};
@@ -11,9 +12,10 @@ use crate::client::Client;
 use crate::commands::lists::all_runs;
 use crate::commands::watch::Shown;
 use crate::display::Display;
-use crate::embedded::{Embedded, Setup};
+use crate::embedded::{Crew, Embedded, Setup};
 use crate::failure::Failure;
 use crate::follow::{Followed, Until, follow};
+use crate::manner;
 use crate::pipeline_choice::Choice;
 use crate::render::run_state;
 
@@ -52,10 +54,7 @@ impl Order {
 pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) -> Result<Followed, Failure> {
     let own = if order.choice.built_in { Vec::new() } else { vec![order.choice.pipeline.clone()] };
     let mut embedded = Embedded::open(&order.setup, own).await?;
-    let followed = carry_out(&mut embedded, order, stop, stderr).await;
-    if matches!(followed, Ok(Followed::Stopped(_))) {
-        stderr.write_lines(b"stopping: what is on its way to the target is awaited; Ctrl-C again ends at once\n");
-    }
+    let followed = Box::pin(carry_out(&mut embedded, order, stop, stderr)).await;
     let drained = embedded.drain().await;
     let followed = match followed {
         Ok(followed) => after_drain(&embedded.client, followed).await,
@@ -65,7 +64,9 @@ pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) ->
     let followed = followed?;
     match drained {
         // The run's end stands in the ledger, whatever happened to a worker after it.
-        Err(failure) if matches!(followed, Followed::Over(_)) => stderr.write_lines(format!("{failure}\n").as_bytes()),
+        Err(failure) if matches!(followed, Followed::Over(_)) => {
+            stderr.write_lines(format!("{}\n", failure.painted()).as_bytes());
+        }
         drained => drained?,
     }
     Ok(followed)
@@ -94,14 +95,30 @@ async fn carry_out(
     if run.finished_at.is_some() && run.verdict.is_some() {
         return Ok(Followed::Over(run));
     }
-    stderr.write_lines(format!("run {}, ledger {}\n", run.run_id, order.setup.database.display()).as_bytes());
+    manner::remark(stderr, &format!("run {}, ledger {}", run.run_id, order.setup.database.display()));
     embedded.employ(&order.setup);
     let (client, crew) = embedded.parts();
     let mut shown = Shown { display: Display::new(stderr) };
     let until = Until { stop, trouble: crew.trouble(), paused: true };
     let followed = follow(client, &run.run_id, until, &mut shown).await;
+    if let Ok(Followed::Stopped(_) | Followed::Paused(_)) = followed {
+        show_draining(client, crew, &run.run_id, &mut shown).await;
+    }
     shown.display.finish();
     followed
+}
+
+/// Drains the workers, and shows the run meanwhile.
+async fn show_draining(client: &Client, crew: &mut Crew, run_id: &str, shown: &mut Shown) {
+    shown.display.drain();
+    let drained = CancellationToken::new();
+    let until = Until { stop: drained.clone(), trouble: pending(), paused: false };
+    let drain = async {
+        crew.drain().await;
+        drained.cancel();
+    };
+    // Showing is no more than that: whatever ends it, the workers are awaited.
+    let _ = tokio::join!(drain, follow(client, run_id, until, shown));
 }
 
 /// Starts a run, or finds the one to go on with.
@@ -115,10 +132,10 @@ async fn begin(client: &Client, order: &Order, stderr: &Stderr) -> Result<Run, F
         Some(run) => {
             if run.pipeline_revision != order.choice.pipeline.revision() {
                 let line = format!(
-                    "the pipeline was changed after run {} began: the run goes on as it began, with revision {}\n",
+                    "the pipeline was changed after run {} began: the run goes on as it began, with revision {}",
                     run.run_id, run.pipeline_revision
                 );
-                stderr.write_lines(line.as_bytes());
+                manner::remark(stderr, &line);
             }
             if run.state() != RunState::Paused {
                 return Ok(run.clone());

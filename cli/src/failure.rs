@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::exit::Exit;
 use crate::render::clean;
+use crate::render::paint::{self, Tone};
 
 /// Why a command ended without a result.
 #[derive(Debug)]
@@ -38,6 +39,19 @@ impl Failure {
         self
     }
 
+    /// Itself in the colours of standard error.
+    pub fn painted(&self) -> String {
+        self.written(paint::err)
+    }
+
+    fn written(&self, paint: impl Fn(Tone, &str) -> String) -> String {
+        let mut text = format!("{} {}", paint(Tone::Bad, "error:"), lines(&self.what));
+        for help in &self.help {
+            text.push_str(&format!("\n {} {}", paint(Tone::Heading, "help:"), lines(help)));
+        }
+        text
+    }
+
     /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -46,8 +60,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", lines(&self.what))?;
-        self.help.iter().try_for_each(|help| write!(f, "\n help: {}", lines(help)))
+        f.write_str(&self.written(|_, label| label.to_owned()))
     }
 }
 
@@ -66,6 +79,20 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, name)| name)
+}
+
+/// The run that `typed` was most likely meant to be: one with a slip or two, or the one that it is a part of. All IDs
+/// of a pipeline's runs begin alike, so that likeness alone says nothing.
+pub fn nearest_run<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.trim().to_lowercase();
+    let known: Vec<&str> = known.into_iter().collect();
+    let slips = |run_id: &&str| strsim::damerau_levenshtein(&typed, run_id);
+    let close = known.iter().copied().filter(|run_id| slips(run_id) <= 2).min_by_key(slips);
+    let mut parts = known.iter().copied().filter(|run_id| typed.len() >= 3 && run_id.contains(&typed));
+    close.or(match (parts.next(), parts.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -89,5 +116,16 @@ mod tests {
         assert_eq!(nearest("animal", ["plants", "animals"]), Some("animals"));
         assert_eq!(nearest("Anmials", ["plants", "animals"]), Some("animals"));
         assert_eq!(nearest("customers", ["plants", "animals"]), None);
+    }
+
+    #[test]
+    fn a_run_is_found_by_a_slip_or_by_a_part() {
+        let known = ["animals-1x2y3z4w", "animals-8k7j6h5g"];
+        for typed in ["animals-1x2y3z4v", "animals-1x2y34zw", "1x2y3z4w", "Animals-1x2", " animals-1x2y3z4w"] {
+            assert_eq!(nearest_run(typed, known), Some(known[0]), "{typed}");
+        }
+        for typed in ["animals-nowhere0", "animals", "", "plants-1x2y3z4w"] {
+            assert_eq!(nearest_run(typed, known), None, "{typed}");
+        }
     }
 }

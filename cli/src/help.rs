@@ -3,6 +3,7 @@
 use clap::Command;
 
 use crate::exit;
+use crate::render::paint::headed;
 
 /// Examples by command.
 const EXAMPLES: &[(&str, &str)] = &[
@@ -43,14 +44,34 @@ unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be
 and records that are gone were never acknowledged: here they count as missing.",
     ),
     ("workers", "  muster workers\n  muster workers --all --json"),
-    ("pipelines", "  muster pipelines"),
+    ("pipelines", "  muster pipelines\n  muster pipelines --db muster.db"),
+    (
+        "completions",
+        "  muster completions bash > ~/.local/share/bash-completion/completions/muster
+  muster completions zsh > ~/.zfunc/_muster
+  muster completions fish > ~/.config/fish/completions/muster.fish
+  muster completions elvish > ~/.config/elvish/lib/muster.elv
+  muster completions powershell >> $PROFILE
+
+Each line puts the script where its shell looks for it; a new shell has it. The folder must be
+there. zsh needs its folder on the path before compinit, in ~/.zshrc: fpath=(~/.zfunc $fpath).
+elvish needs a line in ~/.config/elvish/rc.elv: use muster. For this shell alone, in bash:
+source <(muster completions bash)",
+    ),
+    ("man", "  muster man | man -l -\n  muster man ~/.local/share/man/man1"),
 ];
+
+/// The examples of a command.
+pub fn examples(command: &str) -> Option<&'static str> {
+    EXAMPLES.iter().find(|(name, _)| *name == command).map(|(_, examples)| *examples)
+}
 
 /// Adds to each command its examples and the exit codes.
 pub fn with_examples(command: Command) -> Command {
     EXAMPLES.iter().fold(command, |command, (name, examples)| {
         command.mut_subcommand(name, |sub| {
-            sub.after_help(exit::HELP).after_long_help(format!("Examples:\n{examples}\n\n{}", exit::HELP))
+            let long = format!("Examples:\n{examples}\n\n{}", exit::HELP);
+            sub.after_help(headed(exit::HELP)).after_long_help(headed(&long))
         })
     })
 }
@@ -71,7 +92,7 @@ mod tests {
         }
         for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
             let Some(line) = line.strip_prefix("  muster ") else { continue };
-            let line = line.split(" | ").next().unwrap_or(line);
+            let line = line.split(['|', '>']).next().unwrap_or(line).trim_end();
             let words = std::iter::once("muster".into()).chain(words(line));
             assert!(Cli::parse_from(words).is_ok(), "{line}");
         }

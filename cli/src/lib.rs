@@ -15,7 +15,10 @@ pub mod files_audit;
 pub mod follow;
 pub mod help;
 pub mod interrupt;
+pub mod manner;
+pub mod manual;
 pub mod output;
+pub mod panel;
 pub mod pipeline_choice;
 pub mod render;
 
@@ -26,20 +29,24 @@ use muster_telemetry::{Format, Logging, Stderr};
 use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
-use crate::commands::{change, demo, lists, look, run, start, verify, watch};
+use crate::commands::{change, demo, lists, look, run, shell, start, verify, watch};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::panel::Panel;
 
 /// Runs one command line to its exit code.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line: Vec<OsString> = line.into_iter().collect();
+    manner::choose_colours(manner::wished(&line, std::env::var_os("MUSTER_COLOR").as_deref()));
     let cli = match Cli::parse_from(line) {
         Ok(cli) => cli,
         Err(told) => return tell(&told),
     };
+    manner::settle(cli.manner.color, cli.manner.quiet);
     let stderr = Stderr::default();
     let ended = start_logging(&cli, &stderr).and_then(|()| in_runtime(cli.command, &stderr));
     ended.unwrap_or_else(|failure| {
-        stderr.write_lines(format!("{failure}\n").as_bytes());
+        stderr.write_lines(format!("{}\n", failure.painted()).as_bytes());
         failure.exit().into()
     })
 }
@@ -51,14 +58,21 @@ fn tell(told: &clap::Error) -> ExitCode {
     if told.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() }
 }
 
+/// A live display counts dead letters and records that are gone: a log line for each would drive it off the screen.
+const BESIDE_A_DISPLAY: &str = "warn,muster_worker::fetch=error,muster_worker::delivery=error";
+
 /// Servers tell what they do; the others speak up when something is wrong, and show the rest on their display.
 fn start_logging(cli: &Cli, stderr: &Stderr) -> Result<(), Failure> {
-    let (format, filter) = match &cli.command {
-        Command::Coordinator(_) | Command::Worker(_) => (Format::Auto, "info"),
-        _ => (Format::Text, "warn"),
+    let (format, filter) = match (&cli.command, manner::is_quiet()) {
+        (Command::Coordinator(_) | Command::Worker(_), false) => (Format::Auto, "info"),
+        (Command::Coordinator(_) | Command::Worker(_), true) => (Format::Auto, "warn"),
+        (Command::Run(_) | Command::Demo(_), false) if Panel::is_possible() => (Format::Text, BESIDE_A_DISPLAY),
+        (_, false) => (Format::Text, "warn"),
+        (_, true) => (Format::Text, "error"),
     };
-    let format = cli.log_format.unwrap_or(format);
-    let logging = Logging { format, default_filter: filter.to_owned(), writer: stderr.clone() };
+    let format = cli.manner.log_format.unwrap_or(format);
+    let coloured = Some(manner::of_this_process().coloured_err);
+    let logging = Logging { format, default_filter: filter.to_owned(), coloured, writer: stderr.clone() };
     muster_telemetry::init(logging).map_err(|error| Failure::usage(error.to_string()))
 }
 
@@ -88,6 +102,8 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
         Command::Verify(args) => verify::verify(args).await,
         Command::Workers(args) => lists::workers(args).await,
         Command::Pipelines(args) => lists::pipelines(args).await,
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(&args),
     };
     exit.map(ExitCode::from)
 }

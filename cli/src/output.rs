@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use crate::failure::Failure;
+use crate::manner;
 
 /// Whether anyone still reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,11 @@ pub enum Reader {
 /// Writes a text that ends its own lines.
 pub fn print(text: &str) -> Result<Reader, Failure> {
     write_to(&mut io::stdout().lock(), text)
+}
+
+/// Writes a text that nobody asked for by name, such as a summary; not when the process is to be quiet.
+pub fn remark(text: &str) -> Result<Reader, Failure> {
+    if manner::is_quiet() { Ok(Reader::There) } else { print(text) }
 }
 
 /// Writes one JSON object or array as indented lines.

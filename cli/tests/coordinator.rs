@@ -187,7 +187,7 @@ fn refusals_are_told_in_words() {
     assert_eq!(stderr, format!("error: the parameter base_url is missing\n help: {help}\n"));
     let (code, _, stderr) = muster(&url, &["show", "animals-9"]);
     assert_eq!(code, Some(1));
-    let help = format!("muster runs --coordinator {url} lists the runs");
+    let help = format!("did you mean animals-1?\n help: muster runs --coordinator {url} lists the runs");
     assert_eq!(stderr, format!("error: there is no run animals-9\n help: {help}\n"));
     let (code, _, stderr) = muster(&url, &["resume", "animals-1"]);
     assert_eq!((code, stderr.contains("error: run animals-1 is over\n")), (Some(1), true), "{stderr}");
@@ -215,4 +215,18 @@ fn a_run_can_be_changed() {
     let (code, stdout, _) = muster(&url, &["pause", "animals-1", "--reason", "lunch", "--json"]);
     let run: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, run["state_reason"].as_str()), (Some(0), Some("lunch")));
+}
+
+#[test]
+fn who_wants_quiet_gets_the_result_alone() {
+    let url = coordinator();
+    let line = ["start", "animals", "--set", "base_url=http://h:1", "--audit-mode", "--quiet"];
+    assert_eq!(muster(&url, &line), (Some(0), "animals-1\n".to_owned(), String::new()));
+    // Nothing but that it did not go well.
+    let (code, stdout, stderr) = muster(&url, &["-q", "watch", "animals-1"]);
+    let told = "error: run animals-1 is finished, complete and balanced, 1 dead letter\n";
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(3), "", told));
+    assert_eq!(muster(&url, &["pause", "animals-1", "-q"]), (Some(0), String::new(), String::new()));
+    let (_, stdout, _) = muster(&url, &["show", "animals-1", "-q"]);
+    assert_eq!(stdout, muster(&url, &["show", "animals-1"]).1);
 }

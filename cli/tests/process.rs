@@ -91,6 +91,8 @@ fn a_dead_coordinator_is_named_with_what_to_do() {
         assert_eq!(ended.code, Some(1), "{command:?}: {}", ended.stderr);
         let says = format!("error: no coordinator answers at {url}\n help: start one: muster coordinator\n");
         assert!(ended.stderr.starts_with(&says), "{command:?}: {}", ended.stderr);
+        // Only what can read a file is told of it.
+        assert_eq!(ended.stderr.contains("--db"), matches!(command[0], "runs" | "show"), "{}", ended.stderr);
         assert_eq!(ended.stdout, "", "{command:?}");
     }
 }
@@ -107,7 +109,7 @@ fn a_database_that_is_not_there_is_not_made() {
 
 #[test]
 fn help_documents_the_exit_codes_and_has_examples() {
-    for arguments in [&["--help"][..], &["run", "--help"], &["help", "verify"]] {
+    for arguments in [&["--help"][..], &["run", "--help"], &["help", "verify"], &["start", "-h"]] {
         let ended = run(arguments);
         assert_eq!(ended.code, Some(0));
         assert!(ended.stdout.contains("3  finished with dead letters or doubts"), "{}", ended.stdout);
@@ -179,4 +181,130 @@ fn one_line_of_a_long_answer_can_be_read() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!(stderr, "");
+}
+
+/// Names of all commands.
+fn commands() -> Vec<String> {
+    let help = run(&["-h"]).stdout;
+    let named = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let indented = named.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    indented.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_shell_learns_every_command() {
+    let commands = commands();
+    assert!(commands.len() > 15 && commands.contains(&"run".to_owned()), "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = run(&["completions", shell]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{shell}");
+        for command in &commands {
+            assert!(ended.stdout.contains(command), "{shell} does not know {command}");
+        }
+        assert!(ended.stdout.contains("coordinator") && ended.stdout.contains("resume"), "{shell} knows no flags");
+    }
+    let refused = run(&["completions", "fisch"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("'fish'"), "{}", refused.stderr);
+    assert!(run(&["completions", "--help"]).stdout.contains("/fish/completions/muster.fish"));
+}
+
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("muster.bash"), run(&["completions", "bash"]).stdout).unwrap();
+    // As bash calls it when somebody presses TAB: the words, the last of them unfinished.
+    let completed = |words: &[&str]| {
+        let (last, before) = (words[words.len() - 1], words[words.len() - 2]);
+        let script = format!(
+            "source muster.bash && complete -p muster >&2 && COMP_WORDS=({}) COMP_CWORD={} && \
+             _muster muster '{last}' '{before}' && printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.join(" "),
+            words.len() - 1,
+        );
+        let bash = ended(Command::new("bash").args(["-c", &script]).current_dir(folder.path()));
+        assert_eq!(bash.code, Some(0), "{}", bash.stderr);
+        assert!(bash.stderr.contains("-F _muster"), "{}", bash.stderr);
+        bash.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["muster", "ru"]), ["run", "runs"]);
+    assert_eq!(completed(&["muster", "verify", "--fi"]), ["--files"]);
+    assert_eq!(completed(&["muster", "completions", "fi"]), ["fish"]);
+    assert_eq!(completed(&["muster", "runs", "--color", "n"]), ["never"]);
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command_that_man_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("made/man1");
+    let told = run(&["man", pages.to_str().unwrap()]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let mut names: Vec<_> = commands().iter().map(|name| format!("muster-{name}.1")).collect();
+    names.retain(|name| name != "muster-help.1");
+    names.push("muster.1".to_owned());
+    for name in &names {
+        let text = std::fs::read_to_string(pages.join(name)).unwrap();
+        assert!(text.contains(".SH \"EXIT STATUS\"") && text.contains("finished with dead letters"), "{name}");
+        assert!(text.contains("muster "), "{name}");
+        // Where there is a formatter, it has nothing to complain of.
+        if let Ok(read) = Command::new("groff").args(["-man", "-ww", "-Tascii"]).arg(pages.join(name)).output() {
+            assert_eq!((read.status.code(), String::from_utf8_lossy(&read.stderr).as_ref()), (Some(0), ""), "{name}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&pages).unwrap().count(), names.len());
+    assert_eq!(run(&["man"]).stdout, std::fs::read_to_string(pages.join("muster.1")).unwrap());
+    assert_eq!(run(&["-q", "man", pages.to_str().unwrap()]).stdout, "");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let refused = run(&["man", folder.path().join("file").to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("cannot write") && refused.stderr.contains("help: "), "{}", refused.stderr);
+}
+
+#[test]
+fn colours_are_there_when_they_are_wanted_and_never_in_a_pipe_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("ids.json", "[0]"), ("batch_1.json", "[0]")]);
+    let files = folder.path().to_str().unwrap();
+    let coloured = |arguments: &[&str], env: &[(&str, &str)]| {
+        let mut command = muster(arguments);
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            command.env_remove(name);
+        }
+        let ended = ended(command.envs(env.iter().copied()));
+        (ended.stdout.contains("\u{1b}["), ended.stderr.contains("\u{1b}["))
+    };
+    let verify = ["verify", "--files", files];
+    let table: &[(&[&str], &[(&str, &str)], bool)] = &[
+        (&[], &[], false),
+        (&["--color", "always"], &[], true),
+        (&["--color", "always"], &[("NO_COLOR", "1")], true),
+        (&[], &[("MUSTER_COLOR", "always")], true),
+        (&[], &[("CLICOLOR_FORCE", "1")], true),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("MUSTER_COLOR", "never")], false),
+        (&["--color=never"], &[("MUSTER_COLOR", "always")], false),
+    ];
+    for (flags, env, expected) in table {
+        let line = [&verify[..], flags].concat();
+        assert_eq!(coloured(&line, env), (*expected, false), "{line:?} {env:?}");
+        // What clap says by itself, and what a failure says.
+        let line = [&["runs", "--help"], *flags].concat();
+        assert_eq!(coloured(&line, env), (*expected, false), "{line:?} {env:?}");
+        for wrong in [&["runs", "--jsno"][..], &["run", "animal"]] {
+            let line = [wrong, *flags].concat();
+            assert_eq!(coloured(&line, env), (false, *expected), "{line:?} {env:?}");
+        }
+    }
+    // JSON is for programs.
+    assert_eq!(coloured(&["verify", "--files", files, "--json", "--color", "always"], &[]), (false, false));
+}
+
+#[test]
+fn who_wants_quiet_still_hears_what_was_asked_for_and_what_went_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("ids.json", "[0]"), ("batch_1.json", "[0]")]);
+    let verify = ["verify", "--files", folder.path().to_str().unwrap()];
+    assert_eq!(run(&[&["-q"], &verify[..]].concat()).stdout, run(&verify).stdout);
+    let wrong = ended(muster(&["run", "animal"]).env("MUSTER_QUIET", "yes"));
+    assert_eq!((wrong.code, wrong.stderr.contains("did you mean animals?")), (Some(2), true), "{}", wrong.stderr);
 }

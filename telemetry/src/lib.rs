@@ -66,6 +66,8 @@ pub struct Logging {
     pub format: Format,
     /// What is logged when [`FILTER_VARIABLE`] says nothing: a level or any [`EnvFilter`] directives.
     pub default_filter: String,
+    /// Whether levels are coloured in [`Format::Text`]; `None`: on a terminal, unless NO_COLOR is set.
+    pub coloured: Option<bool>,
     /// Where lines go.
     pub writer: Stderr,
 }
@@ -73,7 +75,7 @@ pub struct Logging {
 impl Default for Logging {
     /// `info` and above to standard error, [`Format::Auto`].
     fn default() -> Logging {
-        Logging { format: Format::Auto, default_filter: "info".to_owned(), writer: Stderr::default() }
+        Logging { format: Format::Auto, default_filter: "info".to_owned(), coloured: None, writer: Stderr::default() }
     }
 }
 
@@ -114,7 +116,7 @@ impl std::error::Error for InitError {}
 /// [`InitError`] when the filter does not parse or the process has a subscriber already.
 pub fn init(logging: Logging) -> Result<(), InitError> {
     let filter = filter(std::env::var(FILTER_VARIABLE).ok(), logging.default_filter)?;
-    let layer = layer(logging.format, logging.writer);
+    let layer = layer(logging.format, logging.coloured, logging.writer);
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(InitError::AlreadySet)
 }
 
@@ -127,7 +129,7 @@ fn filter(environment: Option<String>, default: String) -> Result<EnvFilter, Ini
 }
 
 /// The layer that writes events in `format`.
-fn layer<S>(format: Format, writer: Stderr) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S>(format: Format, coloured: Option<bool>, writer: Stderr) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
@@ -138,7 +140,8 @@ where
         return Box::new(layer.json().flatten_event(true).with_current_span(false).with_span_list(true));
     }
     // https://no-color.org: any value but the empty one switches colours off.
-    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let wanted = || terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = coloured.unwrap_or_else(wanted);
     Box::new(layer.fmt_fields(text::TextFields).event_format(text::TextEvent).with_ansi(colours))
 }
 

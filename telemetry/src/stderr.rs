@@ -9,6 +9,9 @@ use tracing_subscriber::fmt::MakeWriter;
 pub trait Screen: Send + Sync {
     /// Takes the drawing off the terminal, calls `write` once, and draws again.
     fn suspend(&self, write: &mut dyn FnMut());
+
+    /// Takes the drawing off the terminal for good, because the process ends.
+    fn leave(&self);
 }
 
 /// Writes each log line to standard error at once, around a [`Screen`] while one is attached.
@@ -33,6 +36,14 @@ impl Stderr {
             let mut stderr = io::stderr().lock();
             let _ = stderr.write_all(lines).and_then(|()| stderr.flush());
         });
+    }
+
+    /// Takes whatever is drawn off the terminal, before a process ends that does not return from where it is.
+    pub fn leave(&self) {
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(screen) = screen {
+            screen.leave();
+        }
     }
 
     /// Calls `write` with the screen stepped aside.
@@ -92,12 +103,16 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Counting(AtomicUsize);
+    struct Counting(AtomicUsize, AtomicUsize);
 
     impl Screen for Counting {
         fn suspend(&self, write: &mut dyn FnMut()) {
             self.0.fetch_add(1, Ordering::Relaxed);
             write();
+        }
+
+        fn leave(&self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -110,8 +125,10 @@ mod tests {
         stderr.around(&mut || written += 1);
         let attached = stderr.attach(screen.clone());
         subscribers.around(&mut || written += 1);
+        subscribers.leave();
         drop(attached);
+        stderr.leave();
         stderr.around(&mut || written += 1);
-        assert_eq!((written, screen.0.load(Ordering::Relaxed)), (3, 1));
+        assert_eq!((written, screen.0.load(Ordering::Relaxed), screen.1.load(Ordering::Relaxed)), (3, 1, 1));
     }
 }

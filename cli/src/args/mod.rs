@@ -6,24 +6,27 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use muster_coordinator::CoordinatorArgs;
-use muster_telemetry::Format;
 use muster_worker::WorkerArgs;
 
+use crate::render::paint;
 use crate::{exit, help};
 
+mod manner;
 mod read;
+mod shell;
 
+pub use manner::MannerArgs;
 pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
+pub use shell::{CompletionsArgs, ManArgs};
 
 /// Moves records from one HTTP API to another, and proves it
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, about, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "muster", version, about, max_term_width = 100, styles = paint::HELP)]
+#[command(after_help = paint::headed(exit::HELP))]
 pub struct Cli {
-    /// How log lines on standard error look: text, json, or auto (text on a terminal)
-    ///
-    /// RUST_LOG says what is logged, e.g. debug, or muster_worker=debug,warn.
-    #[arg(long, env = "MUSTER_LOG_FORMAT", value_name = "FORMAT", global = true, hide_short_help = true)]
-    pub log_format: Option<Format>,
+    /// How it speaks.
+    #[command(flatten)]
+    pub manner: MannerArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -62,6 +65,10 @@ pub enum Command {
     Workers(WorkersArgs),
     /// List the pipelines that a run can be started of
     Pipelines(PipelinesArgs),
+    /// Print the script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all pages into a folder
+    Man(ManArgs),
 }
 
 /// Parameters of a pipeline.

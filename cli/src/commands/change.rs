@@ -46,7 +46,7 @@ fn tell(as_json: bool, run: &Run, hint: &str) -> Result<Exit, Failure> {
     } else {
         let over = run.finished_at.is_some();
         let hint = if over { "it is over" } else { hint };
-        output::print(&format!("run {} is {} ({hint})\n", run.run_id, run_state(run.state())))?;
+        output::remark(&format!("run {} is {} ({hint})\n", run.run_id, run_state(run.state())))?;
     }
     Ok(Exit::Fine)
 }

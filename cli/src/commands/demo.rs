@@ -10,12 +10,14 @@ use serde_json::json;
 
 use crate::args::DemoArgs;
 use crate::commands::run::{as_value, summary};
+use crate::commands::watch::complain;
 use crate::embedded::Setup;
 use crate::execute::{Order, execute};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::follow::Followed;
 use crate::interrupt;
+use crate::manner;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::book;
@@ -23,17 +25,17 @@ use crate::render::numbers::seconds;
 
 /// `muster demo`.
 pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
-    let stop = interrupt::listen()?;
+    let stop = interrupt::listen(stderr)?;
     let config = config(&args)?;
     let (seed, animals) = (config.seed, config.animals);
     let server = Server::start(config, ([127, 0, 0, 1], 0).into())
         .map_err(|error| Failure::new(format!("cannot start the stand-in API on the loopback address: {error}")))?;
     let line = format!(
-        "stand-in API at {}: {animals} animals, seed {seed}, {}% chaos, stalls of 5 to 15 s\n",
+        "stand-in API at {}: {animals} animals, seed {seed}, {}% chaos, stalls of 5 to 15 s",
         server.base_url(),
         args.chaos * 100.0
     );
-    stderr.write_lines(line.as_bytes());
+    manner::remark(stderr, &line);
     let order = order(&args, &server.base_url())?;
     let began = Instant::now();
     let mut took = Duration::ZERO;
@@ -49,7 +51,7 @@ pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         Followed::Over(last) => last,
         Followed::Paused(last) => return Err(Failure::new(format!("the run paused: {}", last.state_reason))),
         Followed::Stopped(_) => {
-            stderr.write_lines(b"stopped; the stand-in is gone with its animals, so this run cannot be resumed\n");
+            manner::remark(stderr, "stopped; the stand-in is gone with its animals, so this run cannot be resumed");
             return Ok(Exit::Other);
         }
     };
@@ -63,7 +65,12 @@ pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         output::print_json(&value)?;
     } else {
         let text = summary(&last, &order.setup);
-        output::print(&format!("{text}\n{}", book::text(&book, &faults, took)))?;
+        output::remark(&format!("{text}\n{}", book::text(&book, &faults, took)))?;
+    }
+    complain(&last, stderr);
+    if manner::is_quiet() && !faults.is_empty() {
+        let failure = Failure::new(format!("the stand-in's own book contradicts the ledger: {}", faults.join("; ")));
+        stderr.write_lines(format!("{}\n", failure.painted()).as_bytes());
     }
     Ok(judge(exit::of_run(&last), &faults))
 }

@@ -17,7 +17,7 @@ const PAGE: i32 = 500;
 /// `muster runs`.
 pub async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
-    let client = Client::connect(args.read.target()?).await?;
+    let client = Client::connect_to_read(args.read.target()?).await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let runs = all_runs(&client, limit).await?;
     print(as_json, "runs", &runs, json::run, |runs| run::list(runs, stdout_width()))
@@ -43,7 +43,7 @@ pub async fn all_runs(client: &Client, limit: usize) -> Result<Vec<Run>, Failure
 /// `muster workers`.
 pub async fn workers(args: WorkersArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
-    let client = Client::connect(args.read.target()?).await?;
+    let client = Client::connect_to_read(args.read.target()?).await?;
     let mut workers: Vec<Worker> = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -60,7 +60,7 @@ pub async fn workers(args: WorkersArgs) -> Result<Exit, Failure> {
 /// `muster pipelines`.
 pub async fn pipelines(args: PipelinesArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
-    let client = Client::connect(args.read.target()?).await?;
+    let client = Client::connect_to_read(args.read.target()?).await?;
     let pipelines = all_pipelines(&client).await?;
     print(as_json, "pipelines", &pipelines, json::pipeline, fleet::pipelines)
 }

@@ -13,7 +13,7 @@ use crate::render::{json, run, story};
 /// `muster show RUN`.
 pub async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
-    let client = Client::connect(args.read.target()?).await?;
+    let client = Client::connect_to_read(args.read.target()?).await?;
     let request = GetRunRequest { run_id: client.run_id(&args.run).await? };
     let answer = client.runs().get_run(request).await.map_err(|status| client.failure(status))?.into_inner();
     let shown = answer.run.unwrap_or_default();
@@ -28,7 +28,7 @@ pub async fn show(args: ShowArgs) -> Result<Exit, Failure> {
 /// `muster record RUN ID`.
 pub async fn record(args: RecordArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
-    let client = Client::connect(args.read.target()?).await?;
+    let client = Client::connect_to_read(args.read.target()?).await?;
     let run_id = client.run_id(&args.run).await?;
     let request = GetRecordRequest { run_id: run_id.clone(), record_id: args.id };
     let answer = client.audit().get_record(request).await.map_err(|status| client.failure(status))?.into_inner();

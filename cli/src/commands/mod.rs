@@ -5,6 +5,7 @@ pub mod demo;
 pub mod lists;
 pub mod look;
 pub mod run;
+pub mod shell;
 pub mod start;
 pub mod verify;
 pub mod watch;

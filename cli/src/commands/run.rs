@@ -7,12 +7,14 @@ use muster_telemetry::Stderr;
 use serde_json::Value;
 
 use crate::args::RunArgs;
+use crate::commands::watch::complain;
 use crate::embedded::Setup;
 use crate::execute::{Order, execute};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::follow::Followed;
 use crate::interrupt;
+use crate::manner;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::table::fields;
@@ -22,18 +24,19 @@ use crate::render::{clean, json, run};
 pub async fn run(args: RunArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     let as_json = args.json;
     let order = order(args)?;
-    let followed = Box::pin(execute(&order, interrupt::listen()?, stderr)).await?;
+    let followed = Box::pin(execute(&order, interrupt::listen(stderr)?, stderr)).await?;
     let (Followed::Over(last) | Followed::Paused(last) | Followed::Stopped(Some(last))) = followed else {
-        stderr.write_lines(b"stopped before the run was heard of; the same command with --resume goes on\n");
+        manner::remark(stderr, "stopped before the run was heard of; the same command with --resume goes on");
         return Ok(Exit::Other);
     };
     if as_json {
         output::print_json(&as_value(&last, &order.setup))?;
     } else {
-        output::print(&summary(&last, &order.setup))?;
+        output::remark(&summary(&last, &order.setup))?;
     }
+    complain(&last, stderr);
     if let Some(next) = what_next(&last) {
-        stderr.write_lines(format!("{next}\n").as_bytes());
+        manner::remark(stderr, &next);
     }
     Ok(exit::of_run(&last))
 }
@@ -61,14 +64,15 @@ pub fn summary(last: &Run, setup: &Setup) -> String {
     if let Some(folder) = &setup.audit {
         where_to.push(("audit files", folder.join(&last.run_id).display().to_string()));
     }
-    where_to.push(("look closer", look_closer(&last.run_id, &setup.database)));
     text.push_str(&fields("", where_to));
+    text.push_str(&look_closer(&last.run_id, &setup.database));
     text
 }
 
+/// Commands that say more, each in a line to be copied.
 fn look_closer(run_id: &str, database: &Path) -> String {
     let database = database.display();
-    format!("muster verify {run_id} --db {database}\nmuster record {run_id} ID --db {database}")
+    format!("\nlook closer:\n  muster verify {run_id} --db {database}\n  muster record {run_id} ID --db {database}\n")
 }
 
 /// What to do about a run that is not over.

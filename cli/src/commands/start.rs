@@ -8,6 +8,7 @@ use crate::client::{Client, reason};
 use crate::commands::{lists, watch};
 use crate::exit::Exit;
 use crate::failure::{Failure, nearest};
+use crate::manner;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::json;
@@ -32,7 +33,9 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     if args.json {
         output::print_json_line(&json::run(&run))?;
     } else if args.watch {
-        stderr.write_lines(format!("run {} started\n", run.run_id).as_bytes());
+        manner::remark(stderr, &format!("run {} started", run.run_id));
+    } else if manner::is_quiet() {
+        output::print(&format!("{}\n", run.run_id))?;
     } else {
         output::print(&format!("run {id} started; follow it: muster watch {id}\n", id = run.run_id))?;
     }

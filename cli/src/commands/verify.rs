@@ -17,7 +17,7 @@ pub async fn verify(mut args: VerifyArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
     match args.verified()? {
         Verified::Files(folder) => of_files(&folder, as_json),
-        Verified::Run(run) => of_ledger(&Client::connect(args.read.target()?).await?, &run, as_json).await,
+        Verified::Run(run) => of_ledger(&Client::connect_to_read(args.read.target()?).await?, &run, as_json).await,
     }
 }
 

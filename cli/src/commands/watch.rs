@@ -12,6 +12,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::follow::{Followed, Until, Watcher, Wish, follow};
 use crate::interrupt;
+use crate::manner;
 use crate::output::{self, Reader};
 use crate::render::{json, run};
 
@@ -24,7 +25,7 @@ pub async fn watch(args: WatchArgs, stderr: &Stderr) -> Result<Exit, Failure> {
 
 /// Follows a run until it is over, and tells how it ended.
 pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &Stderr) -> Result<Exit, Failure> {
-    let until = Until { stop: interrupt::listen()?, trouble: pending(), paused: false };
+    let until = Until { stop: interrupt::listen(stderr)?, trouble: pending(), paused: false };
     let followed = if as_json {
         follow(client, run_id, until, &mut JsonLines { stderr }).await?
     } else {
@@ -36,15 +37,22 @@ pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &S
     match followed {
         Followed::Over(last) => {
             if !as_json {
-                output::print(&run::show(&last))?;
+                output::remark(&run::show(&last))?;
             }
+            complain(&last, stderr);
             Ok(exit::of_run(&last))
         }
         Followed::Paused(_) | Followed::Stopped(_) => {
-            let line = format!("stopped watching; run {run_id} goes on: muster watch {run_id}\n");
-            stderr.write_lines(line.as_bytes());
+            manner::remark(stderr, &format!("stopped watching; run {run_id} goes on: muster watch {run_id}"));
             Ok(Exit::Other)
         }
+    }
+}
+
+/// Who wants no summary is still told, in a line, when a run did not go well.
+pub fn complain(last: &Run, stderr: &Stderr) {
+    if manner::is_quiet() && exit::of_run(last) != Exit::Fine {
+        stderr.write_lines(format!("{}\n", Failure::new(run::in_a_line(last)).painted()).as_bytes());
     }
 }
 
@@ -85,7 +93,7 @@ impl Watcher for JsonLines<'_> {
     fn tick(&mut self) {}
 
     fn away(&mut self, why: &str) {
-        self.stderr.write_lines(format!("{}\n", away(why)).as_bytes());
+        manner::remark(self.stderr, &away(why));
     }
 }
 

@@ -6,6 +6,7 @@ use animals_api::{Sample, Summary};
 use muster_proto::v1::Verdict;
 
 use super::numbers::{count, duration};
+use super::paint::{Tone, out};
 use super::table::fields;
 
 /// Where the book contradicts the ledger, in words. Copies that the ledger reports as possible are no contradiction.
@@ -44,8 +45,12 @@ pub fn text(book: &Summary, faults: &[String], took: Duration) -> String {
     let stall = Duration::from_millis(book.longest_post_stall_ms);
     let counters = &book.counters;
     let stalls = counters.stalls_list + counters.stalls_detail + counters.stalls_post + counters.stalls_other;
-    let agrees = if faults.is_empty() { "agrees with the ledger" } else { "CONTRADICTS THE LEDGER" };
-    let mut text = format!("the stand-in's own book {agrees}\n");
+    let agrees = if faults.is_empty() {
+        out(Tone::Good, "agrees with the ledger")
+    } else {
+        out(Tone::Bad, "CONTRADICTS THE LEDGER")
+    };
+    let mut text = format!("the stand-in's book {agrees}\n");
     text.push_str(&fields(
         "  ",
         [
@@ -57,11 +62,11 @@ pub fn text(book: &Summary, faults: &[String], took: Duration) -> String {
             ("chaos met", format!("{} errors, {} stalls", count(signed(counters.sorry)), count(signed(stalls)))),
             ("requests", count(signed(counters.lists + counters.details + counters.posts))),
             ("wall time", duration(took)),
-            ("longest POST stall", duration(stall)),
+            ("POST stall", format!("{} at most", duration(stall))),
         ],
     ));
     for fault in faults {
-        text.push_str(&format!("  ! {fault}\n"));
+        text.push_str(&format!("  {}\n", out(Tone::Bad, &format!("! {fault}"))));
     }
     text
 }
@@ -118,8 +123,8 @@ mod tests {
     fn a_perfect_book_has_no_faults() {
         assert_eq!(faults(&book(), &verdict(10, 0, 0)), Vec::<String>::new());
         let text = text(&book(), &[], Duration::from_secs(8));
-        assert!(text.starts_with("the stand-in's own book agrees with the ledger\n"), "{text}");
-        assert!(text.contains("  longest POST stall  7.0 s\n"), "{text}");
+        assert!(text.starts_with("the stand-in's book agrees with the ledger\n"), "{text}");
+        assert!(text.contains("  POST stall  7.0 s at most\n"), "{text}");
     }
 
     #[test]

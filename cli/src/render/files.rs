@@ -6,11 +6,16 @@ use serde_json::{Value, json};
 
 use super::clean;
 use super::numbers::{count, counted};
+use super::paint::{Tone, out};
 use crate::files_audit::{FilesVerdict, Finding};
 
 /// As text: a sum, then each finding with its first examples.
 pub fn text(folder: &Path, verdict: &FilesVerdict) -> String {
-    let headline = if verdict.is_good() { "every listed ID is in exactly one file" } else { "IT DOES NOT ADD UP" };
+    let headline = if verdict.is_good() {
+        out(Tone::Good, "every listed ID is in exactly one file")
+    } else {
+        out(Tone::Bad, "IT DOES NOT ADD UP")
+    };
     let mut text = format!("audit folder {}\nverdict: {headline}\n", clean(&folder.display().to_string()));
     for (name, number) in [("acknowledged", verdict.acknowledged), ("missing", verdict.missing.count)] {
         text.push_str(&format!("  {name:<18}{:>10}\n", number_of(number)));

@@ -17,7 +17,8 @@ pub fn list(workers: &[Worker], width: Option<usize>) -> String {
         ("last seen", Align::Left),
         ("leases", Align::Right),
         ("batches done", Align::Right),
-    ]);
+    ])
+    .narrowed_by(&["version", "started", "session"]);
     for worker in workers {
         let embedded = if worker.embedded { " (embedded)" } else { "" };
         table.row([

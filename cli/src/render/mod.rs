@@ -5,6 +5,7 @@ pub mod files;
 pub mod fleet;
 pub mod json;
 pub mod numbers;
+pub mod paint;
 pub mod progress;
 pub mod run;
 pub mod story;

@@ -34,6 +34,12 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// A duration that is only estimated, in whole seconds, rounded up: `12 s`, `2 m 05 s`.
+pub fn whole_seconds(time: Duration) -> String {
+    let up = Duration::from_secs(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)));
+    if up.as_secs() < 60 { format!("{} s", up.as_secs()) } else { duration(up) }
+}
+
 /// A duration off the wire; a negative one, which no honest coordinator sends, counts as none.
 pub fn from_wire(time: Option<&prost_types::Duration>) -> Duration {
     time.and_then(|time| Duration::try_from(*time).ok()).unwrap_or_default()
@@ -100,6 +106,8 @@ mod tests {
         for (time, text) in table {
             assert_eq!(duration(time), text);
         }
+        assert_eq!(whole_seconds(Duration::from_millis(11_001)), "12 s");
+        assert_eq!(whole_seconds(Duration::from_millis(59_001)), "1 m 00 s");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use muster_proto::v1::{Progress, Run, RunState};
 
-use super::numbers::{count, duration, rate};
-use super::run_state;
+use super::numbers::{count, counted, duration, rate, whole_seconds};
+use super::paint::{Tone, err};
+use super::{clean, run_state};
 
 /// A run at a moment, with what only a watcher knows.
 #[derive(Clone, Copy, Debug)]
@@ -16,23 +18,27 @@ pub struct Moment<'a> {
     pub elapsed: Duration,
     /// Records that came to an outcome, per second, of late.
     pub per_second: f64,
+    /// The watcher has been asked to stop and waits for what is on its way.
+    pub draining: bool,
 }
 
 /// Width of one cell of the live display, and of the gap between two: two cells fit into 39 columns.
 const CELL: usize = 18;
 const GAP: usize = 2;
+/// Most lines that a note is folded into.
+const NOTE_LINES: usize = 3;
 
-/// The live display at a width, without a newline at its end. No line is longer than `width`; its shape depends on the
-/// width alone, so that nothing jumps.
-pub fn live(moment: Moment<'_>, width: usize) -> String {
-    let width = width.max(CELL);
-    let mut lines = vec![console::truncate_str(&head(moment, width), width, "").into_owned()];
+/// The live display at a width. No line is wider than `width`; its shape depends on the width and on whether there is
+/// a note, so that nothing jumps.
+pub fn live(moment: Moment<'_>, width: usize) -> Vec<String> {
     let cells = cells(moment);
     let in_a_row = ((width + GAP) / (CELL + GAP)).clamp(1, cells.len());
     // Rows of the same length look better than a full row and a rest.
     let in_a_row = cells.len().div_ceil(cells.len().div_ceil(in_a_row));
-    lines.extend(cells.chunks(in_a_row).map(|row| row.join("  ").trim_end().to_owned()));
-    lines.join("\n")
+    let mut lines = vec![head(moment, width)];
+    lines.extend(note(moment).iter().flat_map(|note| folded(note, width)).map(|line| err(Tone::Attention, &line)));
+    lines.extend(cells.chunks(in_a_row).map(|row| row.join("  ")));
+    lines.iter().map(|line| truncate_str(line, width, "").into_owned()).collect()
 }
 
 /// Run, bar, share and time.
@@ -40,18 +46,57 @@ fn head(moment: Moment<'_>, width: usize) -> String {
     let progress = moment.run.progress.unwrap_or_default();
     let share = total(&progress).map(|total| share(settled(&progress), total));
     let percent = share.map_or_else(|| "  ?%".to_owned(), |share| format!("{share:>3}%"));
-    let state = match moment.run.state() {
-        RunState::Running => String::new(),
-        state => format!(" {}", run_state(state)),
-    };
-    let right = format!("{state} {percent} {:>8}", duration(moment.elapsed));
+    let right = format!(" {percent} {:>8}", duration(moment.elapsed));
     let room = width.saturating_sub(right.len());
-    let name = console::truncate_str(&moment.run.run_id, room, "~").into_owned();
-    match room.saturating_sub(name.len() + 1).min(60) {
+    let name = truncate_str(&clean(&moment.run.run_id), room, "~").into_owned();
+    let left = room.saturating_sub(measure_text_width(&name) + 1);
+    let name = err(Tone::Heading, &name);
+    match left.min(60) {
         // Too short to say anything.
-        0..7 => format!("{name:room$}{right}"),
+        0..7 => format!("{}{right}", pad_str(&name, room, Alignment::Left, None)),
         bar => format!("{name} {}{right}", drawn_bar(share.unwrap_or(0), bar)),
     }
+}
+
+/// What a watcher should know of a run that does not simply go on.
+pub fn note(moment: Moment<'_>) -> Option<String> {
+    let progress = moment.run.progress.unwrap_or_default();
+    match moment.run.state() {
+        RunState::Paused => Some(format!("paused: {}", clean(&moment.run.state_reason))),
+        RunState::Cancelling => {
+            let open = counted(progress.deliveries_open, "delivery on its way is", "deliveries on their way are");
+            Some(format!("cancelling: {open} awaited"))
+        }
+        _ if moment.draining => {
+            let batches = counted(progress.batches_leased, "batch", "batches");
+            Some(format!("draining: {batches} to finish; Ctrl-C again to stop at once"))
+        }
+        _ => None,
+    }
+}
+
+/// The text in lines of at most `width`, broken at blanks where there are some. What does not fit into a few lines is
+/// cut off.
+fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| measure_text_width(line));
+        if line > 0 && line + 1 + measure_text_width(word) > width {
+            lines.push(String::new());
+        }
+        let Some(line) = lines.last_mut() else { break };
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if lines.len() > NOTE_LINES {
+        lines.truncate(NOTE_LINES);
+        if let Some(last) = lines.last_mut() {
+            *last = truncate_str(&format!("{last} ..."), width, "...").into_owned();
+        }
+    }
+    lines
 }
 
 /// `[====>     ]`, `width` characters with its brackets.
@@ -64,18 +109,26 @@ fn drawn_bar(percent: u8, width: usize) -> String {
 
 fn cells(moment: Moment<'_>) -> [String; 8] {
     let progress = moment.run.progress.unwrap_or_default();
-    let left = eta(&progress, moment.per_second).map_or_else(|| "-".to_owned(), duration);
+    let left = eta(&progress, moment.per_second).map_or_else(|| "-".to_owned(), whole_seconds);
+    let attention = |number: i64| (number > 0).then_some(Tone::Attention);
     [
-        ("listed", count(progress.listed)),
-        ("fetched", count(progress.fetched)),
-        ("loaded", count(progress.loaded)),
-        ("rate", rate(moment.per_second)),
-        ("dead", count(progress.dead_letter)),
-        ("in doubt", count(progress.in_doubt)),
-        ("workers", progress.workers.to_string()),
-        ("ETA", left),
+        ("listed", count(progress.listed), None),
+        ("fetched", count(progress.fetched), None),
+        ("loaded", count(progress.loaded), None),
+        ("rate", rate(moment.per_second), None),
+        ("dead", count(progress.dead_letter), attention(progress.dead_letter)),
+        ("in doubt", count(progress.in_doubt), attention(progress.in_doubt)),
+        ("workers", progress.workers.to_string(), None),
+        ("ETA", left, None),
     ]
-    .map(|(name, value)| format!("{name:<8}{value:>width$}", width = CELL - 8))
+    .map(|(name, value, tone)| {
+        let name = format!("{name:<8}");
+        let value = format!("{value:>width$}", width = CELL - 8);
+        match tone {
+            Some(tone) => err(tone, &format!("{name}{value}")),
+            None => format!("{}{value}", err(Tone::Hint, &name)),
+        }
+    })
 }
 
 /// The same as one line, without a newline.
@@ -85,7 +138,8 @@ pub fn plain(moment: Moment<'_>) -> String {
         Some(total) if !progress.listing_closed => format!(" of about {}", count(total)),
         _ => String::new(),
     };
-    let left = eta(&progress, moment.per_second).map_or_else(String::new, |left| format!(", ETA {}", duration(left)));
+    let left =
+        eta(&progress, moment.per_second).map_or_else(String::new, |left| format!(", ETA {}", whole_seconds(left)));
     format!(
         "{} {} after {}: listed {}{of}, fetched {}, loaded {}, dead {}, in doubt {}, {}{left}, workers {}",
         moment.run.run_id,
@@ -159,32 +213,62 @@ mod tests {
     }
 
     fn moment(run: &Run) -> Moment<'_> {
-        Moment { run, elapsed: Duration::from_millis(12_300), per_second: 850.0 }
+        Moment { run, elapsed: Duration::from_millis(12_300), per_second: 850.0, draining: false }
     }
 
     #[test]
     fn forty_columns_take_two_cells_a_row() {
         assert_eq!(
             live(moment(&run()), 39),
-            "animals-1x2y3z4w [==>   ]  43%   12.3 s\n\
-             listed       1,500  fetched      1,400\n\
-             loaded       1,299  rate         850/s\n\
-             dead             1  in doubt       100\n\
-             workers          2  ETA          2.0 s"
+            [
+                "animals-1x2y3z4w [==>   ]  43%   12.3 s",
+                "listed       1,500  fetched      1,400",
+                "loaded       1,299  rate         850/s",
+                "dead             1  in doubt       100",
+                "workers          2  ETA            2 s",
+            ]
         );
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        let paused = Run { state: RunState::Cancelling.into(), run_id: "x".repeat(73), ..run() };
-        for width in [18, 30, 39, 40, 79, 120, 199] {
+        let paused = Run {
+            state: RunState::Paused.into(),
+            state_reason: "the target answers 401 to every delivery: \u{5de5}\u{5177} ".repeat(9),
+            run_id: "\u{5de5}".repeat(73),
+            ..run()
+        };
+        for width in [1, 7, 18, 30, 39, 40, 79, 120, 199] {
             for run in [run(), paused.clone()] {
-                let text = live(moment(&run), width);
-                assert!(text.lines().all(|line| line.chars().count() <= width), "{width}:\n{text}");
+                let lines = live(moment(&run), width);
+                assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{width}: {lines:#?}");
             }
         }
-        assert_eq!(live(moment(&run()), 79).lines().count(), 3);
-        assert_eq!(live(moment(&run()), 199).lines().count(), 2);
+        assert_eq!(live(moment(&run()), 79).len(), 3);
+        assert_eq!(live(moment(&run()), 199).len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_simply_go_on_is_told_in_words() {
+        let paused = Run { state: RunState::Paused.into(), state_reason: "the target answers 401".into(), ..run() };
+        assert_eq!(live(moment(&paused), 39)[1], "paused: the target answers 401");
+        let draining = |batches_leased| {
+            let progress = Some(Progress { batches_leased, ..Progress::default() });
+            note(Moment { draining: true, ..moment(&Run { progress, ..run() }) }).expect("a note")
+        };
+        assert_eq!(draining(3), "draining: 3 batches to finish; Ctrl-C again to stop at once");
+        assert_eq!(draining(1), "draining: 1 batch to finish; Ctrl-C again to stop at once");
+        let progress = Some(Progress { deliveries_open: 1, ..Progress::default() });
+        let cancelling = Run { state: RunState::Cancelling.into(), progress, ..run() };
+        assert_eq!(note(moment(&cancelling)).expect("a note"), "cancelling: 1 delivery on its way is awaited");
+        assert_eq!(note(moment(&run())), None);
+    }
+
+    #[test]
+    fn long_notes_are_folded_and_bounded() {
+        assert_eq!(folded("one two three", 8), ["one two", "three"]);
+        assert_eq!(folded("a b c d e f g", 3), ["a b", "c d", "..."]);
+        assert_eq!(folded("", 3), [""]);
     }
 
     #[test]
@@ -192,7 +276,7 @@ mod tests {
         assert_eq!(
             plain(moment(&run())),
             "animals-1x2y3z4w running after 12.3 s: listed 1,500 of about 3,000, fetched 1,400, loaded 1,299, dead 1, \
-             in doubt 100, 850/s, ETA 2.0 s, workers 2"
+             in doubt 100, 850/s, ETA 2 s, workers 2"
         );
     }
 

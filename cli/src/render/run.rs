@@ -2,16 +2,20 @@
 
 use muster_proto::v1::{Run, RunState};
 
-use super::numbers::{count, duration, from_wire, moment};
-use super::table::{Align, Table, fields};
+use super::numbers::{count, counted, duration, from_wire, moment};
+use super::paint::Tone;
+use super::table::{Align, Table, toned_fields};
 use super::{run_state, verdict};
+
+const STATE: &str = "state";
 
 /// One run: what it is, where it stands, and its verdict if it is over.
 pub fn show(run: &Run) -> String {
     let mut lines = vec![
         ("run", run.run_id.clone()),
-        ("pipeline", format!("{} (revision {})", run.pipeline, short(&run.pipeline_revision))),
-        ("state", state(run)),
+        ("pipeline", run.pipeline.clone()),
+        ("revision", short(&run.pipeline_revision).to_owned()),
+        (STATE, state(run)),
         ("started", moment(run.created_at.as_ref())),
     ];
     if run.finished_at.is_some() {
@@ -29,10 +33,33 @@ pub fn show(run: &Run) -> String {
     if run.verdict.is_none() {
         lines.extend(progress(run));
     }
-    let mut text = fields("", lines);
+    let tone = state_tone(run_state(run.state()));
+    let toned = lines.into_iter().map(|(name, value)| (name, value, tone.filter(|_| name == STATE)));
+    let mut text = toned_fields("", toned);
     if let Some(of_round) = &run.verdict {
         text.push('\n');
         text.push_str(&verdict::verdict(of_round));
+    }
+    text
+}
+
+/// How a state stands out: a run that goes on or is over by itself does not.
+fn state_tone(word: &str) -> Option<Tone> {
+    matches!(word, "paused" | "cancelling" | "cancelled").then_some(Tone::Attention)
+}
+
+/// How a run ended or stands, in a line.
+pub fn in_a_line(run: &Run) -> String {
+    let mut text = format!("run {} is {}", run.run_id, state(run));
+    let Some(of_run) = &run.verdict else { return text };
+    text.push_str(&format!(", {}", verdict::headline(of_run)));
+    let counts = of_run.counts.unwrap_or_default();
+    let exceptions =
+        [(counts.dead_letter, "dead letter", "dead letters"), (counts.in_doubt, "record in doubt", "records in doubt")];
+    for (number, one, many) in exceptions {
+        if number > 0 {
+            text.push_str(&format!(", {}", counted(number, one, many)));
+        }
     }
     text
 }
@@ -80,7 +107,12 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
         ("dead", Align::Right),
         ("doubt", Align::Right),
         ("verdict", Align::Left),
-    ]);
+    ])
+    .toned("state", state_tone)
+    .toned("dead", exception_tone)
+    .toned("doubt", exception_tone)
+    .toned("verdict", verdict::headline_tone)
+    .narrowed_by(&["pipeline", "took", "started"]);
     for run in runs {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
@@ -103,6 +135,10 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
         ]);
     }
     table.render(width)
+}
+
+fn exception_tone(number: &str) -> Option<Tone> {
+    (number != "0").then_some(Tone::Attention)
 }
 
 /// The first digits of a revision: enough for people to tell two apart.
@@ -134,10 +170,12 @@ mod tests {
 
     #[test]
     fn a_paused_run_says_why() {
+        assert_eq!(in_a_line(&run()), "run animals-1x2y3z4w is paused: the target answers 401");
         assert_eq!(
             show(&run()),
             "run           animals-1x2y3z4w\n\
-             pipeline      animals (revision 0123456789ab)\n\
+             pipeline      animals\n\
+             revision      0123456789ab\n\
              state         paused: the target answers 401\n\
              started       2015-10-06 03:41:47Z\n\
              took          12.3 s\n\
@@ -158,6 +196,7 @@ mod tests {
         let over = Run { state: RunState::Finished.into(), verdict: Some(verdict), ..run() };
         assert!(show(&over).contains("took      12.3 s\n"), "{}", show(&over));
         assert!(show(&over).contains("\n\nverdict: complete and balanced\n"), "{}", show(&over));
+        assert_eq!(in_a_line(&over), "run animals-1x2y3z4w is finished, complete and balanced");
         let list = list(&[over], None);
         assert!(
             list.lines().nth(1).expect("a row").ends_with("5,497   5,497     0      0  complete and balanced"),

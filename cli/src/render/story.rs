@@ -1,9 +1,10 @@
 //! The whole story of one record, as a timeline.
 
-use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordStory};
+use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordState, RecordStory};
 use prost_types::Timestamp;
 
 use super::numbers::{counted, moment, time_of_day};
+use super::paint::{Tone, out};
 use super::{clean, record_state};
 
 /// What happened to the record in each round it was part of.
@@ -13,6 +14,7 @@ pub fn stories(run_id: &str, stories: &[RecordStory]) -> String {
 
 fn one(run_id: &str, story: &RecordStory) -> String {
     let state = record_state(story.state()).replace('_', " ");
+    let state = tone(story.state()).map_or_else(|| state.clone(), |tone| out(tone, &state));
     let id = clean(&story.record_id);
     let mut text = format!("record {id} of run {}, round {}: {state}\n", clean(run_id), story.round);
     text.push_str(&format!("  listed on page {}", story.listed_on_page));
@@ -25,7 +27,8 @@ fn one(run_id: &str, story: &RecordStory) -> String {
         text.push_str(&format!("  from {}\n", moment(Some(first))));
     }
     for (time, event) in events {
-        text.push_str(&format!("  {:<13}  {event}\n", time_of_day(time.as_ref())));
+        let time = out(Tone::Hint, &format!("{:<13}", time_of_day(time.as_ref())));
+        text.push_str(&format!("  {time}  {event}\n"));
     }
     if let Some(body) = story.exception.as_ref().map(|exception| &exception.body).filter(|body| !body.is_empty()) {
         text.push_str("  with the words\n");
@@ -34,6 +37,14 @@ fn one(run_id: &str, story: &RecordStory) -> String {
         }
     }
     text
+}
+
+fn tone(state: RecordState) -> Option<Tone> {
+    match state {
+        RecordState::Loaded => Some(Tone::Good),
+        RecordState::DeadLetter | RecordState::InDoubt | RecordState::Cancelled => Some(Tone::Attention),
+        _ => None,
+    }
 }
 
 type Event = (Option<Timestamp>, String);
@@ -95,8 +106,6 @@ fn exception(exception: &ExceptionStory) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::RecordState;
-
     use super::*;
 
     fn at(seconds: i64) -> Option<Timestamp> {

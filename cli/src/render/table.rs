@@ -3,6 +3,7 @@
 use console::{measure_text_width, pad_str};
 
 use super::clean;
+use super::paint::{Tone, out};
 
 /// Which way a column's cells lean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,9 @@ pub enum Align {
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
+    tones: Vec<fn(&str) -> Option<Tone>>,
     rows: Vec<Vec<String>>,
+    narrowed_by: Vec<&'static str>,
 }
 
 /// Between two columns.
@@ -26,7 +29,28 @@ const GAP: &str = "  ";
 impl Table {
     /// An empty table.
     pub fn new(columns: &[(&'static str, Align)]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+        Table {
+            columns: columns.to_vec(),
+            tones: vec![|_| None; columns.len()],
+            rows: Vec::new(),
+            narrowed_by: Vec::new(),
+        }
+    }
+
+    /// Colours the cells of a column by what they say.
+    #[must_use]
+    pub fn toned(mut self, column: &str, tone: fn(&str) -> Option<Tone>) -> Table {
+        if let Some(place) = self.columns.iter().position(|(name, _)| *name == column) {
+            self.tones[place] = tone;
+        }
+        self
+    }
+
+    /// Columns that may be left out, one after the other, where the terminal is too narrow for all of them.
+    #[must_use]
+    pub fn narrowed_by(mut self, columns: &[&'static str]) -> Table {
+        self.narrowed_by = columns.to_vec();
+        self
     }
 
     /// Adds a row: as many cells as there are columns. Control characters in cells are escaped.
@@ -43,28 +67,38 @@ impl Table {
                 cells.chain([measure_text_width(self.columns[column].0)]).max().unwrap_or(0)
             })
             .collect();
-        let total = widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
-        if width.is_some_and(|width| total > width) { self.blocks() } else { self.lines(&widths) }
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        let is_too_wide = |shown: &[usize]| {
+            let total = shown.iter().map(|column| widths[*column] + GAP.len()).sum::<usize>();
+            width.is_some_and(|width| total > width + GAP.len())
+        };
+        for name in &self.narrowed_by {
+            if is_too_wide(&shown) {
+                shown.retain(|column| self.columns[*column].0 != *name);
+            }
+        }
+        if is_too_wide(&shown) { self.blocks() } else { self.lines(&shown, &widths) }
     }
 
-    fn lines(&self, widths: &[usize]) -> String {
+    fn lines(&self, shown: &[usize], widths: &[usize]) -> String {
         let headings: Vec<String> = self.columns.iter().map(|(name, _)| name.to_uppercase()).collect();
-        let mut text = String::new();
-        for row in std::iter::once(&headings).chain(&self.rows) {
-            let cells: Vec<_> = row
-                .iter()
-                .zip(widths)
-                .zip(&self.columns)
-                .map(|((cell, width), (_, align))| {
-                    let align =
-                        if *align == Align::Left { console::Alignment::Left } else { console::Alignment::Right };
-                    pad_str(cell, *width, align, None)
-                })
-                .collect();
-            text.push_str(cells.join(GAP).trim_end());
-            text.push('\n');
+        let mut text = format!("{}\n", out(Tone::Heading, &self.line(&headings, shown, widths)));
+        for row in &self.rows {
+            let cells: Vec<_> = row.iter().zip(&self.tones).map(|(cell, tone)| toned(cell, *tone)).collect();
+            text.push_str(&format!("{}\n", self.line(&cells, shown, widths)));
         }
         text
+    }
+
+    fn line(&self, cells: &[String], shown: &[usize], widths: &[usize]) -> String {
+        let padded = shown.iter().map(|column| {
+            let align = match self.columns[*column].1 {
+                Align::Left => console::Alignment::Left,
+                Align::Right => console::Alignment::Right,
+            };
+            pad_str(&cells[*column], widths[*column], align, None)
+        });
+        padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     }
 
     fn blocks(&self) -> String {
@@ -73,9 +107,10 @@ impl Table {
             .rows
             .iter()
             .map(|row| {
-                let lines = row.iter().zip(&self.columns).map(|(cell, (name, _))| {
+                let lines = row.iter().zip(&self.columns).zip(&self.tones).map(|((cell, (name, _)), tone)| {
                     let name = pad_str(name, heading, console::Alignment::Left, None);
-                    format!("{}\n", format!("{name}{GAP}{cell}").trim_end())
+                    let cell = toned(cell, *tone);
+                    format!("{}\n", format!("{}{GAP}{cell}", out(Tone::Hint, &name)).trim_end())
                 });
                 lines.collect()
             })
@@ -84,15 +119,25 @@ impl Table {
     }
 }
 
+fn toned(cell: &str, tone: fn(&str) -> Option<Tone>) -> String {
+    tone(cell).map_or_else(|| cell.to_owned(), |tone| out(tone, cell))
+}
+
 /// Lines of `name  value`, the values in one column; a value of several lines stays in it.
 pub fn fields<'a>(indent: &str, fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    toned_fields(indent, fields.into_iter().map(|(name, value)| (name, value, None)))
+}
+
+/// The same with values in colour.
+pub fn toned_fields<'a>(indent: &str, fields: impl IntoIterator<Item = (&'a str, String, Option<Tone>)>) -> String {
     let fields: Vec<_> = fields.into_iter().collect();
-    let names = fields.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
+    let names = fields.iter().map(|(name, ..)| measure_text_width(name)).max().unwrap_or(0);
     let under = format!("\n{indent}{:names$}{GAP}", "");
-    fields.iter().fold(String::new(), |mut text, (name, value)| {
+    fields.iter().fold(String::new(), |mut text, (name, value, tone)| {
         let name = pad_str(name, names, console::Alignment::Left, None);
-        let value: Vec<String> = value.lines().map(clean).collect();
-        text.push_str(format!("{indent}{name}{GAP}{}", value.join(&under)).trim_end());
+        let in_tone = |line: &str| tone.map_or_else(|| clean(line), |tone| out(tone, &clean(line)));
+        let value: Vec<String> = value.lines().map(in_tone).collect();
+        text.push_str(format!("{indent}{}{GAP}{}", out(Tone::Hint, &name), value.join(&under)).trim_end());
         text.push('\n');
         text
     })
@@ -123,6 +168,14 @@ mod tests {
         let expected = "run     animals-1x2y\nloaded  5,497\nstate   finished\n\n\
                         run     a\\u{1b}b\nloaded  7\nstate   paused\n";
         assert_eq!(table().render(Some(29)), expected);
+    }
+
+    #[test]
+    fn columns_that_matter_less_go_before_there_are_blocks() {
+        let narrowed = table().narrowed_by(&["loaded", "state"]);
+        assert_eq!(narrowed.render(Some(29)), "RUN           STATE\nanimals-1x2y  finished\na\\u{1b}b      paused\n");
+        assert_eq!(narrowed.render(Some(12)), "RUN\nanimals-1x2y\na\\u{1b}b\n");
+        assert!(narrowed.render(Some(11)).starts_with("run     animals-1x2y\nloaded  5,497\n"));
     }
 
     #[test]

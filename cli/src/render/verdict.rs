@@ -4,6 +4,10 @@ use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Verdict};
 
 use super::clean;
 use super::numbers::count;
+use super::paint::{Tone, out};
+
+const DEAD_LETTERS: &str = "dead letters";
+const IN_DOUBT: &str = "in doubt";
 
 /// What a verdict comes to, in a few words.
 pub fn headline(verdict: &Verdict) -> &'static str {
@@ -15,30 +19,51 @@ pub fn headline(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// How a headline stands out in a list, where the numbers beside it speak for themselves.
+pub fn headline_tone(headline: &str) -> Option<Tone> {
+    match headline {
+        "complete and balanced" => Some(Tone::Good),
+        "balanced, but NOT COMPLETE" => Some(Tone::Attention),
+        "complete, but NOT BALANCED" | "NEITHER COMPLETE NOR BALANCED" => Some(Tone::Bad),
+        _ => None,
+    }
+}
+
+/// How a verdict stands: good only when nobody has to look at anything.
+pub fn tone(verdict: &Verdict) -> Tone {
+    let counts = verdict.counts.unwrap_or_default();
+    match (verdict.balanced, verdict.complete) {
+        (false, _) => Tone::Bad,
+        (true, true) if counts.dead_letter + counts.in_doubt + counts.cancelled == 0 => Tone::Good,
+        (true, _) => Tone::Attention,
+    }
+}
+
 /// The sum of the states, then whatever stands against the verdict. Fits into 40 columns but for discrepancies' words.
 pub fn verdict(verdict: &Verdict) -> String {
     let counts = verdict.counts.unwrap_or_default();
     let unfinished = counts.pending + counts.leased + counts.delivering;
     let so_far = if unfinished > 0 { " so far" } else { "" };
-    let mut text = format!("verdict{so_far}: {}\n", headline(verdict));
+    let mut text = format!("verdict{so_far}: {}\n", out(tone(verdict), headline(verdict)));
     let parts: Vec<_> = parts(&counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
     for (name, number, _) in &parts {
-        line(&mut text, name, *number);
+        let is_exception = *number > 0 && (*name == DEAD_LETTERS || *name == IN_DOUBT);
+        line(&mut text, name, *number, is_exception.then_some(Tone::Attention));
     }
     text.push_str(&format!("  {:-<28}\n", ""));
     let sum: i64 = parts.iter().map(|(_, number, _)| number).sum();
     if sum != counts.listed {
-        line(&mut text, "these add up to", sum);
+        line(&mut text, "these add up to", sum, Some(Tone::Bad));
     }
-    line(&mut text, "listed", counts.listed);
+    line(&mut text, "listed", counts.listed, None);
     if verdict.possible_copies > 0 || verdict.changed > 0 {
         text.push('\n');
     }
     if verdict.possible_copies > 0 {
-        line(&mut text, "possible copies", verdict.possible_copies);
+        line(&mut text, "possible copies", verdict.possible_copies, Some(Tone::Attention));
     }
     if verdict.changed > 0 {
-        line(&mut text, "sent anew, changed", verdict.changed);
+        line(&mut text, "sent anew, changed", verdict.changed, None);
     }
     if !verdict.discrepancies.is_empty() {
         text.push_str("\nagainst it:\n");
@@ -53,8 +78,8 @@ pub fn verdict(verdict: &Verdict) -> String {
 fn parts(counts: &Counts) -> [(&'static str, i64, bool); 9] {
     [
         ("loaded", counts.loaded, true),
-        ("dead letters", counts.dead_letter, true),
-        ("in doubt", counts.in_doubt, true),
+        (DEAD_LETTERS, counts.dead_letter, true),
+        (IN_DOUBT, counts.in_doubt, true),
         ("gone", counts.gone, false),
         ("unchanged", counts.unchanged, false),
         ("cancelled", counts.cancelled, false),
@@ -64,15 +89,16 @@ fn parts(counts: &Counts) -> [(&'static str, i64, bool); 9] {
     ]
 }
 
-fn line(text: &mut String, name: &str, number: i64) {
-    text.push_str(&format!("  {name:<18}{:>10}\n", count(number)));
+fn line(text: &mut String, name: &str, number: i64, tone: Option<Tone>) {
+    let line = format!("{name:<18}{:>10}", count(number));
+    text.push_str(&format!("  {}\n", tone.map_or(line.clone(), |tone| out(tone, &line))));
 }
 
 fn against(discrepancy: &Discrepancy) -> String {
     let kind = match discrepancy.kind() {
-        DiscrepancyKind::Incomplete => "not complete: ",
-        DiscrepancyKind::Unbalanced => "not balanced: ",
-        DiscrepancyKind::Unspecified => "",
+        DiscrepancyKind::Incomplete => out(Tone::Attention, "not complete: "),
+        DiscrepancyKind::Unbalanced => out(Tone::Bad, "not balanced: "),
+        DiscrepancyKind::Unspecified => String::new(),
     };
     format!("  {kind}{} {}\n", clean(&discrepancy.code), clean(&discrepancy.detail))
 }
@@ -95,6 +121,18 @@ mod tests {
              \x20 ----------------------------\n\
              \x20 listed                 5,497\n"
         );
+    }
+
+    #[test]
+    fn a_verdict_is_good_when_nobody_has_to_look() {
+        let of = |complete, balanced, dead_letter| {
+            let counts = Counts { listed: 3, loaded: 3 - dead_letter, dead_letter, ..Counts::default() };
+            tone(&Verdict { complete, balanced, counts: Some(counts), ..Verdict::default() })
+        };
+        assert_eq!(of(true, true, 0), Tone::Good);
+        assert_eq!(of(true, true, 1), Tone::Attention);
+        assert_eq!(of(false, true, 0), Tone::Attention);
+        assert_eq!(of(true, false, 0), Tone::Bad);
     }
 
     #[test]
