@@ -16,6 +16,11 @@ check:
     cargo clippy --workspace --all-targets --features muster-tests/planted-bugs -- -D warnings
     cargo fmt --all --check
 
+# The pictures in docs/captures, from real runs on a pseudo-terminal.
+captures:
+    cargo build --release --workspace --bins --features muster-tests/planted-bugs
+    cargo run --release -p muster-tests --features planted-bugs --bin captures -- docs/captures
+
 # Licences, bans and sources of all dependencies.
 deny:
     cargo deny --all-features check licenses bans sources

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
+use console::Term;
 use muster_telemetry::Stderr;
 
 /// What `--color` says.
@@ -37,6 +38,13 @@ static MANNER: OnceLock<Manner> = OnceLock::new();
 /// The manner of this process. Before [`settle`], as in unit tests: all is said, without colours.
 pub fn of_this_process() -> Manner {
     MANNER.get().copied().unwrap_or_default()
+}
+
+/// The width of the terminal that standard output is; nothing when it is something else, or in a process that decided
+/// nothing: then nothing is cut or folded.
+pub fn out_width() -> Option<usize> {
+    let term = Term::stdout();
+    (MANNER.get().is_some() && term.is_term()).then(|| usize::from(term.size().1))
 }
 
 /// Whether only what was asked for is to be said.

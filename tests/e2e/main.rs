@@ -13,6 +13,7 @@ mod listing;
 mod live;
 mod resume;
 mod scale;
+mod terminal;
 
 use animals_api::{Config, Server};
 

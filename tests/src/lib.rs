@@ -3,6 +3,7 @@
 //! Nothing here looks at Muster from inside but [`ledger`], which reads the ledger's file as it is, to hold it against
 //! the book.
 
+pub mod capture;
 pub mod cluster;
 pub mod deadline;
 pub mod judge;
@@ -11,4 +12,5 @@ pub mod pipelines;
 pub mod process;
 pub mod programs;
 pub mod scale;
+pub mod terminal;
 pub mod turn;

@@ -21,7 +21,7 @@ use crate::manner;
 use crate::output;
 use crate::pipeline_choice;
 use crate::render::book;
-use crate::render::numbers::seconds;
+use crate::render::numbers::{count, seconds};
 
 /// `muster demo`.
 pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -31,8 +31,9 @@ pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     let server = Server::start(config, ([127, 0, 0, 1], 0).into())
         .map_err(|error| Failure::new(format!("cannot start the stand-in API on the loopback address: {error}")))?;
     let line = format!(
-        "stand-in API at {}: {animals} animals, seed {seed}, {}% chaos, stalls of 5 to 15 s",
+        "stand-in API at {}: {} animals, seed {seed}, {}% chaos",
         server.base_url(),
+        count(i64::try_from(animals).unwrap_or(i64::MAX)),
         args.chaos * 100.0
     );
     manner::remark(stderr, &line);

@@ -13,6 +13,5 @@ pub mod watch;
 /// The width of the terminal that standard output is, or `None` when it is something else: then nothing is cut or
 /// folded.
 fn stdout_width() -> Option<usize> {
-    let term = console::Term::stdout();
-    term.is_term().then(|| usize::from(term.size().1))
+    crate::manner::out_width()
 }

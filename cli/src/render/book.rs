@@ -50,7 +50,7 @@ pub fn text(book: &Summary, faults: &[String], took: Duration) -> String {
     } else {
         out(Tone::Bad, "CONTRADICTS THE LEDGER")
     };
-    let mut text = format!("the stand-in's book {agrees}\n");
+    let mut text = format!("stand-in's book {agrees}\n");
     text.push_str(&fields(
         "  ",
         [
@@ -123,7 +123,7 @@ mod tests {
     fn a_perfect_book_has_no_faults() {
         assert_eq!(faults(&book(), &verdict(10, 0, 0)), Vec::<String>::new());
         let text = text(&book(), &[], Duration::from_secs(8));
-        assert!(text.starts_with("the stand-in's book agrees with the ledger\n"), "{text}");
+        assert!(text.starts_with("stand-in's book agrees with the ledger\n"), "{text}");
         assert!(text.contains("  POST stall  7.0 s at most\n"), "{text}");
     }
 

@@ -3,6 +3,7 @@
 use muster_proto::v1::{PipelineSummary, Worker};
 
 use super::clean;
+use super::fold::hanging;
 use super::numbers::{count, moment};
 use super::run::short;
 use super::table::{Align, Table, fields};
@@ -42,7 +43,7 @@ pub fn pipelines(pipelines: &[PipelineSummary]) -> String {
 fn pipeline(pipeline: &PipelineSummary) -> String {
     let mut text = format!("{} (revision {})\n", clean(&pipeline.name), clean(short(&pipeline.revision)));
     for line in pipeline.description.trim().lines() {
-        text.push_str(&format!("  {}\n", clean(line)));
+        text.push_str(&format!("  {}\n", hanging(2, &clean(line)).join("\n  ")));
     }
     let parameters = pipeline.parameters.iter().map(|parameter| {
         let default = match &parameter.default_value {

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod files;
 pub mod fleet;
+pub mod fold;
 pub mod json;
 pub mod numbers;
 pub mod paint;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use muster_proto::v1::{Progress, Run, RunState};
 
+use super::fold::fold;
 use super::numbers::{count, counted, duration, rate, whole_seconds};
 use super::paint::{Tone, err};
 use super::{clean, run_state};
@@ -75,21 +76,9 @@ pub fn note(moment: Moment<'_>) -> Option<String> {
     }
 }
 
-/// The text in lines of at most `width`, broken at blanks where there are some. What does not fit into a few lines is
-/// cut off.
+/// The text in a few lines; what does not fit into them is cut off.
 fn folded(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().map_or(0, |line| measure_text_width(line));
-        if line > 0 && line + 1 + measure_text_width(word) > width {
-            lines.push(String::new());
-        }
-        let Some(line) = lines.last_mut() else { break };
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
+    let mut lines = fold(text, width);
     if lines.len() > NOTE_LINES {
         lines.truncate(NOTE_LINES);
         if let Some(last) = lines.last_mut() {
@@ -138,6 +127,9 @@ pub fn plain(moment: Moment<'_>) -> String {
         Some(total) if !progress.listing_closed => format!(" of about {}", count(total)),
         _ => String::new(),
     };
+    // Of a run that is over, its last seconds say little.
+    let over = moment.run.finished_at.is_some() && !moment.elapsed.is_zero();
+    let per_second = if over { settled(&progress) as f64 / moment.elapsed.as_secs_f64() } else { moment.per_second };
     let left =
         eta(&progress, moment.per_second).map_or_else(String::new, |left| format!(", ETA {}", whole_seconds(left)));
     format!(
@@ -150,7 +142,7 @@ pub fn plain(moment: Moment<'_>) -> String {
         count(progress.loaded),
         count(progress.dead_letter),
         count(progress.in_doubt),
-        rate(moment.per_second),
+        rate(per_second),
         progress.workers,
     )
 }
@@ -266,9 +258,8 @@ mod tests {
 
     #[test]
     fn long_notes_are_folded_and_bounded() {
-        assert_eq!(folded("one two three", 8), ["one two", "three"]);
+        assert_eq!(folded("a b c d", 3), ["a b", "c d"]);
         assert_eq!(folded("a b c d e f g", 3), ["a b", "c d", "..."]);
-        assert_eq!(folded("", 3), [""]);
     }
 
     #[test]
@@ -278,6 +269,8 @@ mod tests {
             "animals-1x2y3z4w running after 12.3 s: listed 1,500 of about 3,000, fetched 1,400, loaded 1,299, dead 1, \
              in doubt 100, 850/s, ETA 2 s, workers 2"
         );
+        let over = Run { finished_at: Some(prost_types::Timestamp::default()), ..run() };
+        assert!(plain(moment(&over)).contains(" in doubt 100, 106/s, "), "{}", plain(moment(&over)));
     }
 
     #[test]

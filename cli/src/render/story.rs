@@ -3,9 +3,13 @@
 use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordState, RecordStory};
 use prost_types::Timestamp;
 
+use super::fold::{hanging, hanging_cut};
 use super::numbers::{counted, moment, time_of_day};
 use super::paint::{Tone, out};
 use super::{clean, record_state};
+
+/// The column in which events are told.
+const EVENT: usize = 17;
 
 /// What happened to the record in each round it was part of.
 pub fn stories(run_id: &str, stories: &[RecordStory]) -> String {
@@ -16,7 +20,8 @@ fn one(run_id: &str, story: &RecordStory) -> String {
     let state = record_state(story.state()).replace('_', " ");
     let state = tone(story.state()).map_or_else(|| state.clone(), |tone| out(tone, &state));
     let id = clean(&story.record_id);
-    let mut text = format!("record {id} of run {}, round {}: {state}\n", clean(run_id), story.round);
+    let head = format!("record {id} of run {}, round {}: {state}", clean(run_id), story.round);
+    let mut text = format!("{}\n", hanging(0, &head).join("\n"));
     text.push_str(&format!("  listed on page {}", story.listed_on_page));
     match story.batch {
         Some(batch) => text.push_str(&format!(", batch {batch}, place {}\n", story.position)),
@@ -28,12 +33,13 @@ fn one(run_id: &str, story: &RecordStory) -> String {
     }
     for (time, event) in events {
         let time = out(Tone::Hint, &format!("{:<13}", time_of_day(time.as_ref())));
+        let event = hanging_cut(EVENT, &event).join(&format!("\n{:EVENT$}", ""));
         text.push_str(&format!("  {time}  {event}\n"));
     }
     if let Some(body) = story.exception.as_ref().map(|exception| &exception.body).filter(|body| !body.is_empty()) {
         text.push_str("  with the words\n");
         for line in body.lines() {
-            text.push_str(&format!("    {}\n", clean(line)));
+            text.push_str(&format!("    {}\n", hanging_cut(4, &clean(line)).join("\n    ")));
         }
     }
     text

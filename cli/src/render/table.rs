@@ -3,6 +3,7 @@
 use console::{measure_text_width, pad_str};
 
 use super::clean;
+use super::fold::hanging;
 use super::paint::{Tone, out};
 
 /// Which way a column's cells lean.
@@ -132,11 +133,13 @@ pub fn fields<'a>(indent: &str, fields: impl IntoIterator<Item = (&'a str, Strin
 pub fn toned_fields<'a>(indent: &str, fields: impl IntoIterator<Item = (&'a str, String, Option<Tone>)>) -> String {
     let fields: Vec<_> = fields.into_iter().collect();
     let names = fields.iter().map(|(name, ..)| measure_text_width(name)).max().unwrap_or(0);
-    let under = format!("\n{indent}{:names$}{GAP}", "");
+    let column = measure_text_width(indent) + names + GAP.len();
+    let under = format!("\n{:column$}", "");
     fields.iter().fold(String::new(), |mut text, (name, value, tone)| {
         let name = pad_str(name, names, console::Alignment::Left, None);
         let in_tone = |line: &str| tone.map_or_else(|| clean(line), |tone| out(tone, &clean(line)));
-        let value: Vec<String> = value.lines().map(in_tone).collect();
+        let folded = value.lines().flat_map(|line| hanging(column, line));
+        let value: Vec<String> = folded.map(|line| in_tone(&line)).collect();
         text.push_str(format!("{indent}{}{GAP}{}", out(Tone::Hint, &name), value.join(&under)).trim_end());
         text.push('\n');
         text
@@ -182,5 +185,6 @@ mod tests {
     fn fields_stand_in_two_columns() {
         let text = fields("  ", [("run", "a".to_owned()), ("reason", "one\ntwo".to_owned())]);
         assert_eq!(text, "  run     a\n  reason  one\n          two\n");
+        assert_eq!(fields("--set ", [("a", "1\n2".to_owned())]), "--set a  1\n         2\n");
     }
 }

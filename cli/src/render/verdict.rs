@@ -3,6 +3,7 @@
 use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Verdict};
 
 use super::clean;
+use super::fold::hanging;
 use super::numbers::count;
 use super::paint::{Tone, out};
 
@@ -100,7 +101,8 @@ fn against(discrepancy: &Discrepancy) -> String {
         DiscrepancyKind::Unbalanced => out(Tone::Bad, "not balanced: "),
         DiscrepancyKind::Unspecified => String::new(),
     };
-    format!("  {kind}{} {}\n", clean(&discrepancy.code), clean(&discrepancy.detail))
+    let what = format!("{} {}", clean(&discrepancy.code), clean(&discrepancy.detail));
+    format!("  {kind}{}\n", hanging(4, &what).join("\n    "))
 }
 
 #[cfg(test)]
