@@ -274,7 +274,8 @@ fn colours_are_there_when_they_are_wanted_and_never_in_a_pipe_by_themselves() {
         (ended.stdout.contains("\u{1b}["), ended.stderr.contains("\u{1b}["))
     };
     let verify = ["verify", "--files", files];
-    let table: &[(&[&str], &[(&str, &str)], bool)] = &[
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], bool);
+    let table: &[Case<'_>] = &[
         (&[], &[], false),
         (&["--color", "always"], &[], true),
         (&["--color", "always"], &[("NO_COLOR", "1")], true),
