@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, Answer};
+use crate::bits::Bits;
 use crate::book::{Book, Judged, count};
 use crate::book_pages;
 use crate::chaos::{Chaos, Fortune, Kind, Outcome};
@@ -134,6 +135,7 @@ impl Api {
                 Kind::List => &tally.stalls_list,
                 Kind::Detail => &tally.stalls_detail,
                 Kind::Post => &tally.stalls_post,
+                Kind::Asked => &tally.stalls_asked,
                 Kind::Other => &tally.stalls_other,
             });
             if kind == Kind::Post {
@@ -160,7 +162,8 @@ impl Api {
     fn answer(&self, fortune: &Fortune, call: Call, parcel: Option<Parcel>) -> Answer {
         let tally = &self.book.tally;
         match fortune.outcome {
-            Outcome::Processed => self.process(call, parcel),
+            Outcome::Processed => self.process(call, parcel, None),
+            Outcome::InPart(bits) => self.process(call, parcel, Some(bits)),
             Outcome::Sorry(status) => {
                 count(&tally.sorry);
                 answer::sorry(status)
@@ -176,11 +179,13 @@ impl Api {
         }
     }
 
-    fn process(&self, call: Call, parcel: Option<Parcel>) -> Answer {
+    /// `part`: bits that draw which animals of a POST are stored.
+    fn process(&self, call: Call, parcel: Option<Parcel>, part: Option<u64>) -> Answer {
         match (call, parcel) {
             (Call::List(page), _) => self.list(page),
             (Call::Detail(id), _) => self.detail(id),
-            (Call::Home, Some(parcel)) => self.home(parcel),
+            (Call::Home, Some(parcel)) => self.home(parcel, part),
+            (Call::Asked(id), _) => self.asked(id),
             (Call::Docs, _) => answer::html(include_str!("pages/docs.html")),
             (Call::OpenApi, _) => answer::json(StatusCode::OK, include_str!("pages/openapi.json")),
             (Call::NotAllowed(allowed), _) => answer::not_allowed(allowed),
@@ -218,7 +223,18 @@ impl Api {
         }
     }
 
-    fn home(&self, parcel: Parcel) -> Answer {
+    /// Whether the target has an animal: not of the real API, but what many targets offer.
+    fn asked(&self, id: Number) -> Answer {
+        let Number::Whole(id) = id else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_integer("path", "animal_id"));
+        };
+        match u64::try_from(id).ok().filter(|id| self.book.times(*id) > 0) {
+            Some(id) => answer::json(StatusCode::OK, format!("{{\"id\":{id}}}")),
+            None => answer::not_found(),
+        }
+    }
+
+    fn home(&self, parcel: Parcel, part: Option<u64>) -> Answer {
         let tally = &self.book.tally;
         let unprocessable = |detail: String| answer::json(StatusCode::UNPROCESSABLE_ENTITY, detail);
         let posted = match posted::parse(&parcel.body) {
@@ -239,6 +255,9 @@ impl Api {
             count(&tally.refused_poison);
             return unprocessable(refusal::poison(&poison));
         }
+        if let Some(bits) = part {
+            return self.store_half(parcel, batch, bits);
+        }
         let payloads = if self.book.keeps_payloads() { payloads(&parcel.body) } else { Vec::new() };
         if self.book.accept(parcel.key, &batch, &payloads, self.strict) {
             answer::json(StatusCode::OK, helped(&posted))
@@ -246,6 +265,26 @@ impl Api {
             answer::internal_error()
         }
     }
+
+    fn store_half(&self, parcel: Parcel, batch: Vec<Judged>, bits: u64) -> Answer {
+        let places = half(batch.len(), bits);
+        let payloads = if self.book.keeps_payloads() { payloads(&parcel.body) } else { Vec::new() };
+        let stored: Vec<Judged> =
+            batch.into_iter().enumerate().filter(|(place, _)| places.contains(place)).map(|(_, it)| it).collect();
+        let raw: Vec<Box<str>> = places.iter().filter_map(|place| payloads.get(*place).cloned()).collect();
+        self.book.accept_in_part(parcel.key, &stored, &raw);
+        answer::internal_error()
+    }
+}
+
+/// Which animals of a POST are stored when it is stored in part: half of them, rounded down, each as likely as the others.
+fn half(of: usize, bits: u64) -> Vec<usize> {
+    let mut bits = Bits::new(bits, 0);
+    let mut drawn: Vec<(u64, usize)> = (0..of).map(|place| (bits.next(), place)).collect();
+    drawn.sort_unstable();
+    let mut places: Vec<usize> = drawn[..of / 2].iter().map(|(_, place)| *place).collect();
+    places.sort_unstable();
+    places
 }
 
 fn helped(posted: &[Posted<'_>]) -> String {
@@ -283,6 +322,7 @@ impl Flight {
             Kind::List => &tally.lists,
             Kind::Detail => &tally.details,
             Kind::Post => &tally.posts,
+            Kind::Asked => &tally.asked,
             Kind::Other => &tally.others,
         });
         let now = api.in_flight.fetch_add(1, Ordering::Relaxed) + 1;

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     List,
     Detail,
     Post,
+    /// Whether an animal has found home.
+    Asked,
     Other,
 }
 
@@ -32,6 +34,8 @@ pub(crate) struct Fortune {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
     Processed,
+    /// A POST of which only some animals are stored, drawn by these bits, and whose answer does not say so.
+    InPart(u64),
     /// `Sorry!`, drawn by chaos.
     Sorry(StatusCode),
     /// `Sorry!`, because nothing works right now.
@@ -79,6 +83,11 @@ impl Chaos {
         }
         if knobs.outage {
             return plain(Outcome::Outage);
+        }
+        // Bits of its own: whoever does not turn this knob gets the same draws as ever.
+        let mut parts = Bits::new(bits.clone().next(), 1);
+        if kind == Kind::Post && knobs.partial > 0.0 && parts.unit() < knobs.partial {
+            return plain(Outcome::InPart(parts.next()));
         }
         let meant = match knobs.chaos_on {
             ChaosOn::All => true,

@@ -36,6 +36,9 @@ pub struct Config {
     pub chaos_on: ChaosOn,
     /// How long a stall lasts; in whole seconds if both ends are whole seconds, else in milliseconds.
     pub stall: RangeInclusive<Duration>,
+    /// The chance, 0 to 1, that a POST is stored in part: a random half of its animals, and the answer is a 500
+    /// `Internal Server Error`.
+    pub partial: f64,
     /// What becomes of a waiting request whose client leaves.
     pub disconnect: Disconnect,
     /// Records that the target refuses, with the whole batch, with a 422 that names their place.
@@ -77,6 +80,7 @@ impl Config {
             stall_share: 0.5,
             chaos_on: ChaosOn::All,
             stall: Duration::from_secs(5)..=Duration::from_secs(15),
+            partial: 0.0,
             disconnect: Disconnect::Process,
             poison: Amount::NONE,
             gone: Amount::NONE,

@@ -16,7 +16,7 @@ use clap::{Parser, ValueEnum};
 /// A stand-in for the animals API, with chaos, and a book of what it was sent.
 ///
 /// Lists animals at GET /animals/v1/animals?page=1, gives one at GET /animals/v1/animals/{id} and takes batches at
-/// POST /animals/v1/home. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
+/// POST /animals/v1/home; GET /animals/v1/home/{id} tells whether one has arrived. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
 /// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. The book meets no chaos.
 #[derive(Debug, Parser)]
 #[command(name = "animals-api", version)]
@@ -58,6 +58,9 @@ struct Flags {
     #[arg(long, env = "ANIMALS_API_STALL", default_value = "5s..15s", value_name = "RANGE",
           value_parser = parse_range)]
     stall: RangeInclusive<Duration>,
+    /// Chance that a POST stores a random half of its animals and answers a 500
+    #[arg(long, env = "ANIMALS_API_PARTIAL", default_value = "0", value_name = "SHARE", value_parser = share)]
+    partial: f64,
     /// What becomes of a waiting request whose client leaves
     #[arg(long, env = "ANIMALS_API_DISCONNECT", default_value = "process", value_name = "WHAT")]
     disconnect: DisconnectFlag,
@@ -124,6 +127,7 @@ impl Flags {
                 ChaosOnFlag::Posts => ChaosOn::Posts,
             },
             stall: self.stall.clone(),
+            partial: self.partial,
             disconnect: match self.disconnect {
                 DisconnectFlag::Process => Disconnect::Process,
                 DisconnectFlag::Drop => Disconnect::Drop,

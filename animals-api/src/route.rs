@@ -28,6 +28,8 @@ pub(crate) enum Call {
     List(Number),
     Detail(Number),
     Home,
+    /// Whether an animal has found home.
+    Asked(Number),
     Docs,
     OpenApi,
     Unknown,
@@ -41,6 +43,7 @@ impl Call {
             Call::List(_) => Kind::List,
             Call::Detail(_) => Kind::Detail,
             Call::Home => Kind::Post,
+            Call::Asked(_) => Kind::Asked,
             _ => Kind::Other,
         }
     }
@@ -86,8 +89,10 @@ fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
         "/docs" => Some(get(Call::Docs)),
         "/openapi.json" => Some(get(Call::OpenApi)),
         _ => {
-            let id = path.strip_prefix(LIST)?.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/'))?;
-            Some(get(Call::Detail(Number::parse(&decoded(id)))))
+            let below = |parent| path.strip_prefix(parent)?.strip_prefix('/');
+            let id = |parent| below(parent).filter(|id| !id.is_empty() && !id.contains('/')).map(decoded);
+            let detail = id(LIST).map(|id| Call::Detail(Number::parse(&id)));
+            detail.or_else(|| id(HOME).map(|id| Call::Asked(Number::parse(&id)))).map(get)
         }
     }
 }
@@ -163,6 +168,10 @@ mod tests {
         assert_eq!(id("0"), Route::Api(Call::Detail(Number::Whole(0))));
         assert_eq!(id("%31"), Route::Api(Call::Detail(Number::Whole(1))));
         assert_eq!(id("cat"), Route::Api(Call::Detail(Number::Not)));
+        let home = |method, id: &str| at(method, &format!("{HOME}/{id}"));
+        assert_eq!(home(Method::GET, "7"), Route::Api(Call::Asked(Number::Whole(7))));
+        assert_eq!(home(Method::GET, "7/x"), Route::Api(Call::Unknown));
+        assert_eq!(home(Method::POST, "7"), Route::Api(Call::NotAllowed("GET")));
     }
 
     #[test]

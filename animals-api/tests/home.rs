@@ -152,3 +152,41 @@ async fn strict_crosses_off_and_then_fails_for_ever() {
     assert_eq!(*parts[0].ids, [3, 4]);
     assert_eq!(zoo.book.counters().cut_short, 6);
 }
+
+#[tokio::test]
+async fn who_asks_learns_whether_an_animal_has_found_home() {
+    let zoo = Zoo::open(Config::calm(150));
+    zoo.load(0..3).await;
+    let came = zoo.get("/animals/v1/home/2").await;
+    assert_eq!((came.said(), came.kind.as_str()), ((200, r#"{"id":2}"#), "application/json"));
+    for absent in ["3", "149", "150", "-1"] {
+        let came = zoo.get(&format!("/animals/v1/home/{absent}")).await;
+        assert_eq!(came.said(), (404, r#"{"detail":"Not Found"}"#), "{absent}");
+    }
+    assert_eq!(zoo.get("/animals/v1/home/cat").await.status, 422);
+    let counters = zoo.book.counters();
+    assert_eq!((counters.asked, counters.others), (6, 0));
+    assert_eq!(zoo.book.accepted(), [0, 1, 2], "asking stores nothing");
+}
+
+#[tokio::test]
+async fn a_post_that_is_stored_in_part_is_a_500_that_does_not_say_so() {
+    let zoo = Zoo::open(Config { partial: 1.0, keep_payloads: true, ..Config::calm(150) });
+    let came = zoo.load(0..100).await;
+    assert_eq!(came.said(), (500, "Internal Server Error"));
+    let first = zoo.book.accepted();
+    assert_eq!(first.len(), 50);
+    assert!(first != (0..50).collect::<Vec<_>>(), "not merely the first of them: {first:?}");
+    let (post, counters) = (zoo.book.posts().remove(0), zoo.book.counters());
+    assert_eq!((post.ids.to_vec(), post.whole), (first.clone(), false));
+    assert_eq!((counters.halved, counters.accepted_posts, counters.cut_short), (1, 0, 0));
+    for id in first {
+        let loaded = zoo.book.animal(id).expect("an animal").loaded_json();
+        assert_eq!(zoo.book.entry(id).expect("accepted").payloads, [loaded]);
+    }
+    assert!(zoo.book.wrong().is_empty());
+    zoo.load(100..101).await;
+    assert_eq!(zoo.book.times(100), 0, "half of one is none");
+    zoo.server.turn(|knobs| knobs.partial = 0.0);
+    assert_eq!(zoo.load(0..100).await.status, 200);
+}

@@ -18,8 +18,10 @@ mod transform;
 pub use built_in::{built_in, built_in_names};
 pub use compiled::{CompiledPipeline, RecordError, Stage};
 pub use error::{Place, SpecError};
-pub use http::{Cost, FetchError, Get, PostOutcome, Requester, RequesterConfig, RequesterError, RequesterStats};
+pub use http::{
+    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats,
+};
 pub use list::{ListError, ListSource, ListStyle, Page};
-pub use load::{Loader, idempotency_key, sha256};
+pub use load::{Loader, Prober, idempotency_key, sha256};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
 pub use spec::{Limits, LoadSpec, OnDoubt, Parameter, ParameterKind, Pipeline, SourceSpec};

@@ -9,7 +9,8 @@ use url::Url;
 
 use crate::error::SpecError;
 use crate::record_id::RecordId;
-use crate::spec::types::{Answer, AnswerPattern, Limits, LoadSpec};
+use crate::spec::template::RecordUrl;
+use crate::spec::types::{Answer, AnswerPattern, Limits, LoadSpec, ProbeSpec};
 
 /// The load request of a compiled pipeline, and how its answers are to be understood.
 #[derive(Debug, Clone)]
@@ -20,6 +21,24 @@ pub struct Loader {
     pub(crate) answer: Answer,
     pub(crate) not_applied: Vec<AnswerPattern>,
     pub(crate) rejected: Vec<u16>,
+    pub(crate) prober: Option<Prober>,
+}
+
+/// How the target of a compiled pipeline is asked whether it has a record, and what its answers mean.
+#[derive(Debug, Clone)]
+pub struct Prober {
+    url: RecordUrl,
+    pub(crate) present: Vec<u16>,
+    pub(crate) absent: Vec<u16>,
+}
+
+impl Prober {
+    /// Where the target is asked for one record.
+    #[must_use]
+    pub fn url(&self, id: &RecordId) -> Url {
+        // Checked with its parameters when the pipeline was compiled, as the URL of a detail.
+        self.url.of(id).expect("a checked template with an encoded record ID is a URL")
+    }
 }
 
 impl Loader {
@@ -37,7 +56,14 @@ impl Loader {
             answer: load.answer,
             not_applied: load.not_applied.clone(),
             rejected: load.rejected.clone(),
+            prober: load.probe.as_ref().map(|probe| prober(probe, parameters)).transpose()?,
         })
+    }
+
+    /// How the target is asked for records in doubt, when the pipeline says so.
+    #[must_use]
+    pub fn prober(&self) -> Option<&Prober> {
+        self.prober.as_ref()
     }
 
     /// Where batches are posted.
@@ -51,6 +77,11 @@ impl Loader {
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
+}
+
+fn prober(probe: &ProbeSpec, parameters: &BTreeMap<String, String>) -> Result<Prober, SpecError> {
+    let url = probe.url.fill("load.probe.url", parameters)?;
+    Ok(Prober { url, present: probe.present.clone(), absent: probe.absent.clone() })
 }
 
 /// The SHA-256 of some bytes.

@@ -12,6 +12,7 @@ use crate::fetch::{self, Interrupted};
 use crate::held::{HeldLease, Stop};
 use crate::lease_loop::Granted;
 use crate::pipelines::NoPipeline;
+use crate::probe::{self, Answers};
 use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
@@ -86,16 +87,21 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
 
 async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {
     work.session.saw_limit(work.pipeline.concurrency());
-    let chunks = match fetch::fetch(work, &granted.lease.parts, book).await {
-        Ok(chunks) => chunks,
+    let (parts, answers) = (&granted.lease.parts[..], Answers::default());
+    let read = tokio::try_join!(fetch::fetch(work, parts, book), probe::ask(work, parts, &answers));
+    let (probes, ask_again) = answers.into_reports();
+    book.note_probes(probes);
+    let chunks = match read {
+        Ok((chunks, ())) => chunks,
         Err(Interrupted::Stopped) => return End { untouched: true, ..End::default() },
         Err(Interrupted::PipelineWrong(reason)) => return End { pause_reason: Some(reason), ..End::default() },
     };
     work.lease.fetch_over();
     match delivery::deliver(work, chunks, book).await {
-        Ending::Over => End::default(),
+        Ending::Over => End { retry_after: ask_again, ..End::default() },
         Ending::Later(after) => {
-            End { retry_after: Some(after).filter(|after| *after > Duration::ZERO), ..End::default() }
+            let after = Some(after).filter(|after| *after > Duration::ZERO);
+            End { retry_after: after.max(ask_again), ..End::default() }
         }
         Ending::PipelineWrong(reason) => End { pause_reason: Some(reason), ..End::default() },
     }

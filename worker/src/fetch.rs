@@ -61,7 +61,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
 }
 
 fn spots(parts: &[LeasedPart]) -> impl Iterator<Item = Spot<'_>> {
-    parts.iter().enumerate().flat_map(|(part, leased)| {
+    // Records of a part that is only asked for are not read from the source.
+    let sent = parts.iter().enumerate().filter(|(_, leased)| !leased.probe);
+    sent.flat_map(|(part, leased)| {
         let places = leased.positions.iter().zip(&leased.record_ids);
         places.map(move |(&position, text)| Spot { part, position, text, retry_of: leased.retry_of })
     })

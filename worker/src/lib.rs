@@ -33,6 +33,7 @@ mod lease_loop;
 mod pipelines;
 mod plan;
 mod planted;
+mod probe;
 mod ready;
 mod report;
 mod serve;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, RecordId, Requester, RequesterConfig, Stage,
+    CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester, RequesterConfig,
+    Stage,
 };
 use tokio::time::Instant;
 
@@ -121,6 +122,12 @@ impl ReadyPipeline {
             (Ok(body), cost) => (self.process(&body), cost),
             (Err(error), cost) => (fetch_failed(error), cost),
         }
+    }
+
+    /// Asks the target whether it has a record; nothing when the pipeline does not say where.
+    pub(crate) async fn probe(&self, id: &RecordId) -> Option<ProbeOutcome> {
+        let prober = self.compiled.loader().prober()?;
+        Some(self.requester.probe(prober, id).await.0)
     }
 
     /// Waits while the target wants to be left alone.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use muster_pipeline::Cost;
 use muster_proto::v1::{
-    CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, RecordOutcome, RecordReport, WorkStats,
+    CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, ProbeReport, RecordOutcome, RecordReport,
+    WorkStats,
 };
 use muster_telemetry::names;
 use tonic::Status;
@@ -33,6 +34,7 @@ pub(crate) struct Book {
     /// How many of the deliveries the coordinator has been told about.
     told: usize,
     records: Vec<RecordReport>,
+    probes: Vec<ProbeReport>,
     stats: WorkStats,
 }
 
@@ -51,6 +53,11 @@ impl Book {
     /// Takes all dead letters of the load back: the records are not judged.
     pub(crate) fn judge_no_load(&mut self) {
         self.records.retain(|record| record.stage != LOAD);
+    }
+
+    /// Notes what the target said of records in doubt.
+    pub(crate) fn note_probes(&mut self, probes: Vec<ProbeReport>) {
+        self.probes = probes;
     }
 
     /// Outcomes that the coordinator does not know yet.
@@ -84,7 +91,7 @@ impl Book {
     }
 
     fn into_request(self, session_id: &str, lease: &HeldLease, end: &End) -> CompleteBatchRequest {
-        let Self { mut deliveries, mut records, stats, .. } = self;
+        let Self { mut deliveries, mut records, probes, stats, .. } = self;
         let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len();
         let texts = 2 * records.len() + deliveries.len();
         let room = (MAX_REPORT.saturating_sub(frames) / texts.max(1)).min(MAX_TEXT);
@@ -103,7 +110,7 @@ impl Book {
             pause_reason: end.pause_reason.as_deref().map(|text| clip(text, MAX_TEXT).to_owned()).unwrap_or_default(),
             stats: Some(stats),
             retry_after: end.retry_after.and_then(|after| prost_types::Duration::try_from(after).ok()),
-            probes: Vec::new(),
+            probes,
         }
     }
 }
@@ -144,8 +151,9 @@ fn farewell(book: &Book, end: &End, stop: Stop) -> Farewell {
     if stop == Stop::Lost && book.untold().is_empty() {
         return Farewell::Silence;
     }
-    let nothing =
-        book.deliveries.is_empty() && (end.untouched || book.records.is_empty()) && end.pause_reason.is_none();
+    let asked = book.probes.iter().any(|probe| !probe.present.is_empty() || !probe.absent.is_empty());
+    let judged = !book.deliveries.is_empty() || asked || (!end.untouched && !book.records.is_empty());
+    let nothing = !judged && end.pause_reason.is_none();
     // Giving back is for what was interrupted. What came to an end by itself is reported, even when it is nothing: a
     // report counts as an attempt, so that no batch goes round for ever.
     match nothing && stop != Stop::No {
@@ -324,6 +332,9 @@ mod tests {
         sent.note_delivery(DeliveryOutcome::Applied, 200, "");
         told.note_delivery(DeliveryOutcome::Rejected, 422, "");
         told.all_told();
+        let (mut asked, mut unanswered) = (Book::default(), Book::default());
+        asked.note_probes(vec![ProbeReport { delivery_number: 4, present: vec![1], ..ProbeReport::default() }]);
+        unanswered.note_probes(vec![ProbeReport { delivery_number: 4, ..ProbeReport::default() }]);
         for (book, end, stop, expected) in [
             (&Book::default(), &interrupted, Stop::Draining, Farewell::Release),
             (&Book::default(), &interrupted, Stop::RunStopped, Farewell::Release),
@@ -335,6 +346,10 @@ mod tests {
             (&dead, &End::default(), Stop::Lost, Farewell::Silence),
             (&told, &End::default(), Stop::Lost, Farewell::Silence),
             (&told, &End::default(), Stop::RunStopped, Farewell::Complete),
+            (&asked, &interrupted, Stop::Draining, Farewell::Complete),
+            (&asked, &interrupted, Stop::Lost, Farewell::Silence),
+            (&unanswered, &interrupted, Stop::RunStopped, Farewell::Release),
+            (&unanswered, &End::default(), Stop::No, Farewell::Complete),
         ] {
             assert_eq!(farewell(book, end, stop), expected, "{book:?} {end:?} {stop:?}");
         }

@@ -45,7 +45,7 @@ pub struct Post {
     pub key: Option<Box<str>>,
     /// The animals that were accepted, in order.
     pub ids: Box<[u64]>,
-    /// False when strict mode stopped after these animals.
+    /// False when strict mode stopped after these animals, or they were a random half.
     pub whole: bool,
 }
 
@@ -120,8 +120,20 @@ impl Book {
         }
     }
 
+    /// Writes down the animals of a POST that were stored, of which some were not.
+    pub(crate) fn accept_in_part(&self, key: Option<Box<str>>, stored: &[Judged], raw: &[Box<str>]) {
+        self.write(key, stored, raw, false, true);
+        count(&self.tally.halved);
+    }
+
     /// Writes a POST down. Strict stops at the first animal that is not expected, and says so with `false`.
     pub(crate) fn accept(&self, key: Option<Box<str>>, batch: &[Judged], raw: &[Box<str>], strict: bool) -> bool {
+        let whole = self.write(key, batch, raw, strict, false);
+        count(if whole { &self.tally.accepted_posts } else { &self.tally.cut_short });
+        whole
+    }
+
+    fn write(&self, key: Option<Box<str>>, batch: &[Judged], raw: &[Box<str>], strict: bool, part: bool) -> bool {
         let at_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut entries = self.entries();
         let number = u32::try_from(entries.posts.len()).unwrap_or(u32::MAX);
@@ -136,15 +148,13 @@ impl Book {
             }
             taken += 1;
         }
-        let whole = taken == batch.len();
+        let whole = taken == batch.len() && !part;
         if whole || taken > 0 {
             let ids = batch[..taken].iter().map(|judged| judged.id).collect();
             entries.posts.push(Post { at_ms, key, ids, whole });
         }
         drop(entries);
-        let counter = if whole { &self.tally.accepted_posts } else { &self.tally.cut_short };
         self.tally.accepted_animals.fetch_add(taken as u64, Ordering::Relaxed);
-        count(counter);
         whole
     }
 

@@ -39,6 +39,8 @@ counters! {
     details,
     /// POSTs to the home, whatever became of them.
     posts,
+    /// Requests whether one animal has found home, whatever became of them.
+    asked,
     /// Any other request.
     others,
     /// Answers `Sorry!` drawn by chaos; not processed.
@@ -51,6 +53,8 @@ counters! {
     stalls_detail,
     /// Stalls of a POST.
     stalls_post,
+    /// Stalls of a request whether an animal has found home.
+    stalls_asked,
     /// Stalls of any other request.
     stalls_other,
     /// The longest stall a POST met, in milliseconds.
@@ -65,6 +69,8 @@ counters! {
     accepted_animals,
     /// POSTs of strict mode that met something unexpected: a 500, with what went before it crossed off.
     cut_short,
+    /// POSTs of which a random half was stored: a 500.
+    halved,
     /// POSTs refused with 400: too many animals.
     refused_400,
     /// POSTs refused with 413: too many bytes.

@@ -137,6 +137,7 @@ fn terms(pipeline: &Pipeline) -> Terms {
             on_doubt: match load.on_doubt {
                 SpecOnDoubt::Retry => OnDoubt::Retry,
                 SpecOnDoubt::Hold => OnDoubt::Hold,
+                SpecOnDoubt::Probe => OnDoubt::Probe,
             },
             settle_after: load.settle_after,
             max_attempts: load.max_attempts,

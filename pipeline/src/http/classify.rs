@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::transport::{Answer, BodyEnd, MAX_REASON, TransportError};
 use super::{FetchError, Get};
-use crate::load::Loader;
+use crate::load::{Loader, Prober};
 use crate::spec::types;
 
 /// What happened to a POST, in terms of what the target did.
@@ -58,15 +58,63 @@ pub enum PostOutcome {
     },
 }
 
+/// What the target says of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// It has it.
+    Present,
+    /// It does not have it.
+    Absent,
+    /// It would tell nobody: the reason in words.
+    PipelineWrong {
+        /// The status.
+        status: u16,
+        /// What it means and the beginning of what the target said.
+        detail: String,
+    },
+    /// Nothing that can be relied on.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// What happened to one try of a GET.
 #[derive(Debug)]
-pub(crate) enum GetOutcome {
-    /// It is there, and JSON.
-    Fetched(Bytes),
+pub(crate) enum GetOutcome<T = Bytes> {
+    /// It is there.
+    Fetched(T),
     /// To be tried again.
     Again { status: Option<u16>, reason: String },
     /// No further try would change it.
     Failed(FetchError),
+}
+
+/// The meaning of an answer to the question whether the target has a record.
+pub(crate) fn probe(prober: &Prober, answer: &Answer) -> GetOutcome<ProbeOutcome> {
+    let (status, detail) = (answer.status.as_u16(), refusal(answer));
+    if (answer.status.is_success() && is_html(answer)) || matches!(status, 401 | 403) {
+        // A page for people (to log in, say) comes with a 200 for every record, and would make all of them present.
+        let detail = match answer.status.is_success() {
+            true => format!("it answers with a page of HTML when asked for a record: {detail}"),
+            false => detail,
+        };
+        return GetOutcome::Fetched(ProbeOutcome::PipelineWrong { status, detail });
+    }
+    if prober.present.contains(&status) {
+        return GetOutcome::Fetched(ProbeOutcome::Present);
+    }
+    if prober.absent.contains(&status) {
+        return GetOutcome::Fetched(ProbeOutcome::Absent);
+    }
+    let reason = format!("{status} {detail}").trim_end().to_owned();
+    match status {
+        408 | 425 | 429 | 500..=599 => GetOutcome::Again { status: Some(status), reason },
+        _ => {
+            let reason = format!("it is neither under load.probe.present nor under load.probe.absent: {reason}");
+            GetOutcome::Fetched(ProbeOutcome::Unknown { reason })
+        }
+    }
 }
 
 /// The meaning of an answer to a GET of JSON.
@@ -178,6 +226,11 @@ fn looks_like_json(answer: &Answer) -> bool {
         // Some servers send JSON as text/plain or under no name at all.
         _ => matches!(first, Some(b'{' | b'[')),
     }
+}
+
+fn is_html(answer: &Answer) -> bool {
+    let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    kind.is_some_and(|kind| kind.windows(4).any(|part| part == b"html"))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

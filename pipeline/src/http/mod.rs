@@ -14,7 +14,7 @@ mod race;
 mod requester;
 mod transport;
 
-pub use classify::PostOutcome;
+pub use classify::{PostOutcome, ProbeOutcome};
 pub use requester::Requester;
 
 /// What a process wants of its requests, beside the pipeline's limits.
@@ -63,6 +63,8 @@ pub enum Get {
     List,
     /// One record.
     Detail,
+    /// Whether the target has a record: the status is the answer, the body is not looked at.
+    Probe,
 }
 
 /// What a GET cost, whatever came of it.
@@ -104,7 +106,7 @@ pub enum FetchError {
         detail: String,
     },
     /// A 2xx with JSON beyond the limit of its kind: this one alone.
-    #[error("the answer is larger than {limit} bytes after decompression; {} says how large it may be", match kind { Get::List => "limits.page_size", Get::Detail => "limits.record_size" })]
+    #[error("the answer is larger than {limit} bytes after decompression; {} says how large it may be", match kind { Get::List => "limits.page_size", _ => "limits.record_size" })]
     TooLarge {
         /// The status.
         status: u16,

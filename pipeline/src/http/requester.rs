@@ -13,13 +13,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tower::Service;
 use url::Url;
 
-use super::classify::{self, GetOutcome, PostOutcome};
+use super::classify::{self, GetOutcome, PostOutcome, ProbeOutcome};
 use super::host::Host;
 use super::limit::Signal;
 use super::race::{self, Race};
-use super::transport::{self, Answer, Exchange, Transport, TransportConfig, TransportError};
+use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
 use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
-use crate::load::Loader;
+use crate::load::{Loader, Prober};
+use crate::record_id::RecordId;
 use crate::spec::Limits;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -88,17 +89,32 @@ impl Requester {
     /// Dropping the future stops it at once; a GET changes nothing.
     pub async fn get(&self, url: &Url, kind: Get) -> (Result<Bytes, FetchError>, Cost) {
         let mut cost = Cost::default();
-        let result = self.get_at_cost(url, kind, &mut cost).await;
+        let limit = self.shared.limit(kind);
+        let result = self.read(url, limit, |answer| classify::get(answer, kind, limit), &mut cost).await;
         (result, cost)
     }
 
-    async fn get_at_cost(&self, url: &Url, kind: Get, cost: &mut Cost) -> Result<Bytes, FetchError> {
+    /// Asks the target whether it has a record, through failures, stalls and refusals as [`Requester::get`]; and says
+    /// what that cost.
+    ///
+    /// Dropping the future stops it at once; a GET changes nothing.
+    pub async fn probe(&self, prober: &Prober, id: &RecordId) -> (ProbeOutcome, Cost) {
+        let mut cost = Cost::default();
+        let meaning = |answer: Answer| classify::probe(prober, &answer);
+        let result = self.read(&prober.url(id), self.shared.limit(Get::Probe), meaning, &mut cost).await;
+        (result.unwrap_or_else(|error| ProbeOutcome::Unknown { reason: error.to_string() }), cost)
+    }
+
+    /// Tries a GET until `meaning` finds in its answer what was wanted, or why there is no point.
+    async fn read<T>(
+        &self,
+        url: &Url,
+        limit: usize,
+        meaning: impl Fn(Answer) -> GetOutcome<T>,
+        cost: &mut Cost,
+    ) -> Result<T, FetchError> {
         let shared = &*self.shared;
         let host = shared.host(url);
-        let limit = match kind {
-            Get::List => shared.limits.page_size,
-            Get::Detail => shared.limits.record_size,
-        };
         let exchange = || Exchange {
             method: Method::GET,
             url: url.clone(),
@@ -115,8 +131,8 @@ impl Requester {
                 race::run(&mut transport, &host, &shared.limits, exchange).await
             };
             shared.count(&race, cost);
-            let (status, reason) = match shared.judge(&host, race.result, kind, limit) {
-                GetOutcome::Fetched(body) => return Ok(body),
+            let (status, reason) = match shared.judge(&host, race.result, &meaning) {
+                GetOutcome::Fetched(found) => return Ok(found),
                 GetOutcome::Failed(error) => return Err(error),
                 GetOutcome::Again { status, reason } => (status, reason),
             };
@@ -248,13 +264,27 @@ impl Shared {
         }
     }
 
+    /// The most bytes of an answer, after decompression.
+    fn limit(&self, kind: Get) -> usize {
+        match kind {
+            Get::List => self.limits.page_size,
+            Get::Detail => self.limits.record_size,
+            Get::Probe => MAX_REASON,
+        }
+    }
+
     /// What follows from a try of a GET, for this record and for the host.
-    fn judge(&self, host: &Host, result: Result<Answer, TransportError>, kind: Get, limit: usize) -> GetOutcome {
+    fn judge<T>(
+        &self,
+        host: &Host,
+        result: Result<Answer, TransportError>,
+        meaning: impl Fn(Answer) -> GetOutcome<T>,
+    ) -> GetOutcome<T> {
         host.saw(&result);
         match result {
             Ok(answer) => {
                 self.heed(host, &answer);
-                classify::get(answer, kind, limit)
+                meaning(answer)
             }
             Err(error) => {
                 host.limiter.learn(Signal::Lost);

@@ -74,7 +74,7 @@ fn load_json(load: &LoadSpec) -> Value {
             value
         })
         .collect();
-    json!({
+    let mut value = json!({
         "request": {"method": "POST", "url": load.url.text()},
         "max_batch": load.max_batch,
         "on_doubt": word(&ON_DOUBT, &load.on_doubt),
@@ -85,7 +85,11 @@ fn load_json(load: &LoadSpec) -> Value {
         "settle_after": write_duration(load.settle_after),
         "max_attempts": load.max_attempts,
         "max_rejected_in_a_row": load.max_rejected_in_a_row,
-    })
+    });
+    if let Some(probe) = &load.probe {
+        value["probe"] = json!({"url": probe.url.text(), "present": probe.present, "absent": probe.absent});
+    }
+    value
 }
 
 fn limits_json(limits: &Limits) -> Value {

@@ -9,7 +9,7 @@ use crate::spec::json_path::JsonPath;
 use crate::spec::template::{Template, http_url};
 use crate::spec::types::{
     Answer, AnswerPattern, Limits, ListSpec, LoadSpec, OnDoubt, PageNumber, Pagination, Parameter, ParameterKind,
-    SourceSpec,
+    ProbeSpec, SourceSpec,
 };
 
 /// The version of the format that this program reads.
@@ -18,13 +18,17 @@ pub(crate) const FORMAT: u64 = 1;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Statuses that say something about who asks, or when, and nothing about a record.
+const ABOUT_THE_REQUEST: [u16; 5] = [401, 403, 408, 425, 429];
+
 const KEYS: [&str; 9] =
     ["muster", "name", "description", "parameters", "source", "schema", "transform", "load", "limits"];
 
 /// Words and values of the enumerations, shared with the canonical writer.
 pub(crate) const PARAMETER_KINDS: [(&str, ParameterKind); 2] =
     [("text", ParameterKind::Text), ("url", ParameterKind::Url)];
-pub(crate) const ON_DOUBT: [(&str, OnDoubt); 2] = [("retry", OnDoubt::Retry), ("hold", OnDoubt::Hold)];
+pub(crate) const ON_DOUBT: [(&str, OnDoubt); 3] =
+    [("retry", OnDoubt::Retry), ("hold", OnDoubt::Hold), ("probe", OnDoubt::Probe)];
 pub(crate) const ANSWERS: [(&str, Answer); 2] = [("json", Answer::Json), ("any", Answer::Any)];
 
 /// Reads a whole pipeline.
@@ -154,6 +158,7 @@ fn load(field: &Field<'_>, parameters: &[Parameter]) -> Result<LoadSpec, SpecErr
         "request",
         "max_batch",
         "on_doubt",
+        "probe",
         "not_applied",
         "rejected",
         "answer",
@@ -164,6 +169,12 @@ fn load(field: &Field<'_>, parameters: &[Parameter]) -> Result<LoadSpec, SpecErr
     ])?;
     let request = table.need("request")?.table(&["method", "url"])?;
     request.or("method", (), |field| field.one_of(&[("POST", ())]))?;
+    let on_doubt = table.or("on_doubt", OnDoubt::Retry, |field| field.one_of(&ON_DOUBT))?;
+    let probe = table.get("probe").map(|field| probe(&field, on_doubt, parameters)).transpose()?;
+    if let (OnDoubt::Probe, None, Some(field)) = (on_doubt, &probe, table.get("on_doubt")) {
+        let help = "say it under load.probe.url, such as \"${param:base_url}/items/${record:id}\"";
+        return Err(field.error("where to ask the target for a record is missing").help(help));
+    }
     let post_timeout = table.or("post_timeout", Duration::from_secs(25), |field| field.duration(MILLISECOND, HOUR))?;
     Ok(LoadSpec {
         url: Template::read(&request.need("url")?, parameters, false)?,
@@ -171,12 +182,42 @@ fn load(field: &Field<'_>, parameters: &[Parameter]) -> Result<LoadSpec, SpecErr
         rejected: table.or("rejected", vec![400, 409, 413, 422], |field| statuses(&field, 400, 499))?,
         answer: table.or("answer", Answer::Json, |field| field.one_of(&ANSWERS))?,
         max_batch: table.or("max_batch", 100, |field| small(&field, 1, 10_000))?,
-        on_doubt: table.or("on_doubt", OnDoubt::Retry, |field| field.one_of(&ON_DOUBT))?,
+        on_doubt,
+        probe,
         post_timeout,
         settle_after: table.or("settle_after", post_timeout, |field| field.duration(Duration::ZERO, 24 * HOUR))?,
         max_attempts: table.or("max_attempts", 8, |field| small(&field, 1, 1000))?,
         max_rejected_in_a_row: table.or("max_rejected_in_a_row", 3, |field| small(&field, 1, 1000))?,
     })
+}
+
+fn probe(field: &Field<'_>, on_doubt: OnDoubt, parameters: &[Parameter]) -> Result<ProbeSpec, SpecError> {
+    let table = field.table(&["url", "present", "absent"])?;
+    if on_doubt != OnDoubt::Probe {
+        let help = "write on_doubt: probe above it, or drop this table";
+        return Err(field.error("nobody asks the target unless on_doubt says so").help(help));
+    }
+    let present = table.or("present", vec![200], |field| telling(&field))?;
+    let absent = table.or("absent", vec![404, 410], |field| telling(&field))?;
+    if let Some(both) = present.iter().find(|status| absent.contains(status)) {
+        let field = table.get("absent").or_else(|| table.get("present")).unwrap_or_else(|| field.clone());
+        return Err(field
+            .error(format!("{both} cannot mean both present and absent"))
+            .help("drop it from one of them"));
+    }
+    Ok(ProbeSpec { url: Template::read(&table.need("url")?, parameters, true)?, present, absent })
+}
+
+/// Statuses that say whether there is a record: at least one.
+fn telling(field: &Field<'_>) -> Result<Vec<u16>, SpecError> {
+    let statuses = statuses(field, 200, 499)?;
+    if statuses.is_empty() {
+        return Err(field.error("without a status no answer would ever mean this").help("name at least one"));
+    }
+    match statuses.iter().find(|status| ABOUT_THE_REQUEST.contains(status)) {
+        Some(status) => Err(field.error(format!("{status} says nothing about a record"))),
+        None => Ok(statuses),
+    }
 }
 
 fn patterns(field: &Field<'_>) -> Result<Vec<AnswerPattern>, SpecError> {

@@ -49,7 +49,9 @@ impl Template {
             return Err(field.error("this URL is the same for every record").help("put ${record:id} into it"));
         }
         if !with_record && records > 0 {
-            return Err(field.error("${record:id} has no meaning here").help("it stands in source.detail only"));
+            return Err(field
+                .error("${record:id} has no meaning here")
+                .help("it stands in source.detail and load.probe only"));
         }
         Ok(Self { text: text.to_owned(), parts })
     }

@@ -100,6 +100,46 @@ fn errors_say_what_where_and_what_to_do() {
         ),
         (
             "/home\" }",
+            "/home\" }\n  on_doubt: probe",
+            "p.yaml:20:13: load.on_doubt: where to ask the target for a record is missing; say it under load.probe.url, ",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  probe: { url: \"${param:base}/home/${record:id}\" }",
+            "p.yaml:20:10: load.probe: nobody asks the target unless on_doubt says so; write on_doubt: probe above it",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { url: \"${param:base}/home\" }",
+            "p.yaml:21:17: load.probe.url: this URL is the same for every record; put ${record:id} into it",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { absent: [404] }",
+            "p.yaml:21:10: load.probe: the key \"url\" is missing",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { url: \"${param:base}/${record:id}\", absent: [200] }",
+            "p.yaml:21:55: load.probe.absent: 200 cannot mean both present and absent; drop it from one of them",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { url: \"${param:base}/${record:id}\", present: [] }",
+            "p.yaml:21:56: load.probe.present: without a status no answer would ever mean this; name at least one",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { url: \"${param:base}/${record:id}\", present: [403] }",
+            "p.yaml:21:56: load.probe.present: 403 says nothing about a record",
+        ),
+        (
+            "/home\" }",
+            "/home\" }\n  on_doubt: probe\n  probe: { url: \"${param:base}/${record:id}\", absent: [500] }",
+            "p.yaml:21:56: load.probe.absent[0]: this must be a whole number from 200 to 499, not 500",
+        ),
+        (
+            "/home\" }",
             "/home\" }\n  max_batch: 0",
             "p.yaml:20:14: load.max_batch: this must be a whole number from 1 to 10000, not 0",
         ),
@@ -134,7 +174,7 @@ fn errors_say_what_where_and_what_to_do() {
         (
             "/list\"",
             "/${record:id}\"",
-            "source.list.request.url: ${record:id} has no meaning here; it stands in source.detail only",
+            "source.list.request.url: ${record:id} has no meaning here; it stands in source.detail and load.probe only",
         ),
         (
             "/${record:id}",
@@ -212,7 +252,11 @@ fn a_canonical_form_survives_every_setting() {
     );
     let full = full
         .replace("page_number: {}", "page_number: { parameter: p, first: 0, total_pages: '$.meta[\"the pages\"]' }");
-    for text in [WHOLE, &full] {
+    let probe = full.replace(
+        "on_doubt: hold",
+        "on_doubt: probe\n  probe: { url: \"${param:base}/home/${record:id}\", absent: [404, 204] }",
+    );
+    for text in [WHOLE, &full, &probe] {
         let pipeline = Pipeline::from_yaml(text, "p.yaml").unwrap();
         let again = Pipeline::from_canonical(pipeline.canonical()).unwrap();
         assert_eq!((again.canonical(), again.revision()), (pipeline.canonical(), pipeline.revision()));

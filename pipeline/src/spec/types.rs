@@ -73,6 +73,8 @@ pub struct LoadSpec {
     pub max_batch: u32,
     /// What happens to a delivery that may or may not have been applied.
     pub on_doubt: OnDoubt,
+    /// How the target is asked; there is one with [`OnDoubt::Probe`] and never otherwise.
+    pub(crate) probe: Option<ProbeSpec>,
     /// How long one POST may take, from sending it to the end of its answer.
     pub post_timeout: Duration,
     /// How long after its Begin a doubtful delivery is left alone, because the target may still act.
@@ -90,6 +92,18 @@ pub enum OnDoubt {
     Retry,
     /// An operator settles it: at most once.
     Hold,
+    /// The target is asked for each record whether it has it; what it does not have is sent again.
+    Probe,
+}
+
+/// How the target is asked whether it has a record.
+#[derive(Debug, Clone)]
+pub(crate) struct ProbeSpec {
+    pub(crate) url: Template,
+    /// Statuses that say that it has it.
+    pub(crate) present: Vec<u16>,
+    /// Statuses that say that it does not.
+    pub(crate) absent: Vec<u16>,
 }
 
 /// An answer that says the target did nothing.

@@ -20,6 +20,7 @@ pub struct Post {
 }
 
 type Special = Box<dyn Fn(u64) -> Option<(u16, &'static str)> + Send>;
+type Asked = Box<dyn FnMut(u64) -> (u16, &'static str) + Send>;
 type Answer = Box<dyn FnMut(&[u64]) -> (u16, &'static str) + Send>;
 
 pub struct Api {
@@ -29,6 +30,10 @@ pub struct Api {
     pub special: Mutex<Special>,
     /// What the target answers.
     pub answer: Mutex<Answer>,
+    /// What the target answers when it is asked whether it has a record.
+    pub asked: Mutex<Asked>,
+    /// IDs that it was asked for.
+    pub probes: watch::Sender<Vec<u64>>,
     /// Whether the target answers at all.
     pub target_open: watch::Sender<bool>,
     pub source_open: watch::Sender<bool>,
@@ -40,6 +45,9 @@ pub struct Api {
 const RETRY_AFTER: [(u16, u16); 2] = [(429, 60), (503, 1)];
 
 pub const HELPED: (u16, &str) = (200, r#"{"message":"Helped some find home"}"#);
+
+pub const PRESENT: (u16, &str) = (200, "{}");
+pub const ABSENT: (u16, &str) = (404, r#"{"detail":"Not Found"}"#);
 
 impl Api {
     /// Serves on a free port; gives the API and its URL.
@@ -53,6 +61,8 @@ impl Api {
             held: Mutex::default(),
             special: Mutex::new(Box::new(|_| None)),
             answer: Mutex::new(Box::new(|_| HELPED)),
+            asked: Mutex::new(Box::new(|_| ABSENT)),
+            probes: watch::Sender::default(),
             target_open: watch::Sender::new(true),
             source_open: watch::Sender::new(false),
             fetching: watch::Sender::default(),
@@ -61,6 +71,7 @@ impl Api {
         let router = Router::new()
             .route("/animals/v1/animals/{id}", get(animal))
             .route("/animals/v1/home", post(home))
+            .route("/animals/v1/home/{id}", get(asked))
             .with_state(Arc::clone(&api));
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -108,6 +119,13 @@ async fn home(State(api): State<Arc<Api>>, headers: HeaderMap, body: Bytes) -> R
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let (status, said) = (api.answer.lock().unwrap())(&ids);
     api.posts.send_modify(|posts| posts.push(Post { body, key, ids }));
+    let _ = api.target_open.subscribe().wait_for(|open| *open).await;
+    answer(status, said.to_owned())
+}
+
+async fn asked(State(api): State<Arc<Api>>, Path(id): Path<u64>) -> Response {
+    api.probes.send_modify(|ids| ids.push(id));
+    let (status, said) = (api.asked.lock().unwrap())(id);
     let _ = api.target_open.subscribe().wait_for(|open| *open).await;
     answer(status, said.to_owned())
 }

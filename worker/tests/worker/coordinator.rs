@@ -170,6 +170,13 @@ pub fn doubted(mut lease: Lease, retry_of: i64) -> Lease {
     lease
 }
 
+/// The same lease, to ask the target for the records of a delivery in doubt.
+pub fn probed(lease: Lease, retry_of: i64) -> Lease {
+    let mut lease = doubted(lease, retry_of);
+    lease.parts.iter_mut().for_each(|part| part.probe = true);
+    lease
+}
+
 pub fn begun(delivery_number: i64, ttl: i64) -> BeginDeliveryResponse {
     BeginDeliveryResponse { result: Some(Begin::Begun(DeliveryBegun { delivery_number, ttl: seconds(ttl) })) }
 }

@@ -8,6 +8,7 @@ mod deliveries;
 mod endings;
 mod herd;
 mod outage;
+mod probes;
 mod records;
 
 use std::sync::Arc;
@@ -34,8 +35,12 @@ impl Stage {
     }
 
     async fn with(configure: impl FnOnce(WorkerConfig) -> WorkerConfig) -> Self {
+        Self::of(&pipeline(), configure).await
+    }
+
+    async fn of(pipeline: &Pipeline, configure: impl FnOnce(WorkerConfig) -> WorkerConfig) -> Self {
         let (api, base_url) = Api::start().await;
-        let (script, url) = Script::start(&pipeline(), &base_url).await;
+        let (script, url) = Script::start(pipeline, &base_url).await;
         let config = configure(WorkerConfig {
             // Short, so that a test soon sees what the worker holds.
             acquire_wait: Duration::from_millis(50),
