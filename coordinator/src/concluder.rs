@@ -34,7 +34,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>,
     }
 }
 
-async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<()> {
+/// Ends what can be ended now, and writes verdicts anew.
+pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<()> {
     for run in store.concludable().await? {
         let Some((run, verdict)) = audit(store, &run.id, None).await? else { continue };
         if run.audit_mode && !files_are_whole(store, files, &run).await {

@@ -14,8 +14,8 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::planted::Planted;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
-use crate::store::Store;
 use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{Store, StoreError};
 use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
 
 /// What a coordinator needs.
@@ -94,7 +94,7 @@ impl Coordinator {
         let path = sqlite_path(&config.database)?;
         let mut catalog = Catalog::new(config.pipelines)?;
         if let Some(folder) = &config.pipelines_dir {
-            catalog.add_folder(folder)?;
+            catalog = catalog.with_folder(folder)?;
         }
         let options = sqlite::Options { clock: None, planted: config.planted };
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
@@ -133,6 +133,13 @@ impl Coordinator {
         if let Some(files) = files {
             self.loops.spawn(files.start(store(), self.stop.clone()));
         }
+    }
+
+    /// What the loops do besides listing and leasing, once, for a coordinator that was not started: ends rounds that
+    /// can be ended, writes verdicts anew that say less than the ledger knows, takes deleted runs out of the file.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        concluder::run_once(self.services.store.as_ref(), self.services.files.as_deref()).await?;
+        sweeper::run_once(self.services.store.as_ref()).await
     }
 
     /// gRPC to this coordinator over a pipe in memory: no port is opened.

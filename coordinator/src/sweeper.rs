@@ -31,7 +31,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, stop: CancellationToken) {
     }
 }
 
-async fn run_once(store: &dyn Store) -> StoreResult<()> {
+/// Sweeps until nothing is left to sweep.
+pub(crate) async fn run_once(store: &dyn Store) -> StoreResult<()> {
     let mut rows = 0;
     loop {
         let swept = store.sweep().await?;

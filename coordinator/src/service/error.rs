@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::catalog::CatalogError;
 use crate::store::{Misuse, StoreError};
 
 /// The domain of all our reasons.
@@ -16,6 +17,14 @@ pub(crate) fn status(code: Code, reason: &str, message: impl Into<String>) -> St
 /// A request that makes no sense.
 pub(crate) fn invalid(reason: &str, message: impl Into<String>) -> Status {
     status(Code::InvalidArgument, reason, message)
+}
+
+/// The pipeline that was asked for, or the folder of all of them, cannot be used as it is now.
+pub(crate) fn unusable(error: &CatalogError) -> Status {
+    match error {
+        CatalogError::Spec(_) => invalid("PIPELINE_INVALID", error.to_string()),
+        CatalogError::Unreadable { .. } => status(Code::FailedPrecondition, "PIPELINE_UNREADABLE", error.to_string()),
+    }
 }
 
 /// No such run.

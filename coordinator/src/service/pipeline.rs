@@ -6,7 +6,7 @@ use muster_pipeline::Pipeline;
 use muster_proto::v1::{self, pipeline_service_server::PipelineService};
 use tonic::{Code, Request, Response, Status};
 
-use super::error::{invalid, status};
+use super::error::{invalid, status, unusable};
 use super::page;
 use crate::catalog::Catalog;
 use crate::store::Store;
@@ -47,7 +47,8 @@ impl PipelineService for Pipelines {
     ) -> Result<Response<v1::ListPipelinesResponse>, Status> {
         let request = request.into_inner();
         let size = page::size(request.page_size);
-        let found: Vec<_> = self.catalog.after(&request.page_token).take(size as usize).map(summary).collect();
+        let catalog = self.catalog.now().await.map_err(|error| unusable(&error))?;
+        let found: Vec<_> = catalog.after(&request.page_token).take(size as usize).map(summary).collect();
         let next_page_token = page::next_token(&found, size, |pipeline| pipeline.name.clone());
         Ok(Response::new(v1::ListPipelinesResponse { pipelines: found, next_page_token }))
     }
@@ -59,7 +60,10 @@ impl PipelineService for Pipelines {
         let v1::GetPipelineRequest { revision, name } = request.into_inner();
         let found = match (revision.as_str(), name.as_str()) {
             ("", "") => return Err(invalid("PIPELINE_UNNAMED", "set revision or name")),
-            ("", name) => self.catalog.get(name).map(whole),
+            ("", name) => {
+                let catalog = self.catalog.now().await.map_err(|error| unusable(&error))?;
+                catalog.get(name).map_err(unusable)?.map(whole)
+            }
             (revision, _) => match self.catalog.get_revision(revision) {
                 Some(pipeline) => Some(whole(pipeline)),
                 None => self.store.pipeline(revision).await?.map(|stored| v1::Pipeline {

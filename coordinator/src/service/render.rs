@@ -55,7 +55,17 @@ pub(super) fn run(run: &Run, progress: &Progress, rounds: &[Round], now: Timesta
         progress: Some(self::progress(progress)),
         verdict: run.verdict.as_ref().map(|found| verdict(run, found)),
         rounds: rounds.iter().map(|round| self::round(run, round)).collect(),
+        overall: overall(rounds).as_ref().map(counts),
     }
+}
+
+/// What each round made of its records, without what a later one took over; nothing while a round goes on.
+fn overall(rounds: &[Round]) -> Option<Counts> {
+    let add = |sum: Counts, round: &Round| {
+        let found = round.verdict.as_ref()?;
+        Some(sum.with(&found.counts).without(&round.taken_over))
+    };
+    rounds.iter().try_fold(Counts::default(), add)
 }
 
 fn round(run: &Run, round: &Round) -> v1::Round {

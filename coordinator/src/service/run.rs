@@ -12,7 +12,7 @@ use muster_telemetry::names;
 use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Response, Status};
 
-use super::error::{invalid, run_unknown, status};
+use super::error::{invalid, run_unknown, status, unusable};
 use super::{operate, page, parse, render};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
@@ -42,22 +42,24 @@ impl Runs {
         self.render(&run).await.map(Some)
     }
 
-    fn pipeline(&self, name: &str) -> Result<&Pipeline, Status> {
-        self.catalog.get(name).ok_or_else(|| {
-            let known = self.catalog.names().collect::<Vec<_>>().join(", ");
+    /// A pipeline as it is now.
+    async fn pipeline(&self, name: &str) -> Result<Pipeline, Status> {
+        let catalog = self.catalog.now().await.map_err(|error| unusable(&error))?;
+        let found = catalog.get(name).map_err(unusable)?.cloned();
+        found.ok_or_else(|| {
+            let known = catalog.names().collect::<Vec<_>>().join(", ");
             let text = format!("this coordinator knows no pipeline {name:?}; it knows: {known}");
             status(Code::NotFound, "PIPELINE_UNKNOWN", text)
         })
     }
 
-    fn new_run(&self, request: v1::StartRunRequest) -> Result<NewRun, Status> {
+    fn new_run(&self, request: v1::StartRunRequest, pipeline: &Pipeline) -> Result<NewRun, Status> {
         if request.request_id.len() > 128 {
             return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
         }
         // As the caller gave them: after an upgrade the same call must still be the same.
         let given: BTreeMap<String, String> = request.parameters.into_iter().collect();
         let arguments = serde_json::json!([request.pipeline, given, request.audit_mode]);
-        let pipeline = self.pipeline(&request.pipeline)?;
         let parameters =
             pipeline.resolve_parameters(&given).map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
@@ -85,10 +87,10 @@ impl Runs {
             return Ok(None);
         }
         let run = self.store.run(id).await?.ok_or_else(|| run_unknown(id.as_str()))?;
-        let pipeline = self.pipeline(&run.pipeline)?;
+        let pipeline = self.pipeline(&run.pipeline).await?;
         let wrong = |error: muster_pipeline::SpecError| invalid("PIPELINE_INVALID", error.to_string());
         pipeline.resolve_parameters(&run.parameters).and_then(|given| pipeline.compile(&given)).map_err(wrong)?;
-        Ok(Some(terms(pipeline)))
+        Ok(Some(terms(&pipeline)))
     }
 
     /// The run now and whenever it has changed, until it is over.
@@ -155,7 +157,9 @@ fn same(before: &v1::Run, after: &v1::Run) -> bool {
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
-        let new = self.new_run(request.into_inner())?;
+        let request = request.into_inner();
+        let pipeline = self.pipeline(&request.pipeline).await?;
+        let new = self.new_run(request, &pipeline)?;
         match self.store.start_run(new).await? {
             Started::New(run) => {
                 tracing::info!({ names::RUN } = %run.id, { names::PIPELINE } = run.pipeline, "a run was started");
