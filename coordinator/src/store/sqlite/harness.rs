@@ -31,8 +31,13 @@ impl SqliteBackend {
     /// The next ledger.
     pub(super) fn next(&self) -> SqliteHarness {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        self.on(self.folder.join(format!("ledger-{number}.db")))
+    }
+
+    /// A ledger that may be there already.
+    pub(super) fn on(&self, path: PathBuf) -> SqliteHarness {
         let mut harness = SqliteHarness {
-            path: self.folder.join(format!("ledger-{number}.db")),
+            path,
             planted: self.planted,
             wall: Arc::new(AtomicI64::new(1_700_000_000_000)),
             monotonic: Arc::new(AtomicI64::new(0)),

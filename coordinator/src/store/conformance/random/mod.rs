@@ -2,6 +2,7 @@
 //! ledger must be balanced and must not claim what nobody reported.
 
 mod invariants;
+mod operator;
 mod sequence;
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 14] = [
+const TO_BE_SEEN: [&str; 18] = [
     "lost answer",
     "second grant",
     "announced",
@@ -25,6 +26,10 @@ const TO_BE_SEEN: [&str; 14] = [
     "repeated report",
     "doubt repeated",
     "doubt after an expiry",
+    "settled as applied",
+    "settled as not applied",
+    "settled as partly applied",
+    "settled too early",
 ];
 
 /// Runs the sequences of these seeds; gives what they met.

@@ -16,21 +16,21 @@ const SESSIONS: [&str; 3] = ["session-of-worker-0", "session-of-worker-1", "sess
 const PAGES: u64 = 4;
 
 /// A lease as its worker knows it.
-struct Known {
+pub(super) struct Known {
     session: &'static str,
-    lease: GrantedLease,
+    pub(super) lease: GrantedLease,
     /// What it has announced, in the order of the ordinals.
-    deliveries: Vec<Sent>,
+    pub(super) deliveries: Vec<Sent>,
     /// The worker has forgotten it (it died, or it reported).
     dropped: bool,
 }
 
 /// A delivery as its worker knows it.
-struct Sent {
-    announced: Begin,
-    number: i64,
+pub(super) struct Sent {
+    pub(super) announced: Begin,
+    pub(super) number: i64,
     /// What became of it.
-    outcome: Option<DeliveryState>,
+    pub(super) outcome: Option<DeliveryState>,
 }
 
 /// A call that was made, to be made again, and its answer.
@@ -41,12 +41,14 @@ enum Made {
 }
 
 pub(super) struct Sequence {
-    random: Random,
+    pub(super) random: Random,
+    /// The run holds its doubts.
+    pub(super) holds: bool,
     pub(super) bench: Bench,
     pub(super) run: Run,
     listing: Option<ListingLease>,
     pages: u64,
-    known: Vec<Known>,
+    pub(super) known: Vec<Known>,
     made: Vec<Made>,
     /// Highest epoch granted of each batch.
     epochs: HashMap<i64, u32>,
@@ -54,7 +56,7 @@ pub(super) struct Sequence {
     pub(super) applied: BTreeSet<(i64, u32)>,
     pub(super) excepted: BTreeSet<(i64, u32, bool)>,
     pub(super) cancelled: bool,
-    seen: BTreeSet<&'static str>,
+    pub(super) seen: BTreeSet<&'static str>,
 }
 
 impl Sequence {
@@ -62,12 +64,14 @@ impl Sequence {
         let mut random = Random(seed);
         let bench = Bench::new(backend).await;
         let mut new = new_run("random");
-        if random.chance(25) {
+        let holds = random.chance(40);
+        if holds {
             new.terms.rules.on_doubt = OnDoubt::Hold;
         }
         let run = bench.start(new).await;
         let listing = Some(bench.take_listing("lister").await);
         Self {
+            holds,
             random,
             bench,
             run,
@@ -95,7 +99,8 @@ impl Sequence {
                 72..76 => self.release().await,
                 76..80 => self.renew().await,
                 80..88 => self.wait().await,
-                88..96 => self.repeat().await,
+                88..94 => self.repeat().await,
+                94..96 => self.settle().await,
                 96..98 => self.pause_or_resume().await,
                 98 => self.bench.restart().await,
                 _ => self.cancel().await,
