@@ -99,6 +99,11 @@ impl Client {
         explain(&status, &self.target)
     }
 
+    /// The flag that leads another command to the same place, with a blank before it.
+    pub fn flag(&self) -> String {
+        self.target.flag()
+    }
+
     /// The ID of the run that was meant: the ID itself, or that of the newest run for `latest`.
     ///
     /// # Errors

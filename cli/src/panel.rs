@@ -8,6 +8,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use console::Term;
 use muster_telemetry::Screen;
@@ -16,6 +17,9 @@ const BEGIN: &str = "\u{1b}[?2026h";
 const END: &str = "\u{1b}[?2026l";
 const ERASE_BELOW: &str = "\r\u{1b}[J";
 const ERASE_RIGHT: &str = "\u{1b}[K";
+/// A frame is drawn in far less than all tries together.
+const TRIES_TO_LEAVE: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// The lines of a display on standard error.
 pub struct Panel {
@@ -61,10 +65,7 @@ impl Panel {
 
     /// Takes the lines off the terminal; what is said next takes their place.
     pub fn clear(&self) {
-        let mut frame = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
-        if !std::mem::take(&mut *frame).is_empty() {
-            write(ERASE_BELOW);
-        }
+        cleared(&mut self.frame.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -80,7 +81,19 @@ impl Screen for Panel {
     }
 
     fn leave(&self) {
-        self.clear();
+        // A terminal that takes nothing any more holds whoever draws. Who wants to end must not wait for that.
+        for _ in 0..TRIES_TO_LEAVE {
+            if let Ok(mut frame) = self.frame.try_lock() {
+                return cleared(&mut frame);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+    }
+}
+
+fn cleared(frame: &mut String) {
+    if !std::mem::take(frame).is_empty() {
+        write(ERASE_BELOW);
     }
 }
 

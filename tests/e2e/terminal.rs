@@ -113,6 +113,15 @@ async fn without_colours_it_says_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn log_lines_appear_above_the_display() {
+    let _turn = turn::light().await;
+    let left = run_at(40, &[("RUST_LOG", "warn")]).await;
+    assert_frames_are_whole(&left.frames);
+    let above = left.frames.last().expect("a frame").above.join("");
+    assert_eq!(above.matches("the target refuses the record").count(), 2, "{above}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_cannot_move_its_cursor_gets_lines() {
     let _turn = turn::light().await;
     let left = run_at(80, &[("TERM", "dumb")]).await;

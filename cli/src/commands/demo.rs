@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::DemoArgs;
 use crate::commands::run::{as_value, summary};
-use crate::commands::watch::complain;
+use crate::commands::watch::conclude;
 use crate::embedded::Setup;
 use crate::execute::{Order, execute};
 use crate::exit::{self, Exit};
@@ -68,7 +68,7 @@ pub async fn demo(args: DemoArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         let text = summary(&last, &order.setup);
         output::remark(&format!("{text}\n{}", book::text(&book, &faults, took)))?;
     }
-    complain(&last, stderr);
+    conclude(&last, &format!(" --db {}", order.setup.database.display()), args.json, stderr);
     if manner::is_quiet() && !faults.is_empty() {
         let failure = Failure::new(format!("the stand-in's own book contradicts the ledger: {}", faults.join("; ")));
         stderr.write_lines(format!("{}\n", failure.painted()).as_bytes());

@@ -7,7 +7,7 @@ use muster_telemetry::Stderr;
 use serde_json::Value;
 
 use crate::args::RunArgs;
-use crate::commands::watch::complain;
+use crate::commands::watch::conclude;
 use crate::embedded::Setup;
 use crate::execute::{Order, execute};
 use crate::exit::{self, Exit};
@@ -34,7 +34,7 @@ pub async fn run(args: RunArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     } else {
         output::remark(&summary(&last, &order.setup))?;
     }
-    complain(&last, stderr);
+    conclude(&last, &format!(" --db {}", order.setup.database.display()), as_json, stderr);
     if let Some(next) = what_next(&last) {
         manner::remark(stderr, &next);
     }

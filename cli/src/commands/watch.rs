@@ -2,10 +2,11 @@
 
 use std::future::pending;
 
+use clap::CommandFactory;
 use muster_proto::v1::Run;
 use muster_telemetry::Stderr;
 
-use crate::args::WatchArgs;
+use crate::args::{Cli, WatchArgs};
 use crate::client::Client;
 use crate::display::Display;
 use crate::exit::{self, Exit};
@@ -14,6 +15,8 @@ use crate::follow::{Followed, Until, Watcher, Wish, follow};
 use crate::interrupt;
 use crate::manner;
 use crate::output::{self, Reader};
+use crate::render::advice::advice;
+use crate::render::paint::{self, Tone};
 use crate::render::{json, run};
 
 /// `muster watch RUN`.
@@ -39,7 +42,7 @@ pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &S
             if !as_json {
                 output::remark(&run::show(&last))?;
             }
-            complain(&last, stderr);
+            conclude(&last, &client.flag(), as_json, stderr);
             Ok(exit::of_run(&last))
         }
         Followed::Paused(_) | Followed::Stopped(_) => {
@@ -49,10 +52,19 @@ pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &S
     }
 }
 
-/// Who wants no summary is still told, in a line, when a run did not go well.
-pub fn complain(last: &Run, stderr: &Stderr) {
-    if manner::is_quiet() && exit::of_run(last) != Exit::Fine {
-        stderr.write_lines(format!("{}\n", Failure::new(run::in_a_line(last)).painted()).as_bytes());
+/// Says what to do next about a run that did not go well; to who wants no summary, in a line that it did not. `flag`
+/// leads to its ledger.
+pub fn conclude(last: &Run, flag: &str, as_json: bool, stderr: &Stderr) {
+    if manner::is_quiet() {
+        if exit::of_run(last) != Exit::Fine {
+            stderr.write_lines(format!("{}\n", Failure::new(run::in_a_line(last)).painted()).as_bytes());
+        }
+        return;
+    }
+    let commands = Cli::command();
+    let advice = if as_json { Vec::new() } else { advice(last, flag, |name| commands.find_subcommand(name).is_some()) };
+    for line in advice {
+        manner::remark(stderr, &format!("{} {line}", paint::err(Tone::Heading, "help:")));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Answers as text: functions from messages to strings, which know nothing of terminals and files.
 
+pub mod advice;
 pub mod book;
 pub mod files;
 pub mod fleet;
