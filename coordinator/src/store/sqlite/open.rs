@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::serving::Serving;
-use super::{READERS, SqliteStore, leases, listing, migrations, writer};
+use super::{READERS, SqliteStore, leases, listing, migrations, writable, writer};
 use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
 use crate::planted::{Bug, Planted};
 use crate::store::Events;
@@ -29,7 +29,7 @@ pub enum OpenError {
     #[error("{} is in use by another coordinator (or `muster run`): stop that one, or use another file", .0.display())]
     InUse(PathBuf),
     /// Not ours.
-    #[error("{} is the database of another program: name a file of your own with --db or --database", .0.display())]
+    #[error("{} is no ledger but the file of another program: name a file of your own with --db or --database", .0.display())]
     NotALedger(PathBuf),
     /// From the future.
     #[error("{} has schema version {found}, this program knows up to {known}: use a newer muster", path.display())]
@@ -58,26 +58,38 @@ pub enum OpenError {
     /// Nothing there to read.
     #[error("there is no ledger at {}: name the file that `muster run` printed, or start a run first", .0.display())]
     Missing(PathBuf),
+    /// Not a file at all.
+    #[error("{} is {kind}, and a ledger is a file: name one with --db or --database", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
     /// The file system or SQLite says no.
-    #[error("the ledger {} cannot be opened: {reason}", path.display())]
+    #[error("the ledger {} cannot be opened: {reason}{}", path.display(), advice.map(|text| format!("; {text}")).unwrap_or_default())]
     Failed {
         /// The file.
         path: PathBuf,
         /// What was said.
         reason: String,
+        /// What to do about it, where that is known.
+        advice: Option<&'static str>,
     },
 }
 
 impl SqliteStore {
     /// Opens a ledger for reading and writing, made if it is not there, upgraded if it is older.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        let failed = |error: &dyn std::fmt::Display| failed_at(path, error);
+        let failed = |error: &rusqlite::Error| refused(path, error);
+        let broken = |error: std::io::Error| io_refused(path, &error);
+        is_a_file(path)?;
         let ownership = own(path)?;
-        create_private(path).map_err(|error| failed(&error))?;
+        create_private(path).map_err(broken)?;
         let connection = Connection::open(path).map_err(|error| failed(&error))?;
-        let version = schema_version(&connection, path)?;
+        let version = schema_version(&connection, path).inspect_err(|error| forget_lock(path, error))?;
         if version > migrations::current() {
-            return Err(too_new(path, version));
+            return Err(too_new(path, version)).inspect_err(|error| forget_lock(path, error));
         }
         let prepare = || -> rusqlite::Result<Serving> {
             connection.busy_timeout(Duration::from_secs(5))?;
@@ -118,9 +130,10 @@ impl SqliteStore {
             serving,
             planted: options.planted,
             events: Arc::clone(&events),
+            writable: Arc::new(writable::Writable::new(Instant::now())),
             _ownership: ownership,
         };
-        let writer = writer::Writer::start(group).map_err(|error| failed(&error))?;
+        let writer = writer::Writer::start(group).map_err(broken)?;
         Ok(Self {
             events,
             clock,
@@ -132,12 +145,13 @@ impl SqliteStore {
 
     /// Opens a ledger for reading only: another process may be writing it.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenError> {
-        let failed = |error: &dyn std::fmt::Display| failed_at(path, error);
-        if !path.exists() {
-            return Err(OpenError::Missing(path.to_owned()));
+        match path.try_exists() {
+            Ok(true) => is_a_file(path)?,
+            Ok(false) => return Err(OpenError::Missing(path.to_owned())),
+            Err(error) => return Err(io_refused(path, &error)),
         }
         let readers = open_readers(path).map_err(|error| unreadable(path, &error))?;
-        let first = readers.first().ok_or_else(|| failed(&"no connection"))?;
+        let first = readers.first().ok_or_else(|| unreadable(path, &rusqlite::Error::InvalidQuery))?;
         let version = schema_version(first, path)?;
         match version.cmp(&migrations::current()) {
             std::cmp::Ordering::Less if version == 0 => return Err(OpenError::Empty(path.to_owned())),
@@ -155,8 +169,56 @@ impl SqliteStore {
     }
 }
 
-fn failed_at(path: &Path, error: &dyn std::fmt::Display) -> OpenError {
-    OpenError::Failed { path: path.to_owned(), reason: error.to_string() }
+/// What SQLite says, and what to do about it.
+fn refused(path: &Path, error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode as Code;
+    let advice = match error.sqlite_error_code() {
+        Some(Code::DiskFull) => Some(MAKE_ROOM),
+        Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => Some(MAKE_WRITABLE),
+        Some(Code::SystemIoFailure) => Some("the disk is full or failing: look at `df` and at the system's log"),
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            Some("another program has the file open and locked: end that one, or name another file")
+        }
+        Some(Code::DatabaseCorrupt) => {
+            Some("the file is damaged: take a copy of it (with -wal, if there is one) before anything else")
+        }
+        _ => None,
+    };
+    let reason = match error {
+        // Ours: see `open`.
+        rusqlite::Error::InvalidParameterName(said) => said.clone(),
+        other => other.to_string(),
+    };
+    OpenError::Failed { path: path.to_owned(), reason, advice }
+}
+
+const MAKE_ROOM: &str = "make room on that disk, or name a file elsewhere";
+const MAKE_WRITABLE: &str = "file and folder must be writable for you (SQLite makes files beside the ledger, even to read \
+                             it): change their owner or mode, or name a file elsewhere";
+
+/// What the file system says, and what to do about it.
+fn io_refused(path: &Path, error: &std::io::Error) -> OpenError {
+    use std::io::ErrorKind as Kind;
+    let advice = match error.kind() {
+        Kind::NotFound => Some("its folder is not there: make it first, or name a file elsewhere"),
+        Kind::NotADirectory => Some("a file stands where its folder should be: name a file elsewhere"),
+        Kind::StorageFull | Kind::QuotaExceeded => Some(MAKE_ROOM),
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Some(MAKE_WRITABLE),
+        _ => None,
+    };
+    OpenError::Failed { path: path.to_owned(), reason: error.to_string(), advice }
+}
+
+/// Refuses what SQLite would open in its own way: folders, devices, pipes.
+fn is_a_file(path: &Path) -> Result<(), OpenError> {
+    let kind = match path.metadata() {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(found) if found.is_dir() => "a folder",
+        Ok(_) => "a device or a pipe",
+        // What is not there is made, and what cannot be looked at is refused by whoever opens it.
+        Err(_) => return Ok(()),
+    };
+    Err(OpenError::NotAFile { path: path.to_owned(), kind })
 }
 
 fn too_new(path: &Path, found: i32) -> OpenError {
@@ -165,14 +227,27 @@ fn too_new(path: &Path, found: i32) -> OpenError {
 
 /// Takes the lock file beside the ledger; the system lets go of it when the process dies, however it dies.
 fn own(path: &Path) -> Result<std::fs::File, OpenError> {
-    let failed = |error: std::io::Error| failed_at(path, &error);
-    let mut lock = path.as_os_str().to_owned();
-    lock.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(lock).map_err(failed)?;
+    let failed = |error: std::io::Error| io_refused(path, &error);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(lock_of(path)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn lock_of(path: &Path) -> PathBuf {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    lock.into()
+}
+
+/// Leaves no lock beside a file that this program does not use. To be called with the lock in hand.
+fn forget_lock(path: &Path, error: &OpenError) {
+    if matches!(error, OpenError::NotALedger(_) | OpenError::TooNew { .. }) {
+        // One that stays does no harm.
+        let _ = std::fs::remove_file(lock_of(path));
     }
 }
 
@@ -207,7 +282,7 @@ fn schema_version(connection: &Connection, path: &Path) -> Result<i32, OpenError
 fn unreadable(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NotALedger(path.to_owned()),
-        _ => failed_at(path, error),
+        _ => refused(path, error),
     }
 }
 
