@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -83,8 +83,17 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{flag} {address} cannot be listened on: is another coordinator running there? Port 0 picks a free one")
+    use std::io::ErrorKind as Kind;
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            Kind::AddrInUse => {
+                "is another coordinator running there? Stop it, or take another port; 0 picks a free one"
+            }
+            Kind::PermissionDenied => "ports below 1024 are for root: take a higher one; 0 picks a free one",
+            Kind::AddrNotAvailable => "this machine has no such address: 127.0.0.1 is always there",
+            _ => "take another address",
+        };
+        anyhow!("{flag} {address} cannot be listened on: {error}; {advice}")
     })
 }
 

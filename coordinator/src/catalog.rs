@@ -24,7 +24,7 @@ pub enum CatalogError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// A file or folder cannot be read.
-    #[error("{} cannot be read: {reason}", path.display())]
+    #[error("the pipelines in {} cannot be read: {reason}; --pipelines takes a folder with *.yaml files in it", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,

@@ -21,8 +21,13 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>, stop: CancellationToken) {
     let mut changed = store.events().changed();
     loop {
-        if let Err(error) = run_once(store.as_ref(), files.as_deref()).await {
-            tracing::error!(error = %error, { names::NEXT } = "tried again", "runs cannot be concluded");
+        match run_once(store.as_ref(), files.as_deref()).await {
+            Ok(()) => {}
+            // Said once, by the writer.
+            Err(error) if store.writable().is_err() => tracing::debug!(error = %error, "runs cannot be concluded"),
+            Err(error) => {
+                tracing::error!(error = %error, { names::NEXT } = "tried again", "runs cannot be concluded");
+            }
         }
         let wait = async {
             let _ = tokio::time::timeout(AT_LEAST_EVERY, changed.changed()).await;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_pipeline::Pipeline;
+use muster_telemetry::names;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database URL.
-    #[error("{0:?} is no database that this program can use: write sqlite://FILE")]
+    #[error("{:?} is no database that this program can use: write sqlite://FILE", shown(.0))]
     Database(String),
     /// The file.
     #[error(transparent)]
@@ -131,6 +132,14 @@ impl Coordinator {
         self.loops.spawn(sweeper::start(store(), self.stop.clone()));
         self.loops.spawn(concluder::start(store(), files.clone(), self.stop.clone()));
         if let Some(files) = files {
+            // A run may be started in audit mode much later, by somebody who can mend nothing here.
+            if let Err(error) = files.prepare() {
+                tracing::error!(
+                    error,
+                    { names::NEXT } = "runs in audit mode are refused, or wait for it at their end",
+                    "audit files cannot be written"
+                );
+            }
             self.loops.spawn(files.start(store(), self.stop.clone()));
         }
     }
@@ -149,7 +158,7 @@ impl Coordinator {
 
     /// Serves gRPC on a listener until `stop`.
     pub async fn serve_grpc(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-        grpc::serve(grpc::routes(&self.services, false), listener, stop).await
+        grpc::serve(&self.services, listener, stop).await
     }
 
     /// Serves HTTP on a listener until `stop`.
@@ -176,6 +185,15 @@ fn random_name() -> String {
     // The name tells coordinators apart for people; the fence is the epoch.
     let _ = getrandom::fill(&mut random);
     hex::encode(random)
+}
+
+/// A database's URL without what stands before an @, which may be a password.
+fn shown(database: &str) -> String {
+    match (database.split_once("://"), database.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        _ => database.to_owned(),
+    }
 }
 
 fn sqlite_path(database: &str) -> Result<PathBuf, OpenError> {

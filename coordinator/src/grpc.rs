@@ -1,5 +1,6 @@
 //! The gRPC server: all services, health, reflection, and its bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_proto::v1::audit_service_server::AuditServiceServer;
@@ -8,13 +9,18 @@ use muster_proto::v1::pipeline_service_server::PipelineServiceServer;
 use muster_proto::v1::run_service_server::RunServiceServer;
 use muster_proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::coordinator::Services;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
+use crate::store::Store;
 
 /// The largest message that is taken.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -38,14 +44,43 @@ pub(crate) fn routes(services: &Services, embedded: bool) -> Routes {
     routes.routes()
 }
 
+/// The name under which the protocol asks for the health of all services together.
+const WHOLE_SERVER: &str = "";
+/// How often health is brought up to what the ledger's writer has learnt.
+const HEALTH_EVERY: Duration = Duration::from_millis(500);
+
+/// Keeps the health of the services that write, and of the server as a whole, what the ledger's writer says it is. Those
+/// that only read serve on.
+async fn watch_writer(store: Arc<dyn Store>, reporter: HealthReporter) {
+    let mut ticker = tokio::time::interval(HEALTH_EVERY);
+    let mut before = None;
+    loop {
+        ticker.tick().await;
+        let status = if store.writable().is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        if before.replace(status) == Some(status) {
+            continue;
+        }
+        let run = <RunServiceServer<Runs> as NamedService>::NAME;
+        let worker = <WorkerServiceServer<Workers> as NamedService>::NAME;
+        for service in [WHOLE_SERVER, run, worker] {
+            reporter.set_service_status(service, status).await;
+        }
+    }
+}
+
 /// Health of each service, and reflection: v1, and v1alpha for the clients that know only that.
-async fn with_health_and_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
+async fn with_health_and_reflection(
+    routes: Routes,
+    store: Arc<dyn Store>,
+    watching: &mut JoinSet<()>,
+) -> Result<Routes, tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<RunServiceServer<Runs>>().await;
     reporter.set_serving::<AuditServiceServer<Audits>>().await;
     reporter.set_serving::<PipelineServiceServer<Pipelines>>().await;
     reporter.set_serving::<WorkerServiceServer<Workers>>().await;
     reporter.set_serving::<FleetServiceServer<Fleets>>().await;
+    watching.spawn(watch_writer(store, reporter));
     // The types of error details too, so that grpcurl can print them; and both reflections, whichever is asked.
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -60,8 +95,10 @@ async fn with_health_and_reflection(routes: Routes) -> Result<Routes, tonic_refl
 }
 
 /// Serves on a listener until `stop`.
-pub(crate) async fn serve(routes: Routes, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-    let routes = with_health_and_reflection(routes).await?;
+pub(crate) async fn serve(services: &Services, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut watching = JoinSet::new();
+    let store = Arc::clone(&services.store);
+    let routes = with_health_and_reflection(routes(services, false), store, &mut watching).await?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
         .timeout(DEADLINE)

@@ -22,6 +22,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, stop: CancellationToken) {
 async fn run_once(store: &dyn Store) {
     match store.expire().await {
         Ok(expired) => expired.log(),
+        // Said once, by the writer.
+        Err(error) if store.writable().is_err() => tracing::debug!(error = %error, "leases cannot be looked through"),
         Err(error) => {
             tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "tried again in 0.5 s", "leases cannot be looked through")
         }

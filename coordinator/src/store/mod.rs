@@ -54,4 +54,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub trait Store: Transitions + Queries + Fleet + 'static {
     /// What happens in the ledger, as it is committed.
     fn events(&self) -> &Events;
+
+    /// Whether transitions can be committed, by what came of the last ones: nothing is written to find out.
+    fn writable(&self) -> StoreResult<()>;
 }

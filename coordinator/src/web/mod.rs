@@ -36,10 +36,11 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The ledger answers too.
+/// The ledger can be written and answers.
 async fn ready(State(store): State<Arc<dyn Store>>) -> (StatusCode, String) {
-    match store.runs(None, 1).await {
-        Ok(_) => (StatusCode::OK, "ok\n".to_owned()),
+    let read = store.runs(None, 1).await.map(drop);
+    match store.writable().and(read) {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }

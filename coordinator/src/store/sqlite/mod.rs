@@ -30,6 +30,7 @@ mod suspects;
 #[cfg(test)]
 mod tests;
 mod transitions;
+mod writable;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,10 @@ pub struct SqliteStore {
 impl Store for SqliteStore {
     fn events(&self) -> &Events {
         &self.events
+    }
+
+    fn writable(&self) -> StoreResult<()> {
+        self.writer()?.writable().map_err(StoreError::Unavailable)
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use muster_telemetry::names;
 use rusqlite::Connection;
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::{Event, Events, Misuse, StoreError, StoreResult, WorkerResult};
 use super::classify;
 use super::serving::Serving;
+use super::writable::{News, Writable};
 use crate::domain::{Clock, Timestamp};
 use crate::planted::Planted;
 
@@ -79,14 +81,21 @@ type Job = Box<dyn FnOnce(&Tx<'_>) -> (Result<(), ()>, Answer) + Send>;
 pub(super) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    writable: Arc<Writable>,
 }
 
 impl Writer {
     /// Starts the thread.
     pub fn start(group: Group) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let writable = Arc::clone(&group.writable);
         let thread = std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || group.serve(queue))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), writable })
+    }
+
+    /// Why nothing can be written, if that is so.
+    pub fn writable(&self) -> Result<(), String> {
+        self.writable.check(Instant::now())
     }
 
     /// Runs a transition and answers after its commit.
@@ -158,6 +167,7 @@ pub(super) struct Group {
     pub serving: Serving,
     pub planted: Planted,
     pub events: Arc<Events>,
+    pub writable: Arc<Writable>,
     /// Keeps a second coordinator out until the last transition is committed.
     pub _ownership: std::fs::File,
 }
@@ -167,15 +177,37 @@ impl Group {
         while let Some(first) = queue.blocking_recv() {
             let mut answers = Vec::new();
             let outcome = self.transaction(first, &mut queue, &mut answers);
-            if let Err(error) = &outcome {
-                tracing::error!(error = %error, transitions = answers.len(), next = "all are answered UNAVAILABLE",
-                    "a group of transitions could not be committed");
-            }
+            self.note(&outcome, answers.len());
             for answer in answers {
                 answer(outcome.clone());
             }
         }
         self.gather();
+    }
+
+    /// Says once that nothing can be written, and once that it can again.
+    fn note(&self, outcome: &StoreResult<()>, transitions: usize) {
+        let now = Instant::now();
+        let news = match outcome {
+            Ok(()) => self.writable.committed(now),
+            Err(StoreError::Unavailable(reason) | StoreError::Damaged(reason)) => self.writable.failed(reason, now),
+            Err(StoreError::ReadOnly) => None,
+        };
+        let ledger = self.connection.path().unwrap_or_default();
+        match (news, outcome) {
+            (Some(News::Failing), Err(error)) => tracing::error!(
+                ledger,
+                error = %error,
+                { names::NEXT } = "calls are answered UNAVAILABLE and workers keep their results; make room or mend the \
+                                   disk: no restart is needed, a line tells when it can be written again",
+                "the ledger cannot be written"
+            ),
+            (Some(News::Recovered(after)), _) => {
+                tracing::warn!(ledger, muster.seconds = after.as_secs_f64(), "the ledger can be written again");
+            }
+            (_, Err(error)) => tracing::debug!(error = %error, transitions, "a group could not be committed"),
+            _ => {}
+        }
     }
 
     /// The last act: everything into the one file that people copy. Whatever stays in the log is read from there.
