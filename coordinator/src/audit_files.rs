@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -31,6 +31,8 @@ pub(crate) struct AuditFiles {
     folder: PathBuf,
     /// Up to which acknowledgement a run's files are known to be there.
     written: Mutex<HashMap<RunId, i64>>,
+    /// What was last said about a run's files that cannot be written.
+    told: std::sync::Mutex<HashMap<RunId, String>>,
 }
 
 /// Why files are not whole.
@@ -38,21 +40,34 @@ pub(crate) struct AuditFiles {
 enum FilesError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{} cannot be written: {reason}", path.display())]
+    #[error("{} cannot be written: {reason}; {}", path.display(), advice(reason))]
     Unwritable { path: PathBuf, reason: std::io::Error },
+}
+
+/// What to do about a folder that cannot be written.
+fn advice(reason: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match reason.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => "make room on that disk",
+        Kind::ReadOnlyFilesystem => "its disk is mounted for reading only: name a folder elsewhere",
+        Kind::NotADirectory | Kind::AlreadyExists => "a file stands where a folder should be: name another folder",
+        _ => {
+            "the folder must be writable for the user that runs this program: change its owner or mode, or name another"
+        }
+    }
 }
 
 impl AuditFiles {
     /// Files below this folder.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, written: Mutex::default() }
+        Self { folder, written: Mutex::default(), told: std::sync::Mutex::default() }
     }
 
     /// Makes the folder, to find out early that it cannot be written.
     pub fn prepare(&self) -> Result<(), String> {
-        std::fs::create_dir_all(&self.folder)
-            .and_then(|()| tempfile_probe(&self.folder))
-            .map_err(|error| format!("the audit folder {} cannot be written: {error}", self.folder.display()))
+        std::fs::create_dir_all(&self.folder).and_then(|()| tempfile_probe(&self.folder)).map_err(|error| {
+            format!("the audit folder {} cannot be written: {error}; {}", self.folder.display(), advice(&error))
+        })
     }
 
     /// Writes files as acknowledgements come, until it is told to stop.
@@ -73,27 +88,54 @@ impl AuditFiles {
     async fn run_once(&self, store: &dyn Store) {
         let runs = match store.runs_with_unwritten_files().await {
             Ok(runs) => runs,
+            // Said once, by the ledger's writer.
+            Err(_) if store.writable().is_err() => return,
             Err(error) => {
                 return tracing::error!(error = %error, next = "tried again", "audit files cannot be brought up");
             }
         };
         for run in runs {
             let over = run.state.is_over();
-            if let Err(error) = self.write(store, &run).await {
-                report(&run, &error);
-            } else if over {
+            let known = self.written.lock().await.get(&run.id).copied();
+            let written = self.write(store, &run, known).await;
+            self.say(&run, written.as_ref().err());
+            if written.is_ok() && over {
                 self.note_whole(store, &run).await;
             }
         }
     }
 
-    /// Writes all that the ledger had acknowledged when `run` was read, and what was listed. Gives whether all is there.
+    /// Writes all that the ledger had acknowledged when `run` was read, and what was listed. Gives whether all is there:
+    /// each file is looked for, whatever was written before.
     pub async fn make_whole(&self, store: &dyn Store, run: &Run) -> bool {
         let made = async {
-            self.write(store, run).await?;
+            self.write(store, run, None).await?;
             self.write_listed(store, run).await
         };
-        made.await.map_err(|error| report(run, &error)).is_ok()
+        let made = made.await;
+        self.say(run, made.as_ref().err());
+        made.is_ok()
+    }
+
+    /// Says what is wrong with a run's files when that is news, and when they can be written again.
+    fn say(&self, run: &Run, error: Option<&FilesError>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match error.map(FilesError::kind) {
+            None if told.remove(&run.id).is_some() => {
+                tracing::warn!(muster.run.id = %run.id, "audit files can be written again");
+            }
+            None => {}
+            Some(kind) if told.get(&run.id) == Some(&kind) => {
+                tracing::debug!(muster.run.id = %run.id, kind, "audit files still cannot be written");
+            }
+            Some(kind) => {
+                let error = error.map(ToString::to_string).unwrap_or_default();
+                tracing::error!(muster.run.id = %run.id, error,
+                    next = "tried again every few seconds; the run is not over before its audit files are there",
+                    "audit files cannot be written");
+                told.insert(run.id.clone(), kind);
+            }
+        }
     }
 
     async fn note_whole(&self, store: &dyn Store, run: &Run) {
@@ -104,15 +146,11 @@ impl AuditFiles {
         }
     }
 
-    /// Brings the batch files up to the acknowledgements in `run`.
-    async fn write(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
+    /// Brings the batch files up to the acknowledgements in `run`. `known`: up to which they are there, if the folder is.
+    async fn write(&self, store: &dyn Store, run: &Run, known: Option<i64>) -> Result<(), FilesError> {
         let mut written = self.written.lock().await;
         let folder = self.folder.join(run.id.as_str());
-        let up_to = match written.get(&run.id) {
-            Some(number) => *number,
-            None => first_missing(folder.clone(), run.acknowledged).await?,
-        };
-        let mut number = up_to;
+        let mut number = first_missing(folder.clone(), known, run.acknowledged).await?;
         while number < run.acknowledged {
             let batch = store.acknowledgements(run, number, READ_AT_ONCE).await?;
             let Some(last) = batch.last() else { break };
@@ -145,9 +183,14 @@ impl AuditFiles {
     }
 }
 
-fn report(run: &Run, error: &FilesError) {
-    tracing::error!(muster.run.id = %run.id, error = %error,
-        next = "tried again; the run is not over before its audit files are there", "audit files cannot be written");
+impl FilesError {
+    /// The same for failures that one line says all about: a full disk has as many of them as there are files.
+    fn kind(&self) -> String {
+        match self {
+            Self::Store(_) => "store".to_owned(),
+            Self::Unwritable { reason, .. } => reason.kind().to_string(),
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -157,11 +200,16 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(gone)?
 }
 
-/// Up to which number the files are there: what a crash left out begins after it.
-async fn first_missing(folder: PathBuf, acknowledged: i64) -> Result<i64, FilesError> {
+/// Up to which number the files are there: what a crash left out, or somebody took away, begins after it. Of those that
+/// are known to be there only the last is looked for.
+async fn first_missing(folder: PathBuf, known: Option<i64>, acknowledged: i64) -> Result<i64, FilesError> {
     blocking(move || {
         make_folder(&folder)?;
-        Ok((1..=acknowledged).find(|number| !batch_path(&folder, *number).exists()).map_or(acknowledged, |n| n - 1))
+        let there = |number: i64| batch_path(&folder, number).exists();
+        if let Some(known) = known.filter(|known| *known > 0 && there(*known)) {
+            return Ok(known);
+        }
+        Ok((1..=acknowledged).find(|number| !there(*number)).map_or(acknowledged, |missing| missing - 1))
     })
     .await
 }
@@ -234,8 +282,10 @@ impl Unfinished {
 /// Can files be made here?
 fn tempfile_probe(folder: &Path) -> std::io::Result<()> {
     let probe = folder.join(".writable");
-    std::fs::write(&probe, b"")?;
-    std::fs::remove_file(probe)
+    // Not empty: a full disk still takes names.
+    let written = std::fs::write(&probe, b"muster\n");
+    let removed = std::fs::remove_file(&probe);
+    written.and(removed)
 }
 
 #[cfg(test)]

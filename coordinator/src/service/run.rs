@@ -64,9 +64,9 @@ impl Runs {
             pipeline.resolve_parameters(&given).map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
         if request.audit_mode {
-            let absent = || "this coordinator has no audit folder: start it with --audit-dir".to_owned();
-            let prepared = self.files.as_ref().ok_or_else(absent).and_then(|files| files.prepare());
-            prepared.map_err(|error| invalid("AUDIT_UNAVAILABLE", error))?;
+            let absent = "this coordinator has no audit folder: start it with --audit-dir";
+            let files = self.files.as_ref().ok_or_else(|| invalid("AUDIT_UNAVAILABLE", absent))?;
+            files.prepare().map_err(|error| status(Code::FailedPrecondition, "AUDIT_UNWRITABLE", error))?;
         }
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| Status::internal(format!("no randomness: {error}")))?;
