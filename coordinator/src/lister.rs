@@ -35,6 +35,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: Cancellat
                     listings.spawn(list(Arc::clone(&store), granted, stop.clone()));
                 }
                 Ok(None) => break,
+                // Said once, by the ledger's writer.
+                Err(_) if store.writable().is_err() => break,
                 Err(error) => {
                     tracing::error!(error = %error, { names::NEXT } = "tried again in 2 s", "listings cannot be taken up");
                     break;
@@ -87,7 +89,10 @@ async fn list(store: Arc<dyn Store>, granted: GrantedListing, stop: Cancellation
         }
     }
     if let Left::Store(error) = &left {
-        tracing::error!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "listed on from there", "listing is interrupted");
+        // Said once, by the ledger's writer.
+        if store.writable().is_ok() {
+            tracing::error!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "listed on from there", "listing is interrupted");
+        }
         // The store is ill: do not press it.
         let _ = stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await;
     }
@@ -177,34 +182,45 @@ impl<'a> Listing<'a> {
             Ok(page) => self.commit(page).await,
             Err(ListError::Fetch(
                 error @ (FetchError::Refused { .. } | FetchError::WrongContent { .. } | FetchError::TooLarge { .. }),
-            )) => Err(Left::Pause(format!("page {number} of the source's list: {error}"))),
+            )) => Err(Left::Pause(self.words(number, &ListError::Fetch(error)))),
             Err(error) => self.give_up(number, &error).await,
         }
     }
 
     async fn commit(&mut self, page: Page) -> Result<(), Left> {
-        let first = self.pipeline.list().first_page();
-        match page.total_pages {
-            // It may grow while it is listed; the ledger notes that it did.
-            Some(total) => self.last = self.last.max(Some(last_page(first, total))),
-            // A source that does not say ends with a page without items.
-            None if page.items == 0 => self.last = Some(page.number),
-            None => {}
-        }
         let ids = page.ids.iter().map(|id| id.as_text().to_owned()).collect();
         let listed = ListedPage { page: page.number, ids, total_pages: page.total_pages };
         let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
-        if self.last.is_none() && outcome.is_repeated() {
+        match page.total_pages.map(|total| last_page(self.pipeline.list().first_page(), total)) {
+            // It may grow while it is listed; the ledger notes that it did. But a source that gives the same page for ever
+            // may promise one more with each.
+            Some(last) if self.last.is_none() || !outcome.is_repeated() => self.last = self.last.max(Some(last)),
+            Some(_) => {}
+            // A source that does not say ends with a page without items.
+            None if page.items == 0 => self.last = Some(page.number),
             // It would go on for ever; the ledger has named it.
-            self.last = Some(page.number);
+            None if self.last.is_none() && outcome.is_repeated() => self.last = Some(page.number),
+            None => {}
         }
         Ok(())
+    }
+
+    /// What is wrong with the source's list, where, and what to do about it.
+    fn words(&self, number: u64, error: &ListError) -> String {
+        let mut url = self.pipeline.list().page_url(number);
+        // The page is named, and what else stands in a query may be nobody's business.
+        url.set_query(None);
+        let (what, advice) = match error {
+            ListError::Fetch(error) => (format!("page {number}: {error}"), error.advice()),
+            ListError::Shape(what) => (what.clone(), "compare the answer with source.list in the pipeline"),
+        };
+        format!("the source's list at {url} cannot be read: {what}; {advice}")
     }
 
     async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
         if self.last.is_none() {
             // Nobody knows what comes after it: better a person looks than that the run ends with next to nothing.
-            return Err(Left::Pause(format!("page {number} of the source's list: {error}")));
+            return Err(Left::Pause(self.words(number, error)));
         }
         let run_id = &self.granted.run.id;
         tracing::error!({ names::RUN } = %run_id, { names::PAGE } = number, error = %error,

@@ -20,6 +20,7 @@ pub use compiled::{CompiledPipeline, RecordError, Stage};
 pub use error::{Place, SpecError};
 pub use http::{
     Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats,
+    excerpt,
 };
 pub use list::{ListError, ListSource, ListStyle, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_pipeline::{
     CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester, RequesterConfig,
-    Stage,
+    Stage, excerpt,
 };
 use tokio::time::Instant;
 
@@ -118,9 +118,10 @@ impl ReadyPipeline {
 
     /// Fetches a record, validates and transforms it; and says what that cost.
     pub(crate) async fn fetch(&self, id: &RecordId) -> (Fetched, Cost) {
-        match self.requester.get(&self.compiled.detail_url(id), Get::Detail).await {
+        let url = self.compiled.detail_url(id);
+        match self.requester.get(&url, Get::Detail).await {
             (Ok(body), cost) => (self.process(&body), cost),
-            (Err(error), cost) => (fetch_failed(error), cost),
+            (Err(error), cost) => (fetch_failed(error, url.as_str()), cost),
         }
     }
 
@@ -144,7 +145,7 @@ impl ReadyPipeline {
     /// caller to check.
     pub(crate) async fn post(&self, body: Bytes, key: &str) -> Posted {
         let deadline = Instant::now() + self.post_timeout();
-        posted(self.requester.post(self.compiled.loader(), body, key, deadline).await)
+        posted(self.requester.post(self.compiled.loader(), body, key, deadline).await, self.post_url())
     }
 
     fn process(&self, raw: &[u8]) -> Fetched {
@@ -158,10 +159,13 @@ impl ReadyPipeline {
     }
 }
 
-fn fetch_failed(error: FetchError) -> Fetched {
+fn fetch_failed(error: FetchError, url: &str) -> Fetched {
     let (reason, gone) = (error.to_string(), matches!(error, FetchError::Gone { .. }));
     let (status, body) = match error {
-        FetchError::Refused { .. } | FetchError::WrongContent { .. } => return Fetched::PipelineWrong(reason),
+        FetchError::Refused { .. } | FetchError::WrongContent { .. } => {
+            let (url, advice) = (without_query(url), error.advice());
+            return Fetched::PipelineWrong(format!("records cannot be fetched, as {url} shows: {reason}; {advice}"));
+        }
         FetchError::Gone { status } => (Some(status), String::new()),
         FetchError::GivenUp { status, .. } => (status, String::new()),
         FetchError::ClientError { status, detail } | FetchError::TooLarge { status, detail, .. } => {
@@ -172,13 +176,18 @@ fn fetch_failed(error: FetchError) -> Fetched {
     if gone { Fetched::Gone(failure) } else { Fetched::Failed(failure) }
 }
 
-fn posted(outcome: PostOutcome) -> Posted {
+fn posted(outcome: PostOutcome, url: &str) -> Posted {
     let (verdict, status, words) = match outcome {
         PostOutcome::NotSent { reason } => (Verdict::NotSent, None, reason),
         PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
         PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
         PostOutcome::PipelineWrong { status, detail } => {
-            (Verdict::PipelineWrong, Some(status), format!("the target refuses the request with {status}: {detail}"))
+            let (url, told) = (without_query(url), excerpt(&detail));
+            let words = format!(
+                "the target refuses any records at {url} with {status}: {told}; check load.request in the pipeline, and \
+                 what credentials the target wants"
+            );
+            (Verdict::PipelineWrong, Some(status), words)
         }
         PostOutcome::NotApplied { status, retry_after, detail } => {
             (Verdict::NotApplied { retry_after }, Some(status), detail)
@@ -187,6 +196,11 @@ fn posted(outcome: PostOutcome) -> Posted {
         PostOutcome::InDoubt { status, reason, detail } => (Verdict::InDoubt, status, format!("{reason}: {detail}")),
     };
     Posted { verdict, http_status: status.map_or(0, i32::from), words }
+}
+
+/// A URL as it may be shown: what stands in its query may be nobody's business.
+fn without_query(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 /// The beginning of a body, as text.
@@ -199,14 +213,16 @@ fn shown(body: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const URL: &str = "http://host.test/animals/7?key=canary";
+
     #[test]
     fn what_is_no_json_is_the_pipelines_fault_a_large_record_its_own() {
         for kind in [None, Some("text/html".to_owned()), Some("application/json".to_owned())] {
             let wrong = FetchError::WrongContent { status: 200, content_type: kind, detail: "<html>".into() };
-            assert!(matches!(fetch_failed(wrong), Fetched::PipelineWrong(reason) if reason.contains("<html>")));
+            assert!(matches!(fetch_failed(wrong, URL), Fetched::PipelineWrong(reason) if reason.contains("<html>")));
         }
         let large = FetchError::TooLarge { status: 200, kind: Get::Detail, limit: 7, detail: "[[[[[[[".into() };
-        let Fetched::Failed(failure) = fetch_failed(large) else { panic!() };
+        let Fetched::Failed(failure) = fetch_failed(large, URL) else { panic!() };
         assert_eq!((failure.stage, failure.http_status, failure.body.as_str()), ("fetch", 200, "[[[[[[["));
         assert!(failure.reason.contains("7 bytes"), "{}", failure.reason);
     }
@@ -214,10 +230,11 @@ mod tests {
     #[test]
     fn refusals_stop_and_404_is_gone() {
         let refused = FetchError::Refused { status: 401, detail: "who?".into() };
-        assert!(matches!(fetch_failed(refused), Fetched::PipelineWrong(reason) if reason.contains("401")));
-        assert!(matches!(fetch_failed(FetchError::Gone { status: 410 }), Fetched::Gone(_)));
+        assert!(matches!(fetch_failed(refused, URL), Fetched::PipelineWrong(reason)
+            if reason.contains("401") && reason.contains("/animals/7") && !reason.contains("canary")));
+        assert!(matches!(fetch_failed(FetchError::Gone { status: 410 }, URL), Fetched::Gone(_)));
         let given_up = FetchError::GivenUp { attempts: 12, last: "reset".into(), status: None };
-        assert!(matches!(fetch_failed(given_up), Fetched::Failed(failure) if failure.http_status == 0));
+        assert!(matches!(fetch_failed(given_up, URL), Fetched::Failed(failure) if failure.http_status == 0));
     }
 
     #[test]
@@ -228,9 +245,10 @@ mod tests {
 
     #[test]
     fn posts_in_the_words_of_the_ledger() {
-        let doubt = posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() });
+        let doubt =
+            posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() }, URL);
         assert_eq!((doubt.verdict, doubt.http_status, doubt.words.as_str()), (Verdict::InDoubt, 0, "timed out"));
-        let unsent = posted(PostOutcome::NotSent { reason: "refused".into() });
+        let unsent = posted(PostOutcome::NotSent { reason: "refused".into() }, URL);
         assert_eq!(unsent.verdict, Verdict::NotSent);
     }
 }

@@ -88,7 +88,7 @@ pub enum FetchError {
         status: u16,
     },
     /// 401 or 403: nothing can be read until a person mends it.
-    #[error("the source refuses with {status}: {detail}")]
+    #[error("the source refuses with {status}: {}", excerpt(detail))]
     Refused {
         /// The status.
         status: u16,
@@ -96,7 +96,7 @@ pub enum FetchError {
         detail: String,
     },
     /// A 2xx that is no JSON: more likely all are so than this one alone.
-    #[error("the source answered {status} with {}, not JSON: {detail}", content_type.as_deref().unwrap_or("no content type"))]
+    #[error("the source answered {status} with {}, not JSON: {}", content_type.as_deref().unwrap_or("no content type"), excerpt(detail))]
     WrongContent {
         /// The status.
         status: u16,
@@ -118,7 +118,7 @@ pub enum FetchError {
         detail: String,
     },
     /// Tried as often as the limits allow.
-    #[error("given up after {attempts} attempts, the last: {last}")]
+    #[error("given up after {attempts} attempts, the last: {}", excerpt(last))]
     GivenUp {
         /// How many tries there were.
         attempts: u32,
@@ -128,13 +128,43 @@ pub enum FetchError {
         status: Option<u16>,
     },
     /// Another 3xx or 4xx: the same request would fare the same.
-    #[error("the source refuses the request with {status}: {detail}")]
+    #[error("the source refuses the request with {status}: {}", excerpt(detail))]
     ClientError {
         /// The status.
         status: u16,
         /// The beginning of what the source said.
         detail: String,
     },
+}
+
+impl FetchError {
+    /// What a person may do about it when a whole run cannot go on.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            FetchError::Gone { .. } | FetchError::ClientError { .. } => {
+                "check the pipeline's URL, and the parameters that go into it"
+            }
+            FetchError::Refused { .. } => "it wants credentials, or other ones",
+            FetchError::WrongContent { .. } => {
+                "is this the API's address, or does a web page or a proxy's sign-in stand there?"
+            }
+            FetchError::TooLarge { .. } => "raise that limit in the pipeline, or let the source answer with less",
+            FetchError::GivenUp { status: None, .. } => "are host and port right, and does the source run there?",
+            FetchError::GivenUp { status: Some(_), .. } => "it is there, but it fails: its own log may say why",
+        }
+    }
+}
+
+/// The beginning of what a server said, in one line: whole pages of HTML tell nobody more.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    const MOST: usize = 200;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
 }
 
 /// What a requester did so far.

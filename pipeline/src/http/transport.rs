@@ -167,13 +167,21 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Answer {
     Answer { status, headers, body, end }
 }
 
+/// How hyper says that what came back is no HTTP/1.
+const NO_HTTP: [&str; 2] = ["invalid HTTP version parsed", "received unexpected message from connection"];
+
 /// An error with its causes, without the URL (which the caller names, without what is secret in it).
 fn reason_of(error: &reqwest::Error) -> String {
     let mut reason = String::new();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(error) = cause {
-        let text = error.to_string();
-        if !reason.ends_with(&text) {
+        let text = match error.to_string() {
+            text if NO_HTTP.contains(&text.as_str()) => format!("what answers there does not speak HTTP ({text})"),
+            text => text,
+        };
+        // Which of its steps failed, hyper's client says for programmers; the cause below it is for everybody.
+        let internal = text.starts_with("client error (") && error.source().is_some();
+        if !internal && !reason.ends_with(&text) {
             if !reason.is_empty() {
                 reason.push_str(": ");
             }

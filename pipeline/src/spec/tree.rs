@@ -35,8 +35,21 @@ pub(crate) fn from_yaml(text: &str, origin: &str) -> Result<Located<Node>, SpecE
         let what = message.split(", set DuplicateKeyPolicy").next().unwrap_or(&message);
         // The place is said once, by SpecError.
         let what = what.rsplit_once(" at line ").map_or(what, |(head, _)| head);
-        SpecError::new(origin, format!("this is not the YAML of a pipeline: {what}")).at(place)
+        SpecError::new(origin, format!("this is not the YAML of a pipeline: {what}")).at(place).help(mend_of(what))
     })
+}
+
+/// What usually mends an error of the grammar, by the parser's words for it.
+fn mend_of(what: &str) -> &'static str {
+    let table = [
+        ("tab", "indent with blanks, not with tabs"),
+        ("quoted scalar", "close the quote, on the same line"),
+        ("expected ':'", "write `name: value`: a colon and a blank stand between a key and its value"),
+        ("uplicate", "give each key once"),
+        ("flow", "close each { and [ , with commas between what stands in them"),
+        ("", "keys of one table begin in the same column, what belongs to a key stands deeper"),
+    ];
+    table.into_iter().find(|(words, _)| what.contains(words)).map_or("", |(_, mend)| mend)
 }
 
 /// Reads canonical JSON, for which no places are kept.
