@@ -177,7 +177,10 @@ pub fn database_url(file: &Path) -> String {
 /// Checks the URL, without connecting.
 fn endpoint(url: &str) -> Result<Endpoint, Failure> {
     let bad = |why: &str| {
-        Failure::usage(format!("{url:?} is no coordinator's URL: {why}")).help(format!("such as {DEFAULT_COORDINATOR}"))
+        // What stands before the @ may be a password.
+        let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        Failure::usage(format!("{shown:?} is no coordinator's URL: {why}"))
+            .help(format!("such as {DEFAULT_COORDINATOR}"))
     };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad("it must be http://HOST:PORT"))?;
     match endpoint.uri().scheme_str() {
@@ -185,12 +188,18 @@ fn endpoint(url: &str) -> Result<Endpoint, Failure> {
         Some("https") => return Err(bad("only plain http:// is spoken, inside a network that you trust")),
         _ => return Err(bad("it must begin with http://")),
     }
+    if url.contains('@') {
+        return Err(bad("it carries a user or password, and no coordinator asks for one"));
+    }
+    if !matches!(endpoint.uri().path(), "" | "/") || endpoint.uri().query().is_some() {
+        return Err(bad("there must be nothing behind the port"));
+    }
     // Verdicts of large runs take their time, so calls have no deadline; a dead peer is noticed by its silence.
     Ok(endpoint
         .connect_timeout(Duration::from_secs(5))
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(10)))
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5)))
 }
 
 fn no_answer(url: &str) -> Failure {
@@ -222,7 +231,8 @@ fn explain(status: &Status, target: &Target) -> Failure {
         ("REQUEST_ID_REUSED", ..) => {
             Failure::usage(what).help("a request ID belongs to one start with its arguments: take another for this one")
         }
-        ("AUDIT_UNAVAILABLE", ..) => Failure::usage(what).help("start the coordinator with an audit folder"),
+        ("AUDIT_UNAVAILABLE", ..) => Failure::usage(what),
+        ("AUDIT_UNWRITABLE", ..) => Failure::new(what),
         ("RUN_OVER", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows how it ended")),
         ("STORE_UNAVAILABLE", ..) => {
             Failure::new(what).help("nothing was changed, or nobody knows: the same command may be given again")
@@ -233,6 +243,11 @@ fn explain(status: &Status, target: &Target) -> Failure {
         ))
         .help("it is another program, or a coordinator of another version: `muster --version` says which this one is"),
         (_, Code::InvalidArgument, _) => Failure::usage(what),
+        // Without a reason of the coordinator's own it is the connection that failed.
+        ("", Code::Unknown | Code::Internal | Code::Cancelled, Target::Coordinator(url)) => Failure::new(format!(
+            "what answers at {url} broke off or is no coordinator: {what}"
+        ))
+        .help("is it a coordinator's --listen address? Its HTTP side and other programs have ports of their own"),
         _ => Failure::new(format!("the coordinator {} says: {what}", target.place())),
     }
 }
@@ -275,15 +290,19 @@ mod tests {
     fn nothing_is_shown_as_a_program_sees_it() {
         for code in [Code::Internal, Code::Unknown, Code::DeadlineExceeded] {
             let failure = explain(&Status::new(code, ""), &at_default()).to_string();
-            assert!(!failure.contains("Status") && failure.contains("says: "), "{failure}");
+            assert!(!failure.contains("Status") && failure.contains(DEFAULT_COORDINATOR), "{failure}");
         }
     }
 
     #[test]
     fn urls_are_checked_before_anything_is_sent() {
         assert!(endpoint("http://127.0.0.1:7470").is_ok());
-        for url in ["", "127.0.0.1:7470", "https://host:7470", "host", "ftp://host"] {
+        assert!(endpoint("http://[::1]:7470/").is_ok());
+        let no =
+            ["", "127.0.0.1:7470", "https://host:7470", "host", "ftp://host", "http://h:1/x", "http://me:canary@h:1"];
+        for url in no {
             let failure = endpoint(url).map(|_| ()).expect_err(url);
+            assert!(!failure.to_string().contains("canary"), "{failure}");
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.to_string().contains("such as http://127.0.0.1:7470"), "{failure}");
         }

@@ -52,6 +52,10 @@ impl Order {
 
 /// Runs the order until the run is over, paused, or `stop` is cancelled; then drains.
 pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) -> Result<Followed, Failure> {
+    if !order.setup.database.exists() && order.resume && order.request_id.is_none() {
+        // Nothing is made for a run that cannot be there.
+        return Err(nothing_to_resume(order));
+    }
     let own = if order.choice.built_in { Vec::new() } else { vec![order.choice.pipeline.clone()] };
     let mut embedded = Embedded::open(&order.setup, own).await?;
     let followed = Box::pin(carry_out(&mut embedded, order, stop, stderr)).await;
@@ -165,11 +169,15 @@ fn choose<'a>(runs: &'a [Run], order: &Order) -> Result<Option<&'a Run>, Failure
         (true, None) if order.request_id.is_some() => Ok(None),
         (true, None) => match runs.first() {
             Some(run) => same(run, order).map(|()| Some(run)),
-            None => Err(Failure::usage(format!("there is no run in {database} to go on with"))
-                .help("to start one, leave --resume out")
-                .help("a run in another file: --db FILE")),
+            None => Err(nothing_to_resume(order)),
         },
     }
+}
+
+fn nothing_to_resume(order: &Order) -> Failure {
+    Failure::usage(format!("there is no run in {} to go on with", order.setup.database.display()))
+        .help("to start one, leave --resume out")
+        .help("a run in another file: --db FILE")
 }
 
 /// Refuses to go on with a run that is not what was typed.

@@ -182,7 +182,14 @@ fn where_else(folder: &Path) -> String {
 
 /// The numbers n of all batch_<n>.json, ascending.
 fn batch_numbers(folder: &Path) -> Result<Vec<u64>, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("cannot read the folder {}: {error}", folder.display()));
+    let failed = |error: std::io::Error| {
+        let help = match error.kind() {
+            ErrorKind::PermissionDenied => "it must be readable for you: change its owner or mode, or ask who wrote it",
+            ErrorKind::NotADirectory => "it is a file: give the folder of one run, DIR/RUN",
+            _ => "give the folder of one run, as `muster run --audit DIR` makes it: DIR/RUN",
+        };
+        Failure::new(format!("cannot read the folder {}: {error}", folder.display())).help(help)
+    };
     let mut numbers = Vec::new();
     for entry in folder.read_dir().map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();

@@ -1,6 +1,7 @@
 //! What PIPELINE and --set mean on a command line.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use muster_pipeline::{Pipeline, built_in, built_in_names};
@@ -31,9 +32,19 @@ pub fn choose(typed: &str) -> Result<Choice, Failure> {
     if !looks_like_a_path && !path.is_file() {
         return Err(unknown(typed));
     }
-    let yaml = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the pipeline file {typed}: {error}")))?;
-    read(&yaml, false)
+    read(&std::fs::read_to_string(path).map_err(|error| unreadable(typed, path, &error))?, false)
+}
+
+fn unreadable(typed: &str, path: &Path, error: &std::io::Error) -> Failure {
+    let failure = Failure::usage(format!("cannot read the pipeline file {typed}: {error}"));
+    let help = match error.kind() {
+        _ if path.is_dir() => "a pipeline is one file: give the path of a *.yaml in that folder",
+        ErrorKind::NotFound => "give the path of a pipeline file, or the name of a built-in pipeline, such as animals",
+        ErrorKind::PermissionDenied => "the file must be readable for you: change its owner or mode",
+        ErrorKind::InvalidData => "a pipeline is a YAML file, in UTF-8",
+        _ => return failure,
+    };
+    failure.help(help)
 }
 
 fn unknown(typed: &str) -> Failure {
@@ -59,7 +70,8 @@ pub fn parameters(set: &[String]) -> Result<BTreeMap<String, String>, Failure> {
             }
         };
         if values.insert(name.to_owned(), value.to_owned()).is_some() {
-            return Err(Failure::usage(format!("--set gives {name} more than once")));
+            return Err(Failure::usage(format!("--set gives {name} more than once"))
+                .help("give it once, with the value that is meant"));
         }
     }
     Ok(values)
