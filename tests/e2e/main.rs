@@ -14,6 +14,7 @@ mod live;
 mod resume;
 mod scale;
 mod terminal;
+mod versions;
 
 use animals_api::{Config, Server};
 
