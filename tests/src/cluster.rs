@@ -19,6 +19,7 @@ use crate::process::{Process, Start};
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
+    database: PathBuf,
     port: u16,
     flags: Vec<String>,
     env: Vec<(String, String)>,
@@ -34,13 +35,18 @@ impl Cluster {
 
     /// The same with more flags, and environment variables.
     pub async fn with(folder: &Path, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
+        Cluster::on(folder, &folder.join("muster.db"), flags, env).await
+    }
+
+    /// The same with its ledger elsewhere.
+    pub async fn on(folder: &Path, database: &Path, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
         let port = free_port();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let process = launch(folder, port, &flags, &env);
+        let process = launch(folder, database, port, &flags, &env);
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
-        let mut cluster =
-            Cluster { folder: folder.to_owned(), port, flags, env, process, channel: endpoint.connect_lazy() };
+        let (folder, database, channel) = (folder.to_owned(), database.to_owned(), endpoint.connect_lazy());
+        let mut cluster = Cluster { folder, database, port, flags, env, process, channel };
         cluster.serves().await;
         cluster
     }
@@ -57,7 +63,7 @@ impl Cluster {
 
     /// The ledger's file.
     pub fn database(&self) -> PathBuf {
-        self.folder.join("muster.db")
+        self.database.clone()
     }
 
     /// Its process.
@@ -72,7 +78,7 @@ impl Cluster {
 
     /// Starts it again where it was.
     pub fn restart(&mut self) {
-        self.process = launch(&self.folder, self.port, &self.flags, &self.env);
+        self.process = launch(&self.folder, &self.database, self.port, &self.flags, &self.env);
     }
 
     /// Waits until it answers.
@@ -102,6 +108,11 @@ impl Cluster {
     /// A `muster` command that asks this coordinator.
     pub fn command(&self, arguments: &[&str]) -> Start {
         Start::muster(&self.folder, arguments).env("MUSTER_COORDINATOR", self.url())
+    }
+
+    /// The way to it.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Asks about runs.
@@ -179,9 +190,10 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn launch(folder: &Path, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
+fn launch(folder: &Path, database: &Path, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
     let listen = format!("127.0.0.1:{port}");
-    let own = ["coordinator", "--listen", &listen, "--database", "sqlite://muster.db"];
+    let database = format!("sqlite://{}", database.display());
+    let own = ["coordinator", "--listen", &listen, "--database", &database];
     let start = Start::muster(folder, own.into_iter().chain(flags.iter().map(String::as_str)));
     env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
 }

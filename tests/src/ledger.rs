@@ -89,6 +89,37 @@ pub fn open_deliveries(file: &Path, worker: Option<&str>) -> i64 {
     connection.query_row(sql, [worker], |row| row.get(0)).expect("the ledger can be read")
 }
 
+/// Of the reports under leases that had run out: how many were answered as late, and how many were taken as if from the
+/// present holder.
+pub fn fenced_reports(file: &Path) -> (usize, usize) {
+    let connection = open(file).expect("the ledger can be read");
+    let sql = "SELECT count(*) FILTER (WHERE report_answer = 2), count(*) FILTER (WHERE report_answer <> 2)
+               FROM leases WHERE ending = 2";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the ledger can be read")
+}
+
+/// Numbers of the deliveries that were announced under leases that ran out.
+pub fn deliveries_of_fenced(file: &Path) -> Vec<i64> {
+    let connection = open(file).expect("the ledger can be read");
+    let sql = "SELECT number FROM deliveries JOIN leases USING (run, round, batch, epoch) WHERE ending = 2";
+    let numbers = connection
+        .prepare(sql)
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>());
+    numbers.expect("the ledger can be read")
+}
+
+/// Fails when SQLite finds anything wrong with the file.
+pub fn assert_sound(file: &Path) {
+    let connection = open(file).expect("the ledger can be read");
+    let found: String =
+        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
+    assert_eq!(found, "ok", "the ledger {}", file.display());
+    let orphans: i64 = connection
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .expect("it can be checked");
+    assert_eq!(orphans, 0, "rows without what they belong to in {}", file.display());
+}
+
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;

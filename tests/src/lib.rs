@@ -6,9 +6,11 @@
 pub mod capture;
 pub mod cluster;
 pub mod deadline;
+pub mod disk;
 pub mod judge;
 pub mod ledger;
 pub mod pipelines;
+pub mod powerless;
 pub mod process;
 pub mod programs;
 pub mod scale;
