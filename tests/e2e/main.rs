@@ -27,6 +27,7 @@ fn stand_in(config: Config) -> Server {
 }
 
 /// Says that a test cannot be done here: it must not look like one that passed.
+#[expect(clippy::print_stderr, reason = "for those who read the output of the tests")]
 fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
 }

@@ -95,7 +95,9 @@ pub fn fenced_reports(file: &Path) -> (usize, usize) {
     let connection = open(file).expect("the ledger can be read");
     let sql = "SELECT count(*) FILTER (WHERE report_answer = 2), count(*) FILTER (WHERE report_answer <> 2)
                FROM leases WHERE ending = 2";
-    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the ledger can be read")
+    let counts: (u32, u32) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the ledger can be read");
+    (counts.0 as usize, counts.1 as usize)
 }
 
 /// Numbers of the deliveries that were announced under leases that ran out.

@@ -8,6 +8,8 @@ use rusqlite::Connection;
 use super::{Case, Later, Mended, Scene, Server};
 use crate::base_url;
 
+/// A ledger as the first version made it.
+const FIRST_SCHEMA: &str = include_str!("../../../coordinator/src/store/sqlite/migrations/0001_ledger.sql");
 const RUN: [&str; 3] = ["run", "animals", "--db"];
 
 pub(super) const CASES: &[Case] = &[
@@ -38,9 +40,12 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "an older ledger, to be read",
         code: 1,
-        says: &["old.db has the older schema version -1: start `muster coordinator` or `muster run` on it once"],
+        says: &["old.db has the older schema version 1: start `muster coordinator` or `muster run` on it once"],
         make: |folder| {
-            read(&folder, "old.db", |path| change(path, "PRAGMA user_version = -1; PRAGMA application_id = 1297306706"))
+            read(&folder, "old.db", |path| {
+                change(path, FIRST_SCHEMA);
+                change(path, "PRAGMA user_version = 1; PRAGMA application_id = 1297306706");
+            })
         },
     },
     Case {
