@@ -44,6 +44,7 @@ impl Embedded {
     /// Opens the ledger, and makes it if it is not there. No worker works yet.
     pub async fn open(setup: &Setup, pipelines: Vec<Pipeline>) -> Result<Embedded, Failure> {
         check_folder(&setup.database)?;
+        check_concurrency(setup.concurrency)?;
         let config = Config {
             database: database_url(&setup.database),
             audit_dir: setup.audit.clone(),
@@ -124,12 +125,25 @@ fn why(ended: Result<Result<WorkerSummary, WorkerError>, JoinError>) -> Option<F
     }
 }
 
+/// The workers would refuse it too, but only after a run was begun.
+fn check_concurrency(concurrency: Option<usize>) -> Result<(), Failure> {
+    match concurrency {
+        None | Some(1..=10_000) => Ok(()),
+        Some(typed) => Err(Failure::usage(format!("--concurrency {typed} cannot be used"))
+            .help("give 1 to 10,000, or leave it out: the pipeline has a limit of its own")),
+    }
+}
+
 /// SQLite says no more than "unable to open" when the folder is not there.
 fn check_folder(database: &Path) -> Result<(), Failure> {
     let folder = match database.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
+    if database.to_str().is_none() {
+        return Err(Failure::usage(format!("the name {} is not UTF-8", database.display()))
+            .help("give the database a name that is: --db FILE"));
+    }
     if database.is_dir() {
         return Err(Failure::usage(format!("{} is a folder, not a database file", database.display()))
             .help(format!("--db {}", database.join("muster.db").display())));
@@ -152,6 +166,9 @@ mod tests {
         assert!(check_folder(&folder.path().join("muster.db")).is_ok());
         let failure = check_folder(&folder.path().join("no/muster.db")).expect_err("no folder").to_string();
         assert!(failure.contains("there is no folder"), "{failure}");
+        let latin1 = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"k\xfche.db");
+        assert!(check_folder(Path::new(latin1)).expect_err("no UTF-8").to_string().contains("is not UTF-8"));
+        assert!(check_concurrency(Some(0)).is_err() && check_concurrency(Some(10_000)).is_ok());
         assert!(check_folder(folder.path()).expect_err("a folder").to_string().contains("is a folder"));
     }
 }

@@ -17,6 +17,11 @@ pub struct Choice {
     pub built_in: bool,
 }
 
+/// No name of a pipeline or of a file is longer.
+const LONGEST_NAME: usize = 255;
+/// No value of a parameter is longer, in bytes.
+const LONGEST_VALUE: usize = 8 << 10;
+
 /// The pipeline that was meant: a built-in one by its name, else the one in a file.
 pub fn choose(typed: &str) -> Result<Choice, Failure> {
     let read = |yaml: &str, built_in| {
@@ -49,6 +54,10 @@ fn unreadable(typed: &str, path: &Path, error: &std::io::Error) -> Failure {
 
 fn unknown(typed: &str) -> Failure {
     let names: Vec<_> = built_in_names().collect();
+    if typed.is_empty() || typed.chars().count() > LONGEST_NAME {
+        return Failure::usage("what stands for the pipeline can be neither a name nor a path")
+            .help(format!("built in: {}; or give the path of a pipeline file", names.join(", ")));
+    }
     let failure = Failure::usage(format!("there is no built-in pipeline {typed:?}, and no such file"));
     let failure = match nearest(typed, names.iter().copied()) {
         Some(name) => failure.help(format!("did you mean {name}?")),
@@ -69,6 +78,10 @@ pub fn parameters(set: &[String]) -> Result<BTreeMap<String, String>, Failure> {
                     .help("such as --set base_url=http://127.0.0.1:3123"));
             }
         };
+        if value.len() > LONGEST_VALUE {
+            return Err(Failure::usage(format!("--set {name}=… has {} bytes", value.len()))
+                .help(format!("more than {LONGEST_VALUE} cannot be meant: was something else expanded there?")));
+        }
         if values.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(Failure::usage(format!("--set gives {name} more than once"))
                 .help("give it once, with the value that is meant"));
@@ -91,7 +104,8 @@ mod tests {
         let values = parsed(&["base_url=http://h:1/?a=b", "empty=", ""]).expect("good");
         assert_eq!(values["base_url"], "http://h:1/?a=b");
         assert_eq!(values["empty"], "");
-        for bad in [&["base_url"][..], &["=x"], &["a=1", "a=2"]] {
+        let long = format!("a={}", "x".repeat(10_000));
+        for bad in [&["base_url"][..], &["=x"], &["a=1", "a=2"], &[&long]] {
             assert_eq!(parsed(bad).expect_err("bad").exit(), Exit::Usage);
         }
     }
@@ -101,6 +115,8 @@ mod tests {
         assert!(choose("animals").is_ok());
         let failure = choose("animal").map(|_| ()).expect_err("none").to_string();
         assert!(failure.contains("did you mean animals?"), "{failure}");
+        let long = choose(&"a".repeat(5_000)).map(|_| ()).expect_err("none").to_string();
+        assert!(long.len() < 300, "{long}");
         let failure = choose("./nowhere.yaml").map(|_| ()).expect_err("none").to_string();
         assert!(failure.contains("cannot read the pipeline file ./nowhere.yaml"), "{failure}");
     }
