@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use animals_api::{Book, Config};
+use muster_tests::deadline::until_some;
 use muster_tests::judge::assert_nothing_lost;
 use muster_tests::ledger::Ledger;
 use muster_tests::process::Start;
@@ -76,6 +77,29 @@ async fn the_files_are_what_the_target_accepted_through_heavy_chaos() {
     for fault in ["doubled", "unexpected", "unreadable"] {
         assert_eq!(by_files[fault]["count"], 0, "{by_files}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_taken_away_in_mid_run_is_made_whole_again() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = stand_in(Config { latency: Duration::from_millis(30), page_size: 100, ..Config::calm(3_000) });
+    let set = base_url(&server);
+    let line = ["run", "animals", "--set", &set, "--db", "my.db", "--audit", "audit", "--concurrency", "24", "--json"];
+    let mut process = Start::muster(folder.path(), line).start();
+    let audit = folder.path().join("audit");
+    let written = async || {
+        let run = std::fs::read_dir(&audit).ok()?.find_map(|entry| entry.ok().filter(|entry| entry.path().is_dir()))?;
+        run.path().join("batch_3.json").exists().then_some(())
+    };
+    until_some("files are written", written).await;
+    std::fs::rename(&audit, folder.path().join("taken")).expect("taken away");
+    let book = &server.book();
+    assert!(!book.is_perfect(), "it was done before the folder was taken away");
+    let told = process.ended().await.with_code(0).json();
+    let files = audit.join(told["run_id"].as_str().expect("an ID"));
+    assert_files_are_the_book(&files, book, 3_000);
+    Start::muster(folder.path(), ["verify", "--files", files.to_str().expect("a path")]).run().await.with_code(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

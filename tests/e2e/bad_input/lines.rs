@@ -101,6 +101,12 @@ pub(super) const CASES: &[Case] = &[
         make: |_| line(["run", "animals", "--set", "base_url=http://me:canary@127.0.0.1:3123"]),
     },
     Case {
+        what: "fetch slots that cannot be meant",
+        code: 2,
+        says: &["--concurrency 0 cannot be used", "give 1 to 10,000"],
+        make: |_| line(["run", "animals", "--concurrency", "0"]),
+    },
+    Case {
         what: "--resume where no run is",
         code: 2,
         says: &["there is no run in muster.db to go on with", "leave --resume out", "--db FILE"],
@@ -109,7 +115,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a coordinator that is not there",
         code: 1,
-        says: &["no coordinator answers at http://127.0.0.1:1", "muster coordinator", "--coordinator URL", "--db FILE"],
+        says: &["no coordinator answers at http://127.0.0.1:1", "muster coordinator", "--coordinator URL"],
         make: |_| line(["start", "animals", "--coordinator", "http://127.0.0.1:1"]),
     },
     Case {
