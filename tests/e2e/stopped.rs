@@ -116,13 +116,15 @@ async fn a_doubt_is_settled_by_the_late_evidence_of_a_worker_that_stood_still() 
     let (late, taken) = scene.wake().await;
     assert!(late > 0 && taken == 0, "{late} late reports, {taken} taken as the holder's");
     let ledger = scene.ends_well().await;
-    // What the answer came for in time enough to be read is settled by it, and not sent again; the rest is a doubt that
-    // is repeated.
-    let by_evidence = |delivery: &&Delivery| state(&ledger, delivery.number) == State::Applied;
-    let settled: Vec<&Delivery> = scene.open.iter().filter(by_evidence).collect();
-    assert!(!settled.is_empty(), "no answer of the target was told late");
-    for delivery in settled {
-        assert!(!is_repeated(&ledger, delivery.number), "delivery {} was sent again", delivery.number);
+    for delivery in &scene.open {
+        let (number, repeated) = (delivery.number, is_repeated(&ledger, delivery.number));
+        match state(&ledger, number) {
+            State::Applied => assert!(!repeated, "delivery {number} was settled by late evidence and sent again"),
+            State::InDoubt => assert!(repeated, "delivery {number} stayed a doubt"),
+            // It was announced, and stood still before it was sent.
+            State::NotApplied => {}
+            other => panic!("delivery {number} is {other:?}"),
+        }
     }
 }
 
