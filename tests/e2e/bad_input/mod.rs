@@ -110,6 +110,8 @@ async fn meet(case: &Case) -> Option<Met> {
         assert!(ended.stderr.contains(words), "{words:?} is not said: {told}");
     }
     assert!(!ended.stderr.contains("panicked"), "{told}");
+    // The password of all cases that have one.
+    assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("canary"), "a password is printed: {}", case.what);
     assert!(bytes(&scene.untouched) == before, "it changed a file that is not its own: {told}");
     let summary = ended.stdout.starts_with("run ") && ended.stdout.contains("\nstate ");
     // A run that began has a summary; what never began has nothing to print.
