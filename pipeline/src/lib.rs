@@ -19,7 +19,7 @@ pub use built_in::{built_in, built_in_names};
 pub use compiled::{CompiledPipeline, RecordError, Stage};
 pub use error::{Place, SpecError};
 pub use http::{
-    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats,
+    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats, Turn,
     excerpt,
 };
 pub use list::{ListError, ListSource, ListStyle, Page};

@@ -13,6 +13,8 @@ mod grpcurl;
 mod kills;
 mod listing;
 mod live;
+mod outage;
+mod probe;
 mod resume;
 mod scale;
 mod stopped;

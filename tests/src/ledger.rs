@@ -122,6 +122,13 @@ pub fn assert_sound(file: &Path) {
     assert_eq!(orphans, 0, "rows without what they belong to in {}", file.display());
 }
 
+/// The most often that a batch of this run was leased and charged for it.
+pub fn most_attempts(file: &Path, run_id: &str) -> i64 {
+    let connection = open(file).expect("the ledger can be read");
+    let sql = "SELECT max(attempt) FROM batches JOIN runs USING (run) WHERE id = ?1";
+    connection.query_row(sql, [run_id], |row| row.get(0)).expect("the ledger can be read")
+}
+
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use muster_proto::v1::LeasedRun;
 use muster_telemetry::names;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::delivery::{self, Ending};
 use crate::fetch::{self, Interrupted};
 use crate::held::{HeldLease, Stop};
 use crate::lease_loop::Granted;
 use crate::pipelines::NoPipeline;
+use crate::plan::{MAX_OUTAGE, MAX_PAUSE};
 use crate::probe::{self, Answers};
 use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
@@ -37,6 +38,7 @@ pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
     let mut book = Book::default();
     let end = match prepare(&session, &lease, &granted.run).await {
         Ok(pipeline) => {
+            lease.needs(&pipeline);
             let work = Work { session: Arc::clone(&session), lease: Arc::clone(&lease), pipeline };
             // Boxed: a batch's state is large, and most of the time it waits.
             Box::pin(fetch_and_deliver(&work, granted, &mut book)).await
@@ -88,21 +90,39 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
 async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {
     work.session.saw_limit(work.pipeline.concurrency());
     let (parts, answers) = (&granted.lease.parts[..], Answers::default());
-    let read = tokio::try_join!(fetch::fetch(work, parts, book), probe::ask(work, parts, &answers));
+    let reading = async { tokio::try_join!(fetch::fetch(work, parts, book), probe::ask(work, parts, &answers)) };
+    let read = tokio::select! {
+        biased;
+        read = reading => read,
+        () = work.pipeline.down_for(MAX_OUTAGE) => Err(Interrupted::Down),
+    };
     let (probes, ask_again) = answers.into_reports();
     book.note_probes(probes);
     let chunks = match read {
         Ok((chunks, ())) => chunks,
         Err(Interrupted::Stopped) => return End { untouched: true, ..End::default() },
+        Err(Interrupted::Down) => return down(work, true),
         Err(Interrupted::PipelineWrong(reason)) => return End { pause_reason: Some(reason), ..End::default() },
     };
     work.lease.fetch_over();
     match delivery::deliver(work, chunks, book).await {
         Ending::Over => End { retry_after: ask_again, ..End::default() },
+        Ending::Down => down(work, false),
         Ending::Later(after) => {
             let after = Some(after).filter(|after| *after > Duration::ZERO);
             End { retry_after: after.max(ask_again), ..End::default() }
         }
         Ending::PipelineWrong(reason) => End { pause_reason: Some(reason), ..End::default() },
     }
+}
+
+/// Source or target have been down for so long that the batch is given back; `untouched` when no record was judged.
+fn down(work: &Work, untouched: bool) -> End {
+    warn!(
+        { names::RUN } = work.lease.run_id(),
+        { names::BATCH } = work.lease.batch(),
+        { names::NEXT } = "the batch is given back; it is leased again",
+        "source or target are down for too long"
+    );
+    End { untouched, given_back: true, retry_after: Some(MAX_PAUSE), ..End::default() }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use muster_pipeline::{idempotency_key, sha256};
+use muster_pipeline::{Turn, idempotency_key, sha256};
 use muster_proto::v1::RecordOutcome;
 use muster_telemetry::names;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use crate::announce::{Announced, Message, announce};
 use crate::batch::Work;
 use crate::held::Stop;
-use crate::plan::{Chunk, MAX_PAUSE, Next, ReadyRecord, Verdict, decide};
+use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, ReadyRecord, Verdict, decide};
 use crate::planted::{self, Bug};
 use crate::ready::Posted;
 use crate::report::{Book, Failure, LOAD};
@@ -23,9 +23,6 @@ const RESEND: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 /// The longest pause between two looks whether a target that is down can be reached.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
-/// How long a target that is down is waited for with the lease in hand: after that another worker may have more luck.
-const MAX_OUTAGE: Duration = Duration::from_mins(10);
-
 /// How the deliveries of a batch ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -33,6 +30,8 @@ pub(crate) enum Ending {
     Over,
     /// Something is left, which is to be leased again after this pause.
     Later(Duration),
+    /// Source or target have served nothing for too long.
+    Down,
     /// The target would refuse any records: the reason in words.
     PipelineWrong(String),
 }
@@ -40,23 +39,25 @@ pub(crate) enum Ending {
 /// Sends all chunks, splits those the target rejects, and notes in `book` what came of each delivery.
 pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) -> Ending {
     let mut queue = VecDeque::from(chunks);
-    let mut refusals = Refusals::default();
     let mut pauses = work.session.backoff(RESEND.0, RESEND.1);
-    while let Some(chunk) = queue.pop_front() {
-        if let Err(ending) = until_target_open(work).await {
-            return ending;
+    while let Some(mut chunk) = queue.pop_front() {
+        let turn = match until_turn(work, chunk.repeats()).await {
+            Ok(turn) => turn,
+            Err(ending) => return ending,
+        };
+        if turn.asks() {
+            chunk.count_anew();
         }
         if work.lease.stop() >= Stop::RunStopped || !drain_leaves_room(work) {
             return Ending::Over;
         }
         let (ordinal, retry_of) = (book.next_ordinal(), chunk.retry_of);
-        let posted = match send(work, &chunk, book).await {
+        let posted = match send(work, &chunk, turn, book).await {
             Ok(posted) => posted,
             Err(ending) => return ending,
         };
         let next = decide(chunk, &posted.verdict, pauses.next(), work.lease.stop() == Stop::Draining);
         log_posted(work, ordinal, &posted, &next);
-        refusals.saw(work, &posted, &next);
         if !matches!(next, Next::Again { .. } | Next::WhenReachable { .. }) {
             pauses.reset();
         }
@@ -81,48 +82,7 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
             Next::Pause => return Ending::PipelineWrong(posted.words),
         }
     }
-    refusals.judge(work, book)
-}
-
-/// Whether the target refused all that a batch had.
-#[derive(Debug, Default)]
-struct Refusals {
-    records: u32,
-    last_words: String,
-    others: bool,
-}
-
-impl Refusals {
-    fn saw(&mut self, work: &Work, posted: &Posted, next: &Next) {
-        match (&posted.verdict, next) {
-            (Verdict::Rejected, Next::DeadLetter(_)) => {
-                self.records += 1;
-                self.last_words.clone_from(&posted.words);
-            }
-            (Verdict::Rejected | Verdict::NotApplied { .. } | Verdict::NotSent, _) => {}
-            _ => self.others = true,
-        }
-        if posted.verdict == Verdict::Applied {
-            work.session.some_applied(work.lease.run_id());
-        }
-    }
-
-    /// Several whole batches in a row: more likely the pipeline is wrong than each of their records, so nobody is judged.
-    /// A batch of one record says nothing about others.
-    fn judge(self, work: &Work, book: &mut Book) -> Ending {
-        if self.others || self.records < 2 {
-            return Ending::Over;
-        }
-        let in_a_row = work.session.whole_batch_refused(work.lease.run_id());
-        if in_a_row < work.pipeline.max_rejected_in_a_row() {
-            return Ending::Over;
-        }
-        book.judge_no_load();
-        let words = self.last_words;
-        Ending::PipelineWrong(format!(
-            "the target refused every record of {in_a_row} batches in a row, the last with: {words}"
-        ))
-    }
+    Ending::Over
 }
 
 /// Whether a POST that begins now ends before a drain would cut it off and make a doubt of it.
@@ -131,14 +91,19 @@ fn drain_leaves_room(work: &Work) -> bool {
     end.is_none_or(|end| Instant::now() + work.pipeline.post_timeout() <= end)
 }
 
-/// Waits while the target wants to be left alone, so that nothing is announced which could not be sent; but not for ever
+/// Waits until the target may be sent something, so that nothing is announced which could not be sent; but not for ever
 /// with a lease in hand, and not for a batch that is to be given back.
-async fn until_target_open(work: &Work) -> Result<(), Ending> {
+async fn until_turn(work: &Work, repeats: bool) -> Result<Turn, Ending> {
+    let left_alone = async {
+        tokio::time::sleep(MAX_PAUSE).await;
+        work.pipeline.until_up().await;
+    };
     tokio::select! {
         biased;
-        () = work.pipeline.until_target_open() => Ok(()),
+        turn = work.pipeline.target_turn(repeats) => Ok(turn),
         _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
-        () = tokio::time::sleep(MAX_PAUSE) => Err(Ending::Later(MAX_PAUSE)),
+        () = work.pipeline.down_for(MAX_OUTAGE) => Err(Ending::Down),
+        () = left_alone => Err(Ending::Later(MAX_PAUSE)),
     }
 }
 
@@ -157,7 +122,7 @@ async fn until_target_reachable(work: &Work, first: Duration) -> Result<(), Endi
         biased;
         _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
         () = reached => Ok(()),
-        () = tokio::time::sleep(MAX_OUTAGE) => Err(Ending::Later(MAX_PAUSE)),
+        () = tokio::time::sleep(MAX_OUTAGE) => Err(Ending::Down),
     }
 }
 
@@ -170,19 +135,20 @@ async fn pause(work: &Work, pause: Duration) {
 }
 
 /// Announces a chunk, sends it, notes and gives what came of it.
-async fn send(work: &Work, chunk: &Chunk, book: &mut Book) -> Result<Posted, Ending> {
+async fn send(work: &Work, chunk: &Chunk, turn: Turn, book: &mut Book) -> Result<Posted, Ending> {
     let body = work.pipeline.body(chunk.records.iter().map(|record| &record.body[..]));
     let message = Message { sha256: sha256(&body), body };
-    let early = match planted::is(Bug::PostBeforeBegin) {
-        true => Some(post(work, chunk, &message).await),
-        false => None,
+    let (early, turn) = match planted::is(Bug::PostBeforeBegin) {
+        true => (Some(post(work, chunk, &message, turn).await), None),
+        false => (None, Some(turn)),
     };
     let posted = match announce(work, chunk, &message, book).await {
         Announced::Refused(ending) => return Err(ending),
-        Announced::Begun { deadline } => match (early, still_allowed(work, deadline)) {
-            (Some(posted), _) => posted,
-            (None, Ok(())) => post(work, chunk, &message).await,
-            (None, Err(why)) => Posted::not_sent(why),
+        Announced::Begun { deadline } => match (early, still_allowed(work, deadline), turn) {
+            (Some(posted), ..) => posted,
+            (None, Ok(()), Some(turn)) => post(work, chunk, &message, turn).await,
+            (None, Err(why), _) => Posted::not_sent(why),
+            (None, Ok(()), None) => Posted::not_sent("not sent: it was not its turn"),
         },
     };
     book.note_delivery(posted.verdict.outcome(), posted.http_status, &posted.words);
@@ -206,16 +172,16 @@ fn still_allowed(work: &Work, deadline: Instant) -> Result<(), &'static str> {
     Ok(())
 }
 
-async fn post(work: &Work, chunk: &Chunk, message: &Message) -> Posted {
+async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn) -> Posted {
     let ids = chunk.records.iter().map(|record| &record.id);
     let key = idempotency_key(work.lease.run_id(), ids, &message.sha256);
-    let mut posted = work.pipeline.post(message.body.clone(), &key).await;
+    let mut posted = work.pipeline.post(message.body.clone(), &key, turn).await;
     if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
         posted.verdict = Verdict::NotApplied { retry_after: None };
     }
     match posted.verdict {
         Verdict::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
-        Verdict::InDoubt => count(&work.session.tally.deliveries_in_doubt, 1),
+        Verdict::InDoubt | Verdict::WrongContent => count(&work.session.tally.deliveries_in_doubt, 1),
         _ => {}
     }
     posted
@@ -255,6 +221,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
         // The host's own lines say when it goes down and comes back.
         Verdict::NotSent => line!(debug, "delivery not sent"),
         Verdict::InDoubt => line!(warn, "delivery in doubt"),
+        Verdict::WrongContent => line!(warn, "delivery answered by something else"),
         Verdict::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
     }
 }

@@ -18,6 +18,8 @@ use crate::report::{Book, Failure};
 pub(crate) enum Interrupted {
     /// The lease is lost, the run stopped, or the worker drains.
     Stopped,
+    /// Source or target have served nothing for too long.
+    Down,
     /// No record can be fetched: the reason in words.
     PipelineWrong(String),
 }
@@ -36,6 +38,7 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
     let mut fetching: FuturesUnordered<_> = spots(parts).map(|spot| fetch_one(work, spot)).collect();
     let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Draining));
     let mut ready: Vec<Vec<ReadyRecord>> = parts.iter().map(|_| Vec::new()).collect();
+    let mut odd: Vec<(Spot<'_>, Failure, String)> = Vec::new();
     loop {
         let next = tokio::select! {
             biased;
@@ -53,11 +56,35 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
             }
             Fetched::Gone(failure) => note(work, &spot, RecordOutcome::Gone, failure, book),
             Fetched::Failed(failure) => note(work, &spot, RecordOutcome::DeadLetter, failure, book),
+            Fetched::WrongContent { failure, pause } => odd.push((spot, failure, pause)),
             Fetched::PipelineWrong(reason) => return Err(Interrupted::PipelineWrong(reason)),
         }
     }
     drop(fetching);
+    if let Some((_, _, pause)) = odd.first() {
+        let sound = ready.iter().flatten().next().map(|record| &record.id);
+        let alone = tokio::select! {
+            biased;
+            _ = &mut stopped => return Err(Interrupted::Stopped),
+            alone = still_sound(work, sound, book) => alone,
+        };
+        if !alone {
+            return Err(Interrupted::PipelineWrong(pause.clone()));
+        }
+    }
+    for (spot, failure, _) in odd {
+        note(work, &spot, RecordOutcome::DeadLetter, failure, book);
+    }
     Ok(chunks(parts, ready))
+}
+
+/// Whether a record that came as JSON still does, so that those which did not are odd by themselves. Where none did, more
+/// likely the source answers everybody so: nobody is judged.
+async fn still_sound(work: &Work, sound: Option<&RecordId>, book: &mut Book) -> bool {
+    let Some(id) = sound else { return false };
+    let (again, cost) = work.pipeline.fetch(id).await;
+    book.add_cost(cost);
+    matches!(again, Fetched::Record(_))
 }
 
 fn spots(parts: &[LeasedPart]) -> impl Iterator<Item = Spot<'_>> {

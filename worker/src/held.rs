@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use muster_proto::v1::{Lease, LeasedRun};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::capacity::Load;
 use crate::coordinator::CALL_DEADLINE;
 use crate::planted::{self, Bug};
+use crate::ready::ReadyPipeline;
 
 /// The most tokens that the coordinator takes in one call.
 const MAX_TOKENS: usize = 1_000;
@@ -39,6 +40,8 @@ pub(crate) struct HeldLease {
     stop: watch::Sender<Stop>,
     deadline: Mutex<Instant>,
     unfetched: AtomicUsize,
+    /// What it is worked on with, once that is there.
+    pipeline: OnceLock<Arc<ReadyPipeline>>,
     ending: AtomicBool,
     changed: Arc<Notify>,
 }
@@ -70,6 +73,12 @@ impl HeldLease {
         let mut stop = self.stop.subscribe();
         // The sender lives in self, so the channel cannot close while this waits.
         stop.wait_for(|now| *now >= least).await.map_or(Stop::Lost, |now| *now)
+    }
+
+    /// The lease is worked on with this pipeline: it depends on its source and its target.
+    pub(crate) fn needs(&self, pipeline: &Arc<ReadyPipeline>) {
+        // A lease has one run, and a run one pipeline.
+        let _ = self.pipeline.set(Arc::clone(pipeline));
     }
 
     /// The fetch of one record is over.
@@ -141,6 +150,7 @@ impl HeldLeases {
             stop: watch::Sender::new(Stop::No),
             deadline: Mutex::new(sent_at + ttl(lease.ttl)),
             unfetched: AtomicUsize::new(lease.parts.iter().map(|part| part.record_ids.len()).sum()),
+            pipeline: OnceLock::new(),
             ending: AtomicBool::new(false),
             changed: Arc::clone(&self.changed),
         });
@@ -241,6 +251,12 @@ impl HeldLeases {
             leases: inner.leases.len(),
             unfetched: inner.leases.values().map(|lease| lease.unfetched.load(Ordering::Relaxed)).sum(),
         }
+    }
+
+    /// The pipeline of a lease whose source or target is down.
+    pub(crate) fn waiting_for(&self) -> Option<Arc<ReadyPipeline>> {
+        let inner = self.lock();
+        inner.leases.values().filter_map(|lease| lease.pipeline.get()).find(|pipeline| pipeline.is_down()).cloned()
     }
 
     /// Waits for the next change of `load`, also one since the last wait. For one waiter.

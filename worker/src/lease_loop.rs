@@ -63,8 +63,17 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
     }
 }
 
+/// Waits until more batches are wanted, and gives how many. None are while a source or target that a held lease depends on
+/// is down: they would only wait here, where another worker may have more luck, and the coordinator chooses the run.
 async fn wait_for_room(session: &Session, capacity: &Capacity) -> usize {
     loop {
+        if let Some(pipeline) = session.leases.waiting_for() {
+            tokio::select! {
+                () = pipeline.until_up() => {}
+                () = session.leases.changed() => {}
+            }
+            continue;
+        }
         let wanted = capacity.wanted(session.useful_slots(), session.leases.load());
         if wanted > 0 {
             return wanted;

@@ -12,6 +12,10 @@ pub(crate) const MAX_TRIES: u32 = 8;
 /// also the longest that may be asked of the coordinator.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a source or target that is down is waited for with the lease in hand: after that another worker may have more
+/// luck.
+pub(crate) const MAX_OUTAGE: Duration = Duration::from_mins(10);
+
 /// A record that is ready to be sent.
 #[derive(Debug)]
 pub(crate) struct ReadyRecord {
@@ -36,6 +40,16 @@ impl Chunk {
         Self { records, retry_of, tries: 0 }
     }
 
+    /// Whether these records, as they are, were sent before.
+    pub(crate) fn repeats(&self) -> bool {
+        self.tries > 0 || self.retry_of != 0
+    }
+
+    /// What met an outage says nothing about these records.
+    pub(crate) fn count_anew(&mut self) {
+        self.tries = 0;
+    }
+
     fn halves(mut self) -> [Self; 2] {
         let second = self.records.split_off(self.records.len().div_ceil(2));
         [Self::new(self.records, self.retry_of), Self::new(second, self.retry_of)]
@@ -55,6 +69,8 @@ pub(crate) enum Verdict {
     NotSent,
     /// It may have them.
     InDoubt,
+    /// It may have them, and it is not what answers.
+    WrongContent,
     /// It would refuse any records.
     PipelineWrong,
 }
@@ -66,7 +82,7 @@ impl Verdict {
             Self::Applied => DeliveryOutcome::Applied,
             Self::Rejected => DeliveryOutcome::Rejected,
             Self::NotApplied { .. } | Self::NotSent | Self::PipelineWrong => DeliveryOutcome::NotApplied,
-            Self::InDoubt => DeliveryOutcome::InDoubt,
+            Self::InDoubt | Self::WrongContent => DeliveryOutcome::InDoubt,
         }
     }
 }
@@ -96,7 +112,7 @@ pub(crate) enum Next {
 pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, draining: bool) -> Next {
     match verdict {
         Verdict::Applied | Verdict::InDoubt => Next::Done,
-        Verdict::PipelineWrong => Next::Pause,
+        Verdict::PipelineWrong | Verdict::WrongContent => Next::Pause,
         Verdict::Rejected if chunk.records.len() > 1 => Next::Split(chunk.halves()),
         Verdict::Rejected => chunk.records.pop().map_or(Next::Done, Next::DeadLetter),
         Verdict::NotApplied { retry_after } => {

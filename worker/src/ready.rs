@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_pipeline::{
     CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester, RequesterConfig,
-    Stage, excerpt,
+    Stage, Turn, excerpt,
 };
 use tokio::time::Instant;
 
@@ -26,7 +26,6 @@ pub(crate) struct ReadyPipeline {
     compiled: CompiledPipeline,
     requester: Requester,
     concurrency: usize,
-    max_rejected_in_a_row: u32,
 }
 
 impl fmt::Debug for ReadyPipeline {
@@ -44,6 +43,12 @@ pub(crate) enum Fetched {
     Gone(Failure),
     /// It alone cannot be sent.
     Failed(Failure),
+    /// It came as something else than JSON: as all others do, or it alone.
+    WrongContent {
+        failure: Failure,
+        /// Why the run pauses when all others do.
+        pause: String,
+    },
     /// None can be fetched: the reason in words.
     PipelineWrong(String),
 }
@@ -74,14 +79,14 @@ impl ReadyPipeline {
         seed: u64,
     ) -> Result<Self, String> {
         let compiled = pipeline.compile(parameters).map_err(|error| error.to_string())?;
-        let config = RequesterConfig { concurrency, seed, ..RequesterConfig::default() };
+        // What was listed is there: a source that serves nothing is down, not wrong.
+        let config = RequesterConfig { concurrency, seed, wait_for_first: true, ..RequesterConfig::default() };
         let requester = Requester::new(pipeline.limits(), &config).map_err(|error| error.to_string())?;
         Ok(Self {
             name: pipeline.name().to_owned(),
             compiled,
             requester,
             concurrency: concurrency.unwrap_or(pipeline.limits().concurrency),
-            max_rejected_in_a_row: pipeline.load().max_rejected_in_a_row,
         })
     }
 
@@ -92,10 +97,6 @@ impl ReadyPipeline {
     /// Requests that it can have in flight at the same time.
     pub(crate) fn concurrency(&self) -> usize {
         self.concurrency
-    }
-
-    pub(crate) fn max_rejected_in_a_row(&self) -> u32 {
-        self.max_rejected_in_a_row
     }
 
     /// How long one POST may take.
@@ -131,9 +132,31 @@ impl ReadyPipeline {
         Some(self.requester.probe(prober, id).await.0)
     }
 
-    /// Waits while the target wants to be left alone.
-    pub(crate) async fn until_target_open(&self) {
-        self.requester.until_open(self.compiled.loader().url()).await;
+    /// Waits until a POST may be announced: while the target wants to be left alone or serves nothing, and, for one that
+    /// `repeats` another, until the budget of retries has room.
+    pub(crate) async fn target_turn(&self, repeats: bool) -> Turn {
+        self.requester.turn(self.compiled.loader().url(), repeats).await
+    }
+
+    /// Whether source or target serve nothing at the moment.
+    pub(crate) fn is_down(&self) -> bool {
+        *self.requester.hosts_down().borrow() > 0
+    }
+
+    /// Waits until source and target serve.
+    pub(crate) async fn until_up(&self) {
+        // The sender lives as long as the requester, and so does self.
+        drop(self.requester.hosts_down().wait_for(|hosts| *hosts == 0).await);
+    }
+
+    /// Waits until source or target have served nothing for so long.
+    pub(crate) async fn down_for(&self, time: Duration) {
+        let mut down = self.requester.hosts_down();
+        while down.wait_for(|hosts| *hosts > 0).await.is_ok() {
+            if tokio::time::timeout(time, down.wait_for(|hosts| *hosts == 0)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether the target can be reached, without sending it anything.
@@ -143,9 +166,11 @@ impl ReadyPipeline {
 
     /// Sends a delivery: one attempt on the wire, with the whole POST timeout. Whether the lease covers that is for the
     /// caller to check.
-    pub(crate) async fn post(&self, body: Bytes, key: &str) -> Posted {
+    pub(crate) async fn post(&self, body: Bytes, key: &str, turn: Turn) -> Posted {
         let deadline = Instant::now() + self.post_timeout();
-        posted(self.requester.post(self.compiled.loader(), body, key, deadline).await, self.post_url())
+        let outcome = self.requester.post(self.compiled.loader(), body, key, deadline).await;
+        turn.sent();
+        posted(outcome, self.post_url())
     }
 
     fn process(&self, raw: &[u8]) -> Fetched {
@@ -164,7 +189,10 @@ fn fetch_failed(error: FetchError, url: &str) -> Fetched {
     let (status, body) = match error {
         FetchError::Refused { .. } | FetchError::WrongContent { .. } => {
             let (url, advice) = (without_query(url), error.advice());
-            return Fetched::PipelineWrong(format!("records cannot be fetched, as {url} shows: {reason}; {advice}"));
+            let pause = format!("records cannot be fetched, as {url} shows: {reason}; {advice}");
+            let FetchError::WrongContent { status, detail, .. } = error else { return Fetched::PipelineWrong(pause) };
+            let failure = Failure { stage: FETCH, reason, http_status: i32::from(status), body: detail };
+            return Fetched::WrongContent { failure, pause };
         }
         FetchError::Gone { status } => (Some(status), String::new()),
         FetchError::GivenUp { status, .. } => (status, String::new()),
@@ -192,6 +220,14 @@ fn posted(outcome: PostOutcome, url: &str) -> Posted {
         PostOutcome::NotApplied { status, retry_after, detail } => {
             (Verdict::NotApplied { retry_after }, Some(status), detail)
         }
+        PostOutcome::WrongContent { status, detail } => {
+            let (url, told) = (without_query(url), excerpt(&detail));
+            let words = format!(
+                "something answers a POST to {url} with {status} and HTML, not JSON: {told}; check load.request in the \
+                 pipeline, and what credentials the target wants"
+            );
+            (Verdict::WrongContent, Some(status), words)
+        }
         PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (Verdict::InDoubt, status, reason),
         PostOutcome::InDoubt { status, reason, detail } => (Verdict::InDoubt, status, format!("{reason}: {detail}")),
     };
@@ -216,10 +252,12 @@ mod tests {
     const URL: &str = "http://host.test/animals/7?key=canary";
 
     #[test]
-    fn what_is_no_json_is_the_pipelines_fault_a_large_record_its_own() {
+    fn what_is_no_json_is_told_from_a_large_record() {
         for kind in [None, Some("text/html".to_owned()), Some("application/json".to_owned())] {
             let wrong = FetchError::WrongContent { status: 200, content_type: kind, detail: "<html>".into() };
-            assert!(matches!(fetch_failed(wrong, URL), Fetched::PipelineWrong(reason) if reason.contains("<html>")));
+            assert!(
+                matches!(fetch_failed(wrong, URL), Fetched::WrongContent { pause, .. } if pause.contains("<html>"))
+            );
         }
         let large = FetchError::TooLarge { status: 200, kind: Get::Detail, limit: 7, detail: "[[[[[[[".into() };
         let Fetched::Failed(failure) = fetch_failed(large, URL) else { panic!() };

@@ -50,11 +50,6 @@ impl Book {
         self.deliveries.push(DeliveryReport { ordinal, outcome: outcome.into(), http_status, detail });
     }
 
-    /// Takes all dead letters of the load back: the records are not judged.
-    pub(crate) fn judge_no_load(&mut self) {
-        self.records.retain(|record| record.stage != LOAD);
-    }
-
     /// Notes what the target said of records in doubt.
     pub(crate) fn note_probes(&mut self, probes: Vec<ProbeReport>) {
         self.probes = probes;
@@ -72,7 +67,7 @@ impl Book {
 
     /// Adds what fetching a record cost, whether it succeeded or not.
     pub(crate) fn add_cost(&mut self, cost: Cost) {
-        self.stats.requests += i64::from(cost.attempts) + i64::from(cost.hedges);
+        self.stats.requests += i64::from(cost.attempts) + i64::from(cost.hedges) + i64::from(cost.questions);
         self.stats.retries += i64::from(cost.attempts.saturating_sub(1));
         self.stats.hedges += i64::from(cost.hedges);
         self.stats.bytes_received += i64::try_from(cost.bytes).unwrap_or(i64::MAX);
@@ -132,6 +127,8 @@ pub(crate) struct Failure {
 pub(crate) struct End {
     /// Nothing of the batch was judged or sent: it may be given back as if it had never been leased.
     pub(crate) untouched: bool,
+    /// It is given back of the worker's own accord: source or target are down.
+    pub(crate) given_back: bool,
     /// The run should pause, because its pipeline is wrong.
     pub(crate) pause_reason: Option<String>,
     /// At least this long before what is left is leased again.
@@ -156,7 +153,7 @@ fn farewell(book: &Book, end: &End, stop: Stop) -> Farewell {
     let nothing = !judged && end.pause_reason.is_none();
     // Giving back is for what was interrupted. What came to an end by itself is reported, even when it is nothing: a
     // report counts as an attempt, so that no batch goes round for ever.
-    match nothing && stop != Stop::No {
+    match nothing && (stop != Stop::No || end.given_back) {
         true => Farewell::Release,
         false => Farewell::Complete,
     }
@@ -327,6 +324,7 @@ mod tests {
     #[test]
     fn farewells() {
         let interrupted = End { untouched: true, ..End::default() };
+        let down = End { untouched: true, given_back: true, ..End::default() };
         let (mut dead, mut sent, mut told) = (Book::default(), Book::default(), Book::default());
         dead.note_record(1, RecordOutcome::DeadLetter, failure(""));
         sent.note_delivery(DeliveryOutcome::Applied, 200, "");
@@ -344,6 +342,8 @@ mod tests {
             (&sent, &End::default(), Stop::No, Farewell::Complete),
             (&sent, &End::default(), Stop::Lost, Farewell::Complete),
             (&dead, &End::default(), Stop::Lost, Farewell::Silence),
+            (&dead, &down, Stop::No, Farewell::Release),
+            (&sent, &down, Stop::No, Farewell::Complete),
             (&told, &End::default(), Stop::Lost, Farewell::Silence),
             (&told, &End::default(), Stop::RunStopped, Farewell::Complete),
             (&asked, &interrupted, Stop::Draining, Farewell::Complete),

@@ -1,6 +1,5 @@
 //! What all parts of one worker session share.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -29,8 +28,6 @@ pub(crate) struct Session {
     all_slots: AtomicUsize,
     /// Slots that the pipelines at work can use at all.
     useful_slots: AtomicUsize,
-    /// By run: batches in a row of which the target refused every record.
-    refused: Mutex<HashMap<String, u32>>,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -54,7 +51,6 @@ impl Session {
             tally: Tally::default(),
             all_slots: AtomicUsize::new(config.slots()),
             useful_slots: AtomicUsize::new(config.slots()),
-            refused: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             config,
         })
@@ -70,19 +66,6 @@ impl Session {
     /// How many slots are to be kept busy.
     pub(crate) fn useful_slots(&self) -> usize {
         self.useful_slots.load(Ordering::Relaxed)
-    }
-
-    /// The target refused every record of a batch: gives how many such batches there were in a row.
-    pub(crate) fn whole_batch_refused(&self, run_id: &str) -> u32 {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_a_row = refused.entry(run_id.to_owned()).or_default();
-        *in_a_row += 1;
-        *in_a_row
-    }
-
-    /// The target took records of the run: the row of refused batches is over.
-    pub(crate) fn some_applied(&self, run_id: &str) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(run_id);
     }
 
     /// Pauses for calls to a coordinator that does not answer.

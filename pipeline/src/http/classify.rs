@@ -47,6 +47,14 @@ pub enum PostOutcome {
         /// The beginning of what the target said.
         detail: String,
     },
+    /// 2xx with a page of HTML: it is not the target that answers so, or not to this request. Nobody knows whether it was
+    /// applied, and the next would fare the same.
+    WrongContent {
+        /// The status.
+        status: u16,
+        /// The beginning of the answer.
+        detail: String,
+    },
     /// The target may or may not have applied it.
     InDoubt {
         /// The status, if there was one.
@@ -158,6 +166,7 @@ pub(crate) fn post(loader: &Loader, result: Result<Answer, TransportError>) -> P
     if answer.status.is_success() {
         return match unread(loader, &answer) {
             None => PostOutcome::Applied { status },
+            Some(_) if is_html(&answer) => PostOutcome::WrongContent { status, detail: told(&answer.body) },
             Some(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
         };
     }

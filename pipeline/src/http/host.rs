@@ -1,13 +1,14 @@
 //! What is known about a host: how much it bears, how fast it answers, and whether it asked to be left alone.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::budget::{HedgeBudget, RetryBudget};
-use super::health::{Health, News};
+use super::circuit::{Circuit, Look, News};
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
 use super::transport::{Answer, TransportError};
@@ -22,12 +23,14 @@ pub(crate) struct Host {
     pub(crate) retries: RetryBudget,
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
-    health: Health,
+    pub(crate) circuit: Circuit,
+    /// How many hosts of the requester are down.
+    down: Arc<watch::Sender<usize>>,
     closed_until: Mutex<Option<Instant>>,
 }
 
 impl Host {
-    pub(crate) fn new(url: &Url, limits: &Limits) -> Self {
+    pub(crate) fn new(url: &Url, limits: &Limits, seed: u64, down: &Arc<watch::Sender<usize>>) -> Self {
         Self {
             scheme: url.scheme().to_owned(),
             name: url.host_str().unwrap_or_default().to_owned(),
@@ -36,7 +39,8 @@ impl Host {
             retries: RetryBudget::new(limits.retry_budget),
             hedges: HedgeBudget::new(),
             latency: Latency::new(),
-            health: Health::default(),
+            circuit: Circuit::new(seed),
+            down: Arc::clone(down),
             closed_until: Mutex::new(None),
         }
     }
@@ -45,22 +49,32 @@ impl Host {
         url.host_str() == Some(&self.name) && url.port_or_known_default() == self.port && url.scheme() == self.scheme
     }
 
+    /// Notes what came of a request; `url` is what a GET was for.
+    pub(crate) fn saw(&self, url: Option<&Url>, result: &Result<Answer, TransportError>) {
+        self.tell(self.circuit.saw(url, result));
+    }
+
     /// Says when the host stops serving requests, and when it serves them again.
-    pub(crate) fn saw(&self, result: &Result<Answer, TransportError>) {
-        let Some(news) = self.health.saw(result) else { return };
+    fn tell(&self, news: Option<News>) {
+        let Some(news) = news else { return };
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         // Made of what a person needs to find the host: no path, no query and nothing secret.
         let url = format!("{}://{}{port}", self.scheme, self.name);
         match news {
-            News::Down(reason) => tracing::warn!(
-                url.full = url,
-                muster.reason = reason,
-                muster.next = "requests are repeated, ever more slowly, as the pipeline's limits say; \
-                               a line tells when it answers again",
-                "a host does not serve requests"
-            ),
+            News::Down(reason) => {
+                self.down.send_modify(|hosts| *hosts += 1);
+                tracing::warn!(
+                    url.full = url,
+                    muster.reason = reason,
+                    muster.next = "about one request a second asks whether it is back, the others wait; \
+                                   a line tells when it answers again",
+                    "a host does not serve requests"
+                );
+            }
             News::Up(after) => {
-                tracing::info!(url.full = url, muster.seconds = after.as_secs_f64(), "a host serves requests again")
+                self.limiter.start_anew();
+                self.down.send_modify(|hosts| *hosts = hosts.saturating_sub(1));
+                tracing::info!(url.full = url, muster.seconds = after.as_secs_f64(), "a host serves requests again");
             }
         }
     }
@@ -100,5 +114,48 @@ impl Host {
         while let Some(left) = self.closed_for() {
             sleep_until(Instant::now() + left).await;
         }
+    }
+}
+
+/// The right to ask a host that is suspected or down. While it lives nobody else asks.
+#[derive(Debug)]
+pub(crate) struct Question {
+    host: Arc<Host>,
+    witness: Option<Url>,
+    asked: bool,
+}
+
+impl Question {
+    /// Waits until a request may go out; gives the right to ask when it goes out as a question.
+    pub(crate) async fn or_pass(host: &Arc<Host>, every: u32) -> Option<Self> {
+        host.until_open().await;
+        match host.circuit.enter(every).await {
+            Look::Ask(witness) => Some(Self { host: Arc::clone(host), witness, asked: false }),
+            Look::Closed | Look::Wait(_) => None,
+        }
+    }
+
+    /// The right to ask now, if nobody else has it and it is time.
+    pub(crate) fn at_once(host: &Arc<Host>) -> Option<Self> {
+        match host.circuit.look(1) {
+            Look::Ask(witness) => Some(Self { host: Arc::clone(host), witness, asked: false }),
+            Look::Closed | Look::Wait(_) => None,
+        }
+    }
+
+    /// What is to be asked for, in place of what the request itself wants.
+    pub(crate) fn witness(&self) -> Option<&Url> {
+        self.witness.as_ref()
+    }
+
+    /// It was sent, and its answer or its failure has come.
+    pub(crate) fn asked(&mut self) {
+        self.asked = true;
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.host.tell(self.host.circuit.answered(self.asked));
     }
 }

@@ -79,6 +79,12 @@ impl Limiter {
         }
     }
 
+    /// Forgets that the host was found out once: it was not the load that it could not bear.
+    pub(crate) fn start_anew(&self) {
+        let mut state = super::lock(&self.state);
+        (state.lowered, state.successes, state.answers, state.lost) = (None, 0, 0, 0);
+    }
+
     #[cfg(test)]
     fn limit(&self) -> usize {
         super::lock(&self.state).limit

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
 mod budget;
+mod circuit;
 mod classify;
-mod health;
 mod host;
 mod latency;
 mod limit;
@@ -15,7 +15,7 @@ mod requester;
 mod transport;
 
 pub use classify::{PostOutcome, ProbeOutcome};
-pub use requester::Requester;
+pub use requester::{Requester, Turn};
 
 /// What a process wants of its requests, beside the pipeline's limits.
 #[derive(Debug, Clone)]
@@ -26,6 +26,9 @@ pub struct RequesterConfig {
     pub seed: u64,
     /// How the process names itself to servers.
     pub user_agent: String,
+    /// Whether a host that never served anything is waited for as one that is down. Else it is given up like any request
+    /// that fails: its address may be wrong.
+    pub wait_for_first: bool,
     /// A proxy for all requests. Those of the environment are not looked at.
     pub proxy: Option<Url>,
 }
@@ -35,6 +38,7 @@ impl Default for RequesterConfig {
         Self {
             concurrency: None,
             seed: 0,
+            wait_for_first: false,
             user_agent: concat!("muster/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxy: None,
         }
@@ -74,6 +78,8 @@ pub struct Cost {
     pub attempts: u32,
     /// How many further copies were sent because an earlier one was slow.
     pub hedges: u32,
+    /// Questions whether the host is back, asked on behalf of all that waited.
+    pub questions: u32,
     /// Bytes of bodies received in all tries, decompressed.
     pub bytes: u64,
 }

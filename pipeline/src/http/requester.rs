@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::Service;
 use url::Url;
 
+use super::circuit::Count;
 use super::classify::{self, GetOutcome, PostOutcome, ProbeOutcome};
-use super::host::Host;
+use super::host::{Host, Question};
 use super::limit::Signal;
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
@@ -24,6 +26,9 @@ use crate::record_id::RecordId;
 use crate::spec::Limits;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The how-manieth question whether a host is back is what waits itself, for a GET and for a POST.
+const OWN_GET: u32 = 2;
+const OWN_POST: u32 = 8;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Sends the requests of one pipeline from one process. Cheap to clone; clones share what they know of each host.
@@ -37,9 +42,60 @@ struct Shared {
     limits: Limits,
     proxied: bool,
     get_headers: HeaderMap,
+    wait_for_first: bool,
     random: Mutex<fastrand::Rng>,
     hosts: RwLock<Vec<Arc<Host>>>,
+    /// How many of the hosts are down.
+    down: Arc<watch::Sender<usize>>,
     counters: Counters,
+}
+
+/// A POST's turn: as long as it lives nobody else asks whether the host is back, when that is what this POST is for.
+#[derive(Debug)]
+pub struct Turn {
+    question: Option<Question>,
+}
+
+impl Turn {
+    /// Whether the POST is sent to find out if its host is back.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// The POST was sent and its answer, or none, has come.
+    pub fn sent(mut self) {
+        if let Some(question) = &mut self.question {
+            question.asked();
+        }
+    }
+}
+
+/// The tries of one GET that count.
+struct Tries {
+    count: u32,
+    /// What the host had done before the first of them.
+    since: Count,
+    /// Status and reason of the last one.
+    last: (Option<u16>, String),
+}
+
+impl Tries {
+    fn new(since: Count) -> Self {
+        Self { count: 0, since, last: (None, String::new()) }
+    }
+
+    /// What met an outage does not count. Of a host that never served anything, only to those who wait for the first.
+    fn count_anew(&mut self, now: Count, wait_for_first: bool) {
+        if now.in_vain > self.since.in_vain && (now.served > 0 || wait_for_first) {
+            (self.count, self.since) = (0, now);
+        }
+    }
+
+    fn given_up(self) -> FetchError {
+        let (status, last) = self.last;
+        FetchError::GivenUp { attempts: self.count, last, status }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,21 +120,18 @@ impl Requester {
             connections: limits.concurrency * 2,
             connect_timeout: limits.get_timeout,
         })?;
-        Ok(Self::with(transport, limits, config.seed, config.proxy.is_some()))
+        Ok(Self::with(transport, limits, config))
     }
 
-    #[cfg(test)]
-    pub(super) fn over(transport: Transport, limits: Limits, seed: u64) -> Self {
-        Self::with(transport, limits, seed, false)
-    }
-
-    fn with(transport: Transport, limits: Limits, seed: u64, proxied: bool) -> Self {
+    pub(super) fn with(transport: Transport, limits: Limits, config: &RequesterConfig) -> Self {
         let shared = Shared {
             limits,
-            proxied,
+            proxied: config.proxy.is_some(),
             get_headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
-            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            wait_for_first: config.wait_for_first,
+            random: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             hosts: RwLock::default(),
+            down: Arc::new(watch::Sender::new(0)),
             counters: Counters::default(),
         };
         Self { shared: Arc::new(shared), transport }
@@ -115,46 +168,74 @@ impl Requester {
     ) -> Result<T, FetchError> {
         let shared = &*self.shared;
         let host = shared.host(url);
-        let exchange = || Exchange {
-            method: Method::GET,
-            url: url.clone(),
-            headers: shared.get_headers.clone(),
-            body: Bytes::new(),
-            limit,
-        };
+        let exchange = || shared.reading(url, limit);
         let mut transport = self.transport.clone();
+        let mut tries = Tries::new(host.circuit.count());
         host.retries.deposit();
         loop {
+            let mut question = self.admitted(&host, OWN_GET, cost).await;
+            tries.count_anew(host.circuit.count(), shared.wait_for_first);
+            if tries.count >= shared.limits.get_attempts {
+                return Err(tries.given_up());
+            }
+            if question.is_none() && tries.count > 0 && !shared.pause(&host, tries.count).await {
+                continue;
+            }
+            let place = host.place().await;
+            if question.is_none() && host.circuit.is_open() {
+                continue;
+            }
+            let before = host.circuit.count();
             cost.attempts += 1;
-            let race = {
-                let _place = host.place().await;
-                race::run(&mut transport, &host, &shared.limits, exchange).await
-            };
+            tries.count += 1;
+            let race = race::run(&mut transport, &host, &shared.limits, exchange).await;
+            drop(place);
             shared.count(&race, cost);
-            let (status, reason) = match shared.judge(&host, race.result, &meaning) {
+            let outcome = shared.judge(&host, url, race.result, &meaning);
+            if let Some(question) = &mut question {
+                question.asked();
+            }
+            tries.last = match outcome {
                 GetOutcome::Fetched(found) => return Ok(found),
                 GetOutcome::Failed(error) => return Err(error),
                 GetOutcome::Again { status, reason } => (status, reason),
             };
-            let attempts = cost.attempts;
-            if attempts >= shared.limits.get_attempts {
-                return Err(FetchError::GivenUp { attempts, last: reason, status });
-            }
-            let delay = shared.backoff(attempts);
+            drop(question);
             tracing::debug!(
-                url.full = %url, http.response.status_code = status, error.type = reason, http.request.resend_count = attempts,
-                muster.delay_ms = delay.as_millis(), "http.get.again"
+                url.full = %url, http.response.status_code = tries.last.0, error.type = tries.last.1,
+                http.request.resend_count = cost.attempts, "http.get.again"
             );
-            sleep(delay).await;
-            host.retries.take().await;
+            if tries.count >= shared.limits.get_attempts {
+                if !shared.may_be_down(&host, before) {
+                    return Err(tries.given_up());
+                }
+                host.circuit.suspect();
+            }
+        }
+    }
+
+    /// Waits until a request may go out. While the host serves nothing, asks whether it is back when it is this one's
+    /// turn; gives the right to ask when the request itself is the question.
+    async fn admitted(&self, host: &Arc<Host>, every: u32, cost: &mut Cost) -> Option<Question> {
+        let shared = &*self.shared;
+        loop {
+            let mut question = Question::or_pass(host, every).await?;
+            let Some(witness) = question.witness().cloned() else { return Some(question) };
+            cost.questions += 1;
+            shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let answering = self.transport.clone().call(shared.reading(&witness, MAX_REASON));
+            let answer = tokio::time::timeout(shared.limits.get_timeout, answering).await;
+            let result = answer.unwrap_or_else(|_| Err(race::silence_of(shared.limits.get_timeout)));
+            let _: GetOutcome<()> = shared.judge(host, &witness, result, |_| GetOutcome::Fetched(()));
+            question.asked();
         }
     }
 
     /// Sends one POST, once, and says what became of it.
     ///
     /// `deadline` is when the caller's right to send ends: nothing is sent or waited for beyond it. While the host
-    /// wants to be left alone nothing is sent either; see [`Requester::until_open`]. Dropping the future leaves the
-    /// delivery in doubt.
+    /// wants to be left alone nothing is sent either; see [`Requester::turn`], whose result is to live until the answer
+    /// has come. Dropping the future leaves the delivery in doubt.
     pub async fn post(&self, loader: &Loader, body: Bytes, idempotency_key: &str, deadline: Instant) -> PostOutcome {
         let shared = &*self.shared;
         let host = shared.host(&loader.url);
@@ -183,16 +264,28 @@ impl Requester {
         let mut transport = self.transport.clone();
         let silence = || race::silence_of(until.duration_since(now));
         let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
-        host.saw(&result);
+        host.saw(None, &result);
         if let Ok(answer) = &result {
             shared.heed(&host, answer);
         }
         classify::post(loader, result)
     }
 
-    /// Waits while the host of this URL wants to be left alone (`Retry-After`): before a delivery is announced.
-    pub async fn until_open(&self, url: &Url) {
-        self.shared.host(url).until_open().await;
+    /// Waits until a POST to this URL may be announced: while its host wants to be left alone (`Retry-After`) or serves
+    /// nothing, and, for a POST that `repeats` another, until the host's budget of retries has room.
+    pub async fn turn(&self, url: &Url, repeats: bool) -> Turn {
+        let host = self.shared.host(url);
+        match repeats {
+            true => host.retries.take().await,
+            false => host.retries.deposit(),
+        }
+        Turn { question: self.admitted(&host, OWN_POST, &mut Cost::default()).await }
+    }
+
+    /// How many hosts are down at the moment: they serve nothing, and requests to them wait.
+    #[must_use]
+    pub fn hosts_down(&self) -> watch::Receiver<usize> {
+        self.shared.down.subscribe()
     }
 
     /// Whether a connection to the host of this URL comes about, without sending anything: before a delivery to a host
@@ -202,6 +295,8 @@ impl Requester {
         let (Some(name), Some(port), false) = (url.host_str(), url.port_or_known_default(), shared.proxied) else {
             return true;
         };
+        let host = shared.host(url);
+        let question = Question::at_once(&host);
         // An IPv6 address stands in brackets in a URL.
         let name = name.trim_start_matches('[').trim_end_matches(']');
         let connecting = tokio::time::timeout(shared.limits.get_timeout, TcpStream::connect((name, port)));
@@ -210,7 +305,8 @@ impl Requester {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no connection within {} ms", shared.limits.get_timeout.as_millis()),
         };
-        shared.host(url).saw(&Err(TransportError::NotSent(reason)));
+        host.saw(None, &Err(TransportError::NotSent(reason)));
+        question.into_iter().for_each(|mut question| question.asked());
         false
     }
 
@@ -242,7 +338,8 @@ impl Shared {
         if let Some(host) = known.iter().find(|host| host.serves(url)) {
             return Arc::clone(host);
         }
-        let host = Arc::new(Host::new(url, &self.limits));
+        let seed = super::lock(&self.random).u64(..);
+        let host = Arc::new(Host::new(url, &self.limits, seed, &self.down));
         known.push(Arc::clone(&host));
         host
     }
@@ -277,10 +374,11 @@ impl Shared {
     fn judge<T>(
         &self,
         host: &Host,
+        url: &Url,
         result: Result<Answer, TransportError>,
         meaning: impl Fn(Answer) -> GetOutcome<T>,
     ) -> GetOutcome<T> {
-        host.saw(&result);
+        host.saw(Some(url), &result);
         match result {
             Ok(answer) => {
                 self.heed(host, &answer);
@@ -304,6 +402,31 @@ impl Shared {
         host.limiter.learn(Signal::Overload);
         if let Some(wished) = classify::retry_after(&answer.headers) {
             host.close_for(wished.min(self.limits.retry_after_max));
+        }
+    }
+
+    fn reading(&self, url: &Url, limit: usize) -> Exchange {
+        let headers = self.get_headers.clone();
+        Exchange { method: Method::GET, url: url.clone(), headers, body: Bytes::new(), limit }
+    }
+
+    /// Whether a request that failed says less about itself than about its host: it served nothing since `before`.
+    fn may_be_down(&self, host: &Host, before: Count) -> bool {
+        let now = host.circuit.count();
+        now.served == before.served && (now.served > 0 || self.wait_for_first)
+    }
+
+    /// Waits before a request is sent again; false when the host's circuit opened meanwhile.
+    async fn pause(&self, host: &Host, tries: u32) -> bool {
+        let delay = self.backoff(tries);
+        let paid = async {
+            sleep(delay).await;
+            host.retries.take().await;
+        };
+        tokio::select! {
+            biased;
+            () = host.circuit.opened() => false,
+            () = paid => true,
         }
     }
 

@@ -1,7 +1,6 @@
 //! The requester over a scripted transport, on tokio's own clock.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +14,8 @@ use url::Url;
 use super::transport::{Answer, BodyEnd, Exchange, TransportError};
 use super::*;
 use crate::spec::Limits;
+
+mod outage;
 
 /// What the n-th request (from 0) meets: a status after a time, with headers.
 type Script = fn(u32) -> (Duration, u16, &'static [(&'static str, &'static str)]);
@@ -42,7 +43,10 @@ fn scripted(limits: Limits, script: Script) -> Scripted {
             Ok(Answer { status, headers, body: Bytes::from_static(b"{}"), end: BodyEnd::Whole })
         }
     }));
-    Scripted { requester: Requester::over(transport, limits, 7), sent }
+    Scripted {
+        requester: Requester::with(transport, limits, &RequesterConfig { seed: 7, ..RequesterConfig::default() }),
+        sent,
+    }
 }
 
 impl Scripted {
@@ -257,87 +261,6 @@ async fn a_dead_host_sees_few_retries_and_no_record_is_lost_to_the_budget() {
     // 100 first tries; 20 retries paid by them, a burst of 10, and then one a second.
     let early = sent.iter().filter(|time| **time <= 10_000).count();
     assert!(early <= 100 + 30 + 11, "{early}");
-}
-
-/// What is said at the level that people see: level and fields of each event.
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Said {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::INFO
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = event.metadata().level().to_string();
-        let mut add = |field: &tracing::field::Field, value: &dyn fmt::Debug| line += &format!(" {field}={value:?}");
-        event.record(&mut add);
-        lock(&self.0).push(line);
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_host_that_is_down_is_said_once_and_so_is_that_it_is_back() {
-    let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
-    let limits = Limits { get_attempts: 200, ..Limits::default() };
-    let scripted = scripted(limits, |number| (Duration::ZERO, if number < 100 { 0 } else { 200 }, &[]));
-    let url = Url::parse("http://reader:secret@host.test:8080/animals?key=secret").unwrap();
-    let all = futures::future::join_all((0..20).map(|_| scripted.requester.get(&url, Get::Detail))).await;
-    assert!(all.iter().all(|(result, _)| result.is_ok()));
-    let said = lock(&said.0).clone();
-    let [down, up] = &said[..] else { panic!("{said:#?}") };
-    for (line, parts) in [
-        (down, ["WARN", "http://host.test:8080", "reset", "requests are repeated"]),
-        (up, ["INFO", "http://host.test:8080", "serves requests again", "muster.seconds"]),
-    ] {
-        assert!(parts.iter().all(|part| line.contains(part)) && !line.contains("secret"), "{line}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_is_down_is_said_too() {
-    let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
-    let yaml = crate::built_in("animals").unwrap();
-    let compiled = crate::Pipeline::from_yaml(yaml, "animals").unwrap().compile(&BTreeMap::new()).unwrap();
-    let scripted = scripted(Limits::default(), |number| (Duration::ZERO, if number < 20 { 503 } else { 200 }, &[]));
-    for _ in 0..30 {
-        let deadline = Instant::now() + FOREVER;
-        scripted.requester.post(compiled.loader(), Bytes::from_static(b"[]"), "k", deadline).await;
-        sleep(Duration::from_secs(1)).await;
-    }
-    let said = lock(&said.0).clone();
-    assert!(matches!(&said[..], [down, up] if down.contains("503") && up.starts_with("INFO")), "{said:#?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_is_only_looked_for_is_said_to_be_down_as_well() {
-    let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
-    // The port is taken, but nobody listens: connections are refused.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = Url::parse(&format!("http://{}/", socket.local_addr().unwrap())).unwrap();
-    let scripted = scripted(Limits::default(), |_| (Duration::ZERO, 200, &[]));
-    for _ in 0..5 {
-        assert!(!scripted.requester.reachable(&url).await);
-        sleep(Duration::from_secs(1)).await;
-    }
-    let lines = lock(&said.0).clone();
-    assert!(matches!(&lines[..], [down] if down.starts_with("WARN")), "{lines:#?}");
-    let _listening = socket.listen(1).unwrap();
-    assert!(scripted.requester.reachable(&url).await);
-    assert_eq!(lock(&said.0).len(), 1, "only an answer says that it serves requests again");
 }
 
 #[tokio::test(start_paused = true)]

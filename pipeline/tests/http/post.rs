@@ -72,7 +72,10 @@ async fn an_unreadable_2xx_is_in_doubt() {
     let html = answer(200, "content-type: text/html\r\n", "<html>log in</html>");
     let cut = Reply::Last(b"HTTP/1.1 200 x\r\n\r\n{\"message\"".to_vec());
     let large = json(200, &format!("\"{}\"", "x".repeat(2 << 20)));
-    for reply in [truncated, chunked, not_gzip, html, cut, large] {
+    let PostOutcome::WrongContent { status: 200, detail } = outcome(html.clone()).await else { panic!() };
+    assert_eq!(detail, "<html>log in</html>");
+    assert_eq!(outcome_with(html, "  answer: any").await, PostOutcome::Applied { status: 200 });
+    for reply in [truncated, chunked, not_gzip, cut, large] {
         let outcome = outcome(reply).await;
         assert!(matches!(outcome, PostOutcome::InDoubt { status: Some(200), .. }), "{outcome:?}");
     }

@@ -38,6 +38,8 @@ pub struct Script {
     queue: watch::Sender<VecDeque<Lease>>,
     told: watch::Sender<Vec<Told>>,
     streams: Mutex<Vec<mpsc::UnboundedSender<Result<AttendResponse, Status>>>>,
+    /// What it thinks of the worker: an error is the answer to every acquisition.
+    pub on_acquire: Mutex<Option<Status>>,
     pub on_begin: Hook<BeginDeliveryRequest, BeginDeliveryResponse>,
     pub on_complete: Hook<CompleteBatchRequest, CompleteBatchResponse>,
     pub on_renew: Hook<RenewLeasesRequest, RenewLeasesResponse>,
@@ -60,6 +62,7 @@ impl Script {
             queue: watch::Sender::default(),
             told: watch::Sender::default(),
             streams: Mutex::default(),
+            on_acquire: Mutex::default(),
             on_begin: Mutex::new(Box::new(|request| Ok(begun(i64::from(request.ordinal), 35)))),
             on_complete: Mutex::new(Box::new(|_| Ok(done()))),
             on_renew: Mutex::new(Box::new(|request| Ok(renewed(request, RenewalState::Held)))),
@@ -206,6 +209,9 @@ impl WorkerService for Served {
     ) -> Result<Response<AcquireLeasesResponse>, Status> {
         let request = request.into_inner();
         self.0.note(Told::Acquire(request.clone()));
+        if let Some(status) = self.0.on_acquire.lock().unwrap().clone() {
+            return Err(status);
+        }
         let wait = Duration::try_from(request.wait.unwrap()).unwrap();
         let mut queue = self.0.queue.subscribe();
         let _ = tokio::time::timeout(wait, queue.wait_for(|queue| !queue.is_empty())).await;

@@ -212,3 +212,40 @@ async fn a_worker_without_a_coordinator_waits_and_ends_when_told() {
     shutdown.cancel();
     assert_eq!(running.await.unwrap().unwrap().batches_completed, 0);
 }
+
+#[tokio::test]
+async fn a_worker_that_speaks_another_protocol_ends_with_a_plain_message() {
+    let stage = Stage::new().await;
+    stage.api.target_open.send_replace(false);
+    stage.script.offer(lease(0, 0..5));
+    stage.api.posted(1).await;
+    let words = "this worker speaks version 2 of the protocol and this coordinator version 9";
+    *stage.script.on_acquire.lock().unwrap() = Some(Status::failed_precondition(words));
+    let told = |told: &[Told]| told.iter().filter(|told| matches!(told, Told::Acquire(_))).count();
+    let from = told(&stage.script.told());
+    stage.script.until("an acquisition that is refused", |all| (told(all) > from).then_some(())).await;
+    // What is under way is finished first.
+    stage.api.target_open.send_replace(true);
+    assert_eq!(stage.script.report("token-0").await.deliveries[0].outcome(), DeliveryOutcome::Applied);
+    let error = stage.running.await.unwrap().unwrap_err();
+    assert!(matches!(error, WorkerError::Refused { .. }) && error.to_string().contains(words), "{error}");
+}
+
+#[tokio::test]
+async fn as_a_program_it_ends_with_a_message_and_code_1() {
+    let (_api, base_url) = super::Api::start().await;
+    let (script, url) = super::Script::start(&super::pipeline(), &base_url).await;
+    let words = "this worker speaks version 2 of the protocol and this coordinator version 9";
+    *script.on_acquire.lock().unwrap() = Some(Status::failed_precondition(words));
+    let worker = std::process::Command::new(env!("CARGO_BIN_EXE_muster-worker"))
+        .args(["--coordinator", &url])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ended = tokio::task::spawn_blocking(move || worker.wait_with_output());
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: the coordinator refuses this worker") && said.contains(words), "{said}");
+}

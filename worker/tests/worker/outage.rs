@@ -1,5 +1,7 @@
-//! A target that is down and comes up.
+//! Sources and targets that are down and come up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use muster_pipeline::Pipeline;
@@ -9,7 +11,7 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinator::{Told, lease};
-use super::{Api, Script};
+use super::{Api, Script, Stage};
 
 #[tokio::test]
 async fn what_is_fetched_is_kept_while_the_target_is_down_and_announced_when_it_is_up() {
@@ -42,4 +44,39 @@ async fn what_is_fetched_is_kept_while_the_target_is_down_and_announced_when_it_
     assert_eq!((target.ids(), source.fetching.borrow().len()), (vec![0, 1, 2, 3, 4], 5), "fetched once");
     shutdown.cancel();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_ends_no_record_and_is_hardly_asked_and_nothing_more_is_leased() {
+    // Two tries and a pause of 1 ms between them: gone in a moment, if they counted.
+    let stage = Stage::with(|config| WorkerConfig { concurrency: Some(8), max_leases: 2, ..config }).await;
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let answer = move |_| is_down.load(Ordering::Relaxed).then_some((503, "Sorry!"));
+    *stage.api.special.lock().unwrap() = Box::new(answer);
+    stage.script.offer(lease(0, 0..20));
+    stage.script.report("token-0").await;
+    down.store(true, Ordering::Relaxed);
+    let before = stage.api.fetching.borrow().len();
+    stage.script.offer(lease(1, 20..40));
+    stage.api.asked_for(20).await;
+    // A hundred renewals are five seconds: time for many tries, and for one acquisition that was under way.
+    let renewals = |told: &[Told]| told.iter().filter(|told| matches!(told, Told::Renew(_))).count();
+    let from = renewals(&stage.script.told());
+    stage.script.until("a hundred renewals", |told| (renewals(told) >= from + 100).then_some(())).await;
+    let asked = stage.api.fetching.borrow().len() - before;
+    assert!(asked <= 8 + 10 + 20, "{asked} requests to a source that is down");
+    let acquired = acquisitions(&stage);
+    let from = renewals(&stage.script.told());
+    stage.script.until("ten renewals more", |told| (renewals(told) >= from + 10).then_some(())).await;
+    assert_eq!(acquisitions(&stage), acquired, "nothing is leased for a source that is down");
+    down.store(false, Ordering::Relaxed);
+    let report = stage.script.report("token-1").await;
+    assert!(report.records.is_empty(), "{report:#?}");
+    assert_eq!(stage.api.ids(), (0..40).collect::<Vec<_>>());
+    stage.end().await;
+}
+
+fn acquisitions(stage: &Stage) -> usize {
+    stage.script.told().iter().filter(|told| matches!(told, Told::Acquire(_))).count()
 }

@@ -1,0 +1,233 @@
+//! A circuit per host: while a host serves nothing, it is asked by one request at a time and the others wait.
+//!
+//! The pattern is M. Nygard's (*Release It!*, "Circuit Breaker"). What sets this one apart from those of Finagle
+//! (failure accrual), Envoy (outlier detection) and resilience4j is that it must neither be opened by chance nor ever end
+//! a record, so it opens on the absence of any success and not on a rate of failures:
+//!
+//! 1. **Suspected** when nothing was served since [`PATIENCE`] and failures of a weight of [`ENOUGH`] came meanwhile
+//!    (Finagle: 5 in a row; Envoy: 5 5xx in a row), or when one request has used up its tries and nothing was served
+//!    since its first. From then on only questions go out.
+//! 2. A **question** is one request: one that the host has served before, so that a few requests that fail always do not
+//!    look like an outage; every second time (where a POST waits every eighth: it is a row in a ledger), and when there is
+//!    none, it is whatever waits. Only a question that fails
+//!    makes the suspicion an **outage**, which people hear of. The next goes out [`QUESTIONS_EVERY`] later (Finagle marks
+//!    a node dead for 5 s and more; here a question is one request for all that wait, so it can be asked more often).
+//! 3. **Closed** by the first success of any request. All that waited go on, as fast as the adaptive limit lets them,
+//!    which starts anew as for a host nobody knows.
+//! 4. Tries are **counted anew** after each question that failed: what met an outage says nothing about a record, and
+//!    what waited it out is no retry to the budget. So a record is given up on only when the host served others meanwhile.
+//! 5. A host that never served anything is no outage to those who are not told to wait for it
+//!    ([`RequesterConfig::wait_for_first`](super::RequesterConfig)): its address may be wrong, and that is to be heard.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+use super::transport::{Answer, TransportError};
+
+/// How long a host must have failed, without one success, before it is suspected.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many failures in a row are no chance: a host that fails one request in five fails so many once in 390,000 times.
+const ENOUGH: u32 = 8;
+/// A connection that is refused says as much as so many requests that fail.
+const UNREACHED: u32 = 4;
+/// From one question to the next, on average; half as long at least, half as long again at most.
+const QUESTIONS_EVERY: Duration = Duration::from_secs(1);
+/// A witness is exchanged after so many successes: one that is old may be no more.
+const WITNESS_FOR: u64 = 64;
+
+/// What is news about a host.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It serves nothing; why the last request failed.
+    Down(String),
+    /// It serves again, after so long.
+    Up(Duration),
+}
+
+#[derive(Debug)]
+pub(crate) struct Circuit {
+    state: Mutex<State>,
+    /// Whether it is open; sent anew whenever who waits should look again.
+    open: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    random: fastrand::Rng,
+    /// Failures since the last success.
+    row: Option<Row>,
+    open: Option<Open>,
+    witness: Option<Url>,
+    count: Count,
+}
+
+#[derive(Debug)]
+struct Row {
+    since: Instant,
+    weight: u32,
+    last: String,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// A question failed.
+    outage: bool,
+    /// A question is on its way.
+    asking: bool,
+    /// When the next may go out.
+    next: Instant,
+    questions: u32,
+}
+
+/// What a host has done so far; the difference of two says what happened between them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Requests that it served.
+    pub(crate) served: u64,
+    /// Questions that failed.
+    pub(crate) in_vain: u64,
+}
+
+/// What a request does next.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// It goes out.
+    Closed,
+    /// It is the next question, or asks it: for this URL, or else for what it wants itself.
+    Ask(Option<Url>),
+    /// It waits: until then, or until a question is answered.
+    Wait(Option<Instant>),
+}
+
+impl Circuit {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        let state = State { random, row: None, open: None, witness: None, count: Count::default() };
+        Self { state: Mutex::new(state), open: watch::Sender::new(false) }
+    }
+
+    /// Notes what came of a request; `url` is what a GET was for.
+    pub(crate) fn saw(&self, url: Option<&Url>, result: &Result<Answer, TransportError>) -> Option<News> {
+        match result {
+            Ok(answer) if answer.status.is_server_error() => {
+                self.failed(1, format!("it answers {}", answer.status));
+                None
+            }
+            Ok(_) => self.served(url),
+            Err(TransportError::NotSent(reason)) => {
+                self.failed(UNREACHED, reason.clone());
+                None
+            }
+            Err(TransportError::Broken(reason)) => {
+                self.failed(1, reason.clone());
+                None
+            }
+        }
+    }
+
+    fn served(&self, url: Option<&Url>) -> Option<News> {
+        let mut state = super::lock(&self.state);
+        let row = state.row.take();
+        if let Some(url) = url
+            && (state.witness.is_none() || state.count.served.is_multiple_of(WITNESS_FOR))
+        {
+            state.witness = Some(url.clone());
+        }
+        state.count.served += 1;
+        let open = state.open.take()?;
+        self.open.send_replace(false);
+        (open.outage).then(|| News::Up(row.map_or(Duration::ZERO, |row| row.since.elapsed())))
+    }
+
+    fn failed(&self, weight: u32, reason: String) {
+        let now = Instant::now();
+        let mut state = super::lock(&self.state);
+        let row = state.row.get_or_insert(Row { since: now, weight: 0, last: String::new() });
+        row.weight = row.weight.saturating_add(weight);
+        row.last = reason;
+        if row.weight >= ENOUGH && now.duration_since(row.since) >= PATIENCE {
+            self.suspect_at(&mut state, now);
+        }
+    }
+
+    /// A request has used up its tries and nothing was served since its first.
+    pub(crate) fn suspect(&self) {
+        self.suspect_at(&mut super::lock(&self.state), Instant::now());
+    }
+
+    fn suspect_at(&self, state: &mut State, now: Instant) {
+        if state.open.is_none() {
+            state.open = Some(Open { outage: false, asking: false, next: now, questions: 0 });
+            self.open.send_replace(true);
+        }
+    }
+
+    /// `every`: the how-manieth question is what the request itself wants, when there is a witness.
+    pub(crate) fn look(&self, every: u32) -> Look {
+        let mut state = super::lock(&self.state);
+        let witness = state.witness.clone();
+        let Some(open) = &mut state.open else { return Look::Closed };
+        if open.asking {
+            return Look::Wait(None);
+        }
+        if open.next > Instant::now() {
+            return Look::Wait(Some(open.next));
+        }
+        open.asking = true;
+        open.questions += 1;
+        Look::Ask(witness.filter(|_| !open.questions.is_multiple_of(every)))
+    }
+
+    /// The question is over: it was asked and failed, unless the circuit is closed by now; or it was never asked.
+    pub(crate) fn answered(&self, asked: bool) -> Option<News> {
+        let mut state = super::lock(&self.state);
+        let pause = QUESTIONS_EVERY.mul_f64(0.5 + state.random.f64());
+        let State { open, row, count, .. } = &mut *state;
+        let open = open.as_mut()?;
+        open.asking = false;
+        let mut news = None;
+        if asked {
+            count.in_vain += 1;
+            open.next = Instant::now() + pause;
+            if !std::mem::replace(&mut open.outage, true) {
+                news = Some(News::Down(row.as_ref().map(|row| row.last.clone()).unwrap_or_default()));
+            }
+        }
+        self.open.send_replace(true);
+        news
+    }
+
+    /// Waits while a request that is not a question must not go out.
+    pub(crate) async fn enter(&self, every: u32) -> Look {
+        let mut open = self.open.subscribe();
+        loop {
+            open.mark_unchanged();
+            match self.look(every) {
+                Look::Wait(Some(until)) => tokio::select! {
+                    _ = open.changed() => {}
+                    () = sleep_until(until) => {}
+                },
+                // The sender lives in self.
+                Look::Wait(None) => drop(open.changed().await),
+                passes => return passes,
+            }
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Waits until it opens.
+    pub(crate) async fn opened(&self) {
+        drop(self.open.subscribe().wait_for(|open| *open).await);
+    }
+
+    pub(crate) fn count(&self) -> Count {
+        super::lock(&self.state).count
+    }
+}
