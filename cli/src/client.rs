@@ -9,7 +9,7 @@ use muster_proto::v1::audit_service_client::AuditServiceClient;
 use muster_proto::v1::fleet_service_client::FleetServiceClient;
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
-use muster_proto::v1::{GetRunRequest, ListRunsRequest};
+use muster_proto::v1::{GetRunRequest, ListRunsRequest, Run};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -65,6 +65,18 @@ impl Client {
     pub fn in_process(coordinator: &Coordinator, database: &Path) -> Client {
         let target = Target::Database(database.to_owned());
         Client { channel: coordinator.in_process_channel(), target, _reader: None }
+    }
+
+    /// The flag that leads here again, behind a blank; nothing where it is not needed.
+    pub fn flag(&self) -> String {
+        self.target.flag()
+    }
+
+    /// The run that was meant, as it is.
+    pub async fn run(&self, typed: &str) -> Result<Run, Failure> {
+        let request = GetRunRequest { run_id: self.run_id(typed).await? };
+        let answer = self.runs().get_run(request).await.map_err(|status| self.failure(status))?;
+        Ok(answer.into_inner().run.unwrap_or_default())
     }
 
     /// The channel itself.
@@ -228,11 +240,29 @@ fn explain(status: &Status, target: &Target) -> Failure {
         ("PARAMETER_INVALID", ..) => {
             Failure::usage(what).help(format!("muster pipelines{flag} shows each pipeline's parameters"))
         }
-        ("REQUEST_ID_REUSED", ..) => {
-            Failure::usage(what).help("a request ID belongs to one start with its arguments: take another for this one")
-        }
+        ("REQUEST_ID_REUSED", ..) => Failure::usage(what)
+            .help("a request ID belongs to one command with its arguments: take another for this one"),
         ("AUDIT_UNAVAILABLE", ..) => Failure::usage(what),
         ("AUDIT_UNWRITABLE", ..) => Failure::new(what),
+        ("ROUND_UNKNOWN", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows its rounds")),
+        ("RUN_NOT_OVER", ..) => {
+            let goes_on = match target {
+                Target::Database(_) => format!("muster run PIPELINE --resume{flag} brings it to its end"),
+                Target::Coordinator(_) => format!("muster watch RUN{flag} follows it to its end"),
+            };
+            Failure::new(what).help(goes_on).help(format!("muster cancel RUN{flag} ends it early"))
+        }
+        ("NOTHING_TO_REDRIVE", ..) => Failure::new(what)
+            .help(format!("muster dead-letters RUN{flag} lists what was given up on"))
+            .help("records that are gone: --gone; without an outcome in a cancelled run: --cancelled"),
+        ("DELIVERY_UNKNOWN" | "DELIVERY_NOT_IN_DOUBT" | "SETTLED_TOO_EARLY" | "SETTLEMENT_INVALID", ..) => {
+            let is_usage = status.code() == Code::InvalidArgument;
+            let failure = if is_usage { Failure::usage(what) } else { Failure::new(what) };
+            failure.help(format!("muster in-doubt RUN{flag} lists what can be settled, and from when on"))
+        }
+        ("DELIVERY_SETTLED", ..) => {
+            Failure::new(what).help(format!("muster record RUN ID{flag} tells what was said of it before"))
+        }
         ("RUN_OVER", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows how it ended")),
         ("STORE_UNAVAILABLE", ..) => {
             Failure::new(what).help("nothing was changed, or nobody knows: the same command may be given again")

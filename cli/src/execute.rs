@@ -57,8 +57,24 @@ pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) ->
         return Err(nothing_to_resume(order));
     }
     let own = if order.choice.built_in { Vec::new() } else { vec![order.choice.pipeline.clone()] };
-    let mut embedded = Embedded::open(&order.setup, own).await?;
-    let followed = Box::pin(carry_out(&mut embedded, order, stop, stderr)).await;
+    let begin = async |client: &Client| begin(client, order, stderr).await;
+    carry_out(&order.setup, own, begin, stop, stderr).await
+}
+
+/// Opens the ledger, begins or finds a run in it, and works on that until it is over, paused, or `stop` is cancelled; then
+/// drains.
+pub async fn carry_out(
+    setup: &Setup,
+    own: Vec<Pipeline>,
+    begin: impl AsyncFnOnce(&Client) -> Result<Run, Failure>,
+    stop: CancellationToken,
+    stderr: &Stderr,
+) -> Result<Followed, Failure> {
+    let mut embedded = Embedded::open(setup, own).await?;
+    let followed = match begin(&embedded.client).await {
+        Ok(run) => Box::pin(work(&mut embedded, setup, run, stop, stderr)).await,
+        Err(failure) => Err(failure),
+    };
     let drained = embedded.drain().await;
     let followed = match followed {
         Ok(followed) => after_drain(&embedded.client, followed).await,
@@ -89,18 +105,18 @@ async fn after_drain(client: &Client, followed: Followed) -> Result<Followed, Fa
     })
 }
 
-async fn carry_out(
+async fn work(
     embedded: &mut Embedded,
-    order: &Order,
+    setup: &Setup,
+    run: Run,
     stop: CancellationToken,
     stderr: &Stderr,
 ) -> Result<Followed, Failure> {
-    let run = begin(&embedded.client, order, stderr).await?;
     if run.finished_at.is_some() && run.verdict.is_some() {
         return Ok(Followed::Over(run));
     }
-    manner::remark(stderr, &format!("run {}, ledger {}", run.run_id, order.setup.database.display()));
-    embedded.employ(&order.setup);
+    manner::remark(stderr, &format!("run {}, ledger {}", run.run_id, setup.database.display()));
+    embedded.employ(setup);
     let (client, crew) = embedded.parts();
     let mut shown = Shown { display: Display::new(stderr) };
     let until = Until { stop, trouble: crew.trouble(), paused: true };
@@ -136,8 +152,8 @@ async fn begin(client: &Client, order: &Order, stderr: &Stderr) -> Result<Run, F
         Some(run) => {
             if run.pipeline_revision != order.choice.pipeline.revision() {
                 let line = format!(
-                    "the pipeline was changed after run {} began: the run goes on as it began, with revision {}",
-                    run.run_id, run.pipeline_revision
+                    "the pipeline was changed after round {} of run {} began: it goes on as it began, with revision {}",
+                    run.round, run.run_id, run.pipeline_revision
                 );
                 manner::remark(stderr, &line);
             }
@@ -194,6 +210,8 @@ fn same(run: &Run, order: &Order) -> Result<(), Failure> {
         match run.parameters.get(name) {
             Some(began) if began == value => {}
             Some(began) => return differs(format!("which was started with --set {name}={began}")),
+            // A later round may be of a mended pipeline, with more parameters.
+            None if has_default(&order.choice.pipeline, name, value) => {}
             None => return differs(format!("which was started without a parameter {name}")),
         }
     }
@@ -202,6 +220,10 @@ fn same(run: &Run, order: &Order) -> Result<(), Failure> {
         (false, true) => differs("which was started without --audit".to_owned()),
         _ => Ok(()),
     }
+}
+
+fn has_default(pipeline: &Pipeline, name: &str, value: &str) -> bool {
+    pipeline.parameters().iter().any(|parameter| parameter.name == name && parameter.default.as_deref() == Some(value))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use muster_proto::v1::{Run, RunState, Verdict};
+use muster_proto::v1::{Counts, Run, RunState, Verdict};
 
 /// The exit codes, documented in every `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ Exit codes:
   3  finished with dead letters or doubts
   4  not balanced: the records' states do not add up to what was listed
   5  the listing is incomplete or suspect
+  Of several rounds: by what all of them come to, every record once.
   When several hold: 4 before 5 before 3. A second Ctrl-C ends at once: 130.";
 
 impl From<Exit> for ExitCode {
@@ -44,25 +45,35 @@ impl From<Exit> for ExitCode {
 
 /// How a command ends that saw a run to its end, or saw it stop before.
 pub fn of_run(run: &Run) -> Exit {
-    match &run.verdict {
+    let Some(newest) = &run.verdict else { return Exit::Other };
+    let mut rounds: Vec<&Verdict> = run.rounds.iter().filter_map(|round| round.verdict.as_ref()).collect();
+    if rounds.is_empty() {
+        rounds.push(newest);
+    }
+    let overall = run.overall.or(newest.counts).unwrap_or_default();
+    match of_rounds(&rounds, &overall) {
         // A ledger that contradicts itself is worth more than the way in which the run ended.
-        Some(verdict) if !verdict.balanced => Exit::Unbalanced,
-        Some(verdict) if run.state() == RunState::Finished => of_verdict(verdict),
+        Exit::Unbalanced => Exit::Unbalanced,
+        exit if run.state() == RunState::Finished => exit,
         _ => Exit::Other,
     }
 }
 
-/// How a command ends that asked for a verdict, at whatever moment of the run.
+/// How a command ends that asked for the verdict of one round, at whatever moment of the run.
 pub fn of_verdict(verdict: &Verdict) -> Exit {
-    let counts = verdict.counts.unwrap_or_default();
-    let unfinished = counts.pending + counts.leased + counts.delivering + counts.cancelled;
-    if !verdict.balanced {
+    of_rounds(&[verdict], &verdict.counts.unwrap_or_default())
+}
+
+/// How a command ends that asked for the verdicts of all rounds; `overall` has every record once.
+pub fn of_rounds(rounds: &[&Verdict], overall: &Counts) -> Exit {
+    let unfinished = overall.pending + overall.leased + overall.delivering + overall.cancelled;
+    if rounds.iter().any(|verdict| !verdict.balanced) {
         Exit::Unbalanced
-    } else if !verdict.complete {
+    } else if rounds.iter().any(|verdict| !verdict.complete) {
         Exit::Incomplete
     } else if unfinished > 0 {
         Exit::Other
-    } else if counts.dead_letter + counts.in_doubt > 0 {
+    } else if overall.dead_letter + overall.in_doubt > 0 {
         Exit::Exceptions
     } else {
         Exit::Fine
@@ -71,7 +82,7 @@ pub fn of_verdict(verdict: &Verdict) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::Counts;
+    use muster_proto::v1::Round;
 
     use super::*;
 
@@ -101,6 +112,28 @@ mod tests {
         for (verdict, exit) in table {
             assert_eq!(of_verdict(&verdict), exit, "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn what_a_later_round_loaded_is_no_exception_any_more() {
+        let of = |listed, loaded| {
+            verdict(true, true, Counts { listed, loaded, dead_letter: listed - loaded, ..Counts::default() })
+        };
+        let (first, second) = (of(10, 9), of(1, 1));
+        let round = |verdict: &Verdict| Round { verdict: Some(verdict.clone()), ..Round::default() };
+        let run = Run {
+            state: RunState::Finished.into(),
+            rounds: vec![round(&first), round(&second)],
+            verdict: Some(second.clone()),
+            overall: Some(Counts { listed: 10, loaded: 10, ..Counts::default() }),
+            ..Run::default()
+        };
+        assert_eq!(of_run(&run), Exit::Fine);
+        assert_eq!(of_verdict(&first), Exit::Exceptions);
+        let left = Counts { listed: 10, loaded: 9, dead_letter: 1, ..Counts::default() };
+        assert_eq!(of_run(&Run { overall: Some(left), ..run.clone() }), Exit::Exceptions);
+        let bad = Run { rounds: vec![round(&verdict(false, true, Counts::default())), round(&second)], ..run };
+        assert_eq!(of_run(&bad), Exit::Incomplete, "what the first round did not list, no later one can");
     }
 
     #[test]

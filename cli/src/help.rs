@@ -29,19 +29,58 @@ ledger holds what was announced, and --resume goes on from there too.",
     ("runs", "  muster runs\n  muster runs --db muster.db --json | jq -r '.runs[].run_id'"),
     ("show", "  muster show latest\n  muster show animals-1x2y3z4w --db muster.db"),
     ("pause", "  muster pause latest --reason 'the target is being upgraded'"),
-    ("resume", "  muster resume latest"),
+    ("resume", "  muster resume latest\n  muster resume latest --db muster.db"),
     ("cancel", "  muster cancel animals-1x2y3z4w"),
     ("record", "  muster record latest 4711\n  muster record latest '\"4711\"' --db muster.db"),
     (
         "verify",
         "  muster verify latest
   muster verify animals-1x2y3z4w --db muster.db
+  muster verify latest --round 1
   muster verify --files ./audit/animals-1x2y3z4w
 
 --files reads ids.json (what the source listed) and each batch_<n>.json (what the target
 acknowledged): 0 when each listed ID is in exactly one of them; 4 when IDs are missing, doubled or
 unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be read. Dead letters
 and records that are gone were never acknowledged: here they count as missing.",
+    ),
+    (
+        "dead-letters",
+        "  muster dead-letters latest
+  muster dead-letters animals-1x2y3z4w --stage validate --db muster.db
+  muster dead-letters latest --reason 'name is missing' --limit 0 --json | jq -r '.dead_letters[].record_id'",
+    ),
+    ("in-doubt", "  muster in-doubt latest\n  muster in-doubt animals-1x2y3z4w --db muster.db --json"),
+    (
+        "settle",
+        "  muster settle latest 7 9 --not-applied --note 'not in the import log'
+  muster settle latest 7 --applied-only 4711,4712
+  muster settle latest --all --applied --db muster.db
+
+A delivery is in doubt when the target may or may not have applied it; in-doubt lists them. What
+was applied is loaded. What was not is sent again: in its round while that goes on, else in the
+next one. All deliveries are settled or, after an error, none.",
+    ),
+    (
+        "redrive",
+        "  muster redrive latest --dry-run
+  muster redrive latest --stage validate --mended --watch
+  muster redrive animals-1x2y3z4w --db muster.db --pipeline ./customers.yaml --workers 2
+
+The records that a run gave up on go through once more, in a round with batches and a verdict of
+its own; older rounds stay as they were. With --db the round is run in this process, and ends as
+with `muster run`.",
+    ),
+    (
+        "export",
+        "  muster export latest | jq -r 'select(.state == \"dead_letter\") | .record_id'
+  muster export animals-1x2y3z4w --format csv --output herd.csv --db muster.db",
+    ),
+    (
+        "delete",
+        "  muster delete animals-1x2y3z4w
+  muster delete --older-than 30d --state finished --yes --db muster.db
+  muster delete --older-than 2w --dry-run",
     ),
     ("workers", "  muster workers\n  muster workers --all --json"),
     ("pipelines", "  muster pipelines\n  muster pipelines --db muster.db"),

@@ -21,6 +21,7 @@ pub mod output;
 pub mod panel;
 pub mod pipeline_choice;
 pub mod render;
+pub mod writing;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,7 +30,9 @@ use muster_telemetry::{Format, Logging, Stderr};
 use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
-use crate::commands::{change, demo, lists, look, run, shell, start, verify, watch};
+use crate::commands::{
+    change, delete, demo, export, lists, look, redrive, run, settle, shell, start, troubles, verify, watch,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::panel::Panel;
@@ -66,7 +69,9 @@ fn start_logging(cli: &Cli, stderr: &Stderr) -> Result<(), Failure> {
     let (format, filter) = match (&cli.command, manner::is_quiet()) {
         (Command::Coordinator(_) | Command::Worker(_), false) => (Format::Auto, "info"),
         (Command::Coordinator(_) | Command::Worker(_), true) => (Format::Auto, "warn"),
-        (Command::Run(_) | Command::Demo(_), false) if Panel::is_possible() => (Format::Text, BESIDE_A_DISPLAY),
+        (Command::Run(_) | Command::Demo(_) | Command::Redrive(_), false) if Panel::is_possible() => {
+            (Format::Text, BESIDE_A_DISPLAY)
+        }
         (_, false) => (Format::Text, "warn"),
         (_, true) => (Format::Text, "error"),
     };
@@ -100,6 +105,12 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
         Command::Cancel(args) => change::cancel(args).await,
         Command::Record(args) => look::record(args).await,
         Command::Verify(args) => verify::verify(args).await,
+        Command::DeadLetters(args) => troubles::dead_letters(args, stderr).await,
+        Command::InDoubt(args) => troubles::in_doubt(args, stderr).await,
+        Command::Settle(args) => settle::settle(args, stderr).await,
+        Command::Redrive(args) => redrive::redrive(args, stderr).await,
+        Command::Export(args) => export::export(args, stderr).await,
+        Command::Delete(args) => delete::delete(args, stderr).await,
         Command::Workers(args) => lists::workers(args).await,
         Command::Pipelines(args) => lists::pipelines(args).await,
         Command::Completions(args) => shell::completions(args),

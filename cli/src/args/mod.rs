@@ -12,10 +12,14 @@ use crate::render::paint;
 use crate::{exit, help};
 
 mod manner;
+mod operate;
 mod read;
 mod shell;
 
 pub use manner::MannerArgs;
+pub use operate::{
+    DeadLettersArgs, DeleteArgs, Ended, ExportArgs, ExportFormat, InDoubtArgs, RedriveArgs, SettleArgs, Stage,
+};
 pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 
@@ -61,6 +65,18 @@ pub enum Command {
     Record(RecordArgs),
     /// Audit a run's ledger, or a folder of audit files, to a verdict
     Verify(VerifyArgs),
+    /// List the records of a run that were given up on
+    DeadLetters(DeadLettersArgs),
+    /// List the deliveries of a run that the target may or may not have applied
+    InDoubt(InDoubtArgs),
+    /// Say what became of deliveries in doubt
+    Settle(SettleArgs),
+    /// Give dead letters of a run that is over another try, in a round of their own
+    Redrive(RedriveArgs),
+    /// Write every record of a run with its state
+    Export(ExportArgs),
+    /// Take runs that are over out of the ledger
+    Delete(DeleteArgs),
     /// List workers
     Workers(WorkersArgs),
     /// List the pipelines that a run can be started of
@@ -215,12 +231,9 @@ pub struct PauseArgs {
 pub struct OneRunArgs {
     /// The run's ID, or latest
     pub run: String,
-    /// The coordinator.
+    /// Where it is.
     #[command(flatten)]
-    pub coordinator: CoordinatorUrl,
-    /// Print the run as JSON
-    #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
-    pub json: bool,
+    pub read: ReadArgs,
 }
 
 /// Flags of `muster record`.
@@ -279,6 +292,14 @@ impl Command {
             Command::Verify(args) => Some(&mut args.read),
             Command::Workers(args) => Some(&mut args.read),
             Command::Pipelines(args) => Some(&mut args.read),
+            Command::Pause(args) => Some(&mut args.run.read),
+            Command::Resume(args) | Command::Cancel(args) => Some(&mut args.read),
+            Command::DeadLetters(args) => Some(&mut args.read),
+            Command::InDoubt(args) => Some(&mut args.read),
+            Command::Settle(args) => Some(&mut args.read),
+            Command::Redrive(args) => Some(&mut args.read),
+            Command::Export(args) => Some(&mut args.read),
+            Command::Delete(args) => Some(&mut args.read),
             _ => None,
         }
     }

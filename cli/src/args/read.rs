@@ -30,7 +30,7 @@ pub struct ReadArgs {
     /// The coordinator.
     #[command(flatten)]
     pub coordinator: CoordinatorUrl,
-    /// Look into the ledger's file of a `muster run` instead
+    /// Use the ledger's file of a `muster run` instead
     #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
     pub db: Option<PathBuf>,
     /// Print JSON, and nothing else, on standard output
@@ -89,6 +89,9 @@ pub struct VerifyArgs {
     /// Read nothing but this folder of audit files, as --audit writes it: DIR/RUN
     #[arg(long, env = "MUSTER_FILES", value_name = "DIR")]
     pub files: Option<PathBuf>,
+    /// Only this round [default: all, and what they come to]
+    #[arg(long, env = "MUSTER_ROUND", value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub round: Option<i32>,
     /// Where to read.
     #[command(flatten)]
     pub read: ReadArgs,

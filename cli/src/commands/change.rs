@@ -1,52 +1,64 @@
 //! `pause`, `resume` and `cancel`.
 
-use muster_proto::v1::{CancelRunRequest, PauseRunRequest, ResumeRunRequest, Run};
+use muster_proto::v1::{CancelRunRequest, PauseRunRequest, ResumeRunRequest, Run, RunState};
 
 use crate::args::{OneRunArgs, PauseArgs};
-use crate::client::Client;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 use crate::render::{json, run_state};
+use crate::writing::Writing;
 
 /// `muster pause RUN`.
 pub async fn pause(args: PauseArgs) -> Result<Exit, Failure> {
-    let (client, run_id) = open(&args.run).await?;
+    let (ledger, run_id, as_json) = open(args.run).await?;
     let request = PauseRunRequest { run_id, reason: args.reason };
-    let answer = client.runs().pause_run(request).await.map_err(|status| client.failure(status))?;
-    tell(args.run.json, &answer.into_inner().run.unwrap_or_default(), "muster resume lets it go on")
+    let answer = ledger.client.runs().pause_run(request).await.map_err(|status| ledger.client.failure(status))?;
+    tell(ledger, as_json, answer.into_inner().run, "muster resume lets it go on").await
 }
 
 /// `muster resume RUN`.
 pub async fn resume(args: OneRunArgs) -> Result<Exit, Failure> {
-    let (client, run_id) = open(&args).await?;
-    let request = ResumeRunRequest { run_id };
-    let answer = client.runs().resume_run(request).await.map_err(|status| client.failure(status))?;
-    tell(args.json, &answer.into_inner().run.unwrap_or_default(), "muster watch follows it")
+    let (ledger, run_id, as_json) = open(args).await?;
+    let answer = ledger.client.runs().resume_run(ResumeRunRequest { run_id }).await;
+    let answer = answer.map_err(|status| ledger.client.failure(status))?;
+    tell(ledger, as_json, answer.into_inner().run, "muster watch follows it").await
 }
 
 /// `muster cancel RUN`.
 pub async fn cancel(args: OneRunArgs) -> Result<Exit, Failure> {
-    let (client, run_id) = open(&args).await?;
-    let request = CancelRunRequest { run_id };
-    let answer = client.runs().cancel_run(request).await.map_err(|status| client.failure(status))?;
-    tell(args.json, &answer.into_inner().run.unwrap_or_default(), "deliveries on their way are awaited")
+    let (ledger, run_id, as_json) = open(args).await?;
+    let answer = ledger.client.runs().cancel_run(CancelRunRequest { run_id: run_id.clone() }).await;
+    let mut run = answer.map_err(|status| ledger.client.failure(status))?.into_inner().run;
+    if ledger.file().is_some() {
+        // Nobody else would end it.
+        ledger.catch_up().await?;
+        run = Some(ledger.client.run(&run_id).await?);
+    }
+    tell(ledger, as_json, run, "deliveries on their way are awaited").await
 }
 
-async fn open(args: &OneRunArgs) -> Result<(Client, String), Failure> {
-    let client = Client::connect(args.coordinator.clone().target()).await?;
-    let run_id = client.run_id(&args.run).await?;
-    Ok((client, run_id))
+async fn open(args: OneRunArgs) -> Result<(Writing, String, bool), Failure> {
+    let as_json = args.read.json;
+    let ledger = Writing::open(args.read.target()?).await?;
+    let run_id = ledger.client.run_id(&args.run).await?;
+    Ok((ledger, run_id, as_json))
 }
 
 /// The command did what it was asked for when the call was answered: the exit code is 0 whatever the run's state.
-fn tell(as_json: bool, run: &Run, hint: &str) -> Result<Exit, Failure> {
+async fn tell(ledger: Writing, as_json: bool, run: Option<Run>, hint: &str) -> Result<Exit, Failure> {
+    let run = run.unwrap_or_default();
     if as_json {
-        output::print_json(&json::run(run))?;
+        output::print_json(&json::run(&run))?;
     } else {
-        let over = run.finished_at.is_some();
-        let hint = if over { "it is over" } else { hint };
+        let nobody_works = ledger.file().is_some() && run.state() == RunState::Running;
+        let hint = match run.finished_at {
+            Some(_) => "it is over".to_owned(),
+            None if nobody_works => format!("muster run PIPELINE --resume{} goes on with it", ledger.client.flag()),
+            None => hint.to_owned(),
+        };
         output::remark(&format!("run {} is {} ({hint})\n", run.run_id, run_state(run.state())))?;
     }
+    ledger.close().await;
     Ok(Exit::Fine)
 }

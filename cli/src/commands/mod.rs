@@ -1,12 +1,17 @@
 //! The commands: each parses, makes its calls and renders.
 
 pub mod change;
+pub mod delete;
 pub mod demo;
+pub mod export;
 pub mod lists;
 pub mod look;
+pub mod redrive;
 pub mod run;
+pub mod settle;
 pub mod shell;
 pub mod start;
+pub mod troubles;
 pub mod verify;
 pub mod watch;
 

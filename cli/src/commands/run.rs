@@ -25,14 +25,19 @@ pub async fn run(args: RunArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     let as_json = args.json;
     let order = order(args)?;
     let followed = Box::pin(execute(&order, interrupt::listen(stderr)?, stderr)).await?;
+    tell(followed, &order.setup, as_json, stderr)
+}
+
+/// Tells how the run ended that was worked on in this process, or where it stands.
+pub fn tell(followed: Followed, setup: &Setup, as_json: bool, stderr: &Stderr) -> Result<Exit, Failure> {
     let (Followed::Over(last) | Followed::Paused(last) | Followed::Stopped(Some(last))) = followed else {
         manner::remark(stderr, "stopped before the run was heard of; the same command with --resume goes on");
         return Ok(Exit::Other);
     };
     if as_json {
-        output::print_json(&as_value(&last, &order.setup))?;
+        output::print_json(&as_value(&last, setup))?;
     } else {
-        output::remark(&summary(&last, &order.setup))?;
+        output::remark(&summary(&last, setup))?;
     }
     conclude(&last, &format!(" --db {}", order.setup.database.display()), as_json, stderr);
     if let Some(next) = what_next(&last) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use muster_proto::v1::VerifyRunRequest;
+use muster_proto::v1::{Counts, Run, Verdict, VerifyRunRequest};
 
 use crate::args::{Verified, VerifyArgs};
 use crate::client::Client;
@@ -10,28 +10,67 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::files_audit;
 use crate::output;
-use crate::render::{files, json, verdict};
+use crate::render::{files, json, rounds, verdict};
 
 /// `muster verify RUN` or `muster verify --files DIR`.
 pub async fn verify(mut args: VerifyArgs) -> Result<Exit, Failure> {
     let as_json = args.read.json;
     match args.verified()? {
         Verified::Files(folder) => of_files(&folder, as_json),
-        Verified::Run(run) => of_ledger(&Client::connect_to_read(args.read.target()?).await?, &run, as_json).await,
+        Verified::Run(run) => {
+            let client = Client::connect_to_read(args.read.target()?).await?;
+            of_ledger(&client, &run, args.round, as_json).await
+        }
     }
 }
 
-async fn of_ledger(client: &Client, run: &str, as_json: bool) -> Result<Exit, Failure> {
-    let run_id = client.run_id(run).await?;
-    let request = VerifyRunRequest { run_id: run_id.clone(), round: 0 };
+/// The verdict of one round.
+async fn of_round(client: &Client, run_id: &str, round: i32) -> Result<(Verdict, Counts), Failure> {
+    let request = VerifyRunRequest { run_id: run_id.to_owned(), round };
     let answer = client.audit().verify_run(request).await.map_err(|status| client.failure(status))?.into_inner();
     let found = answer.verdict.unwrap_or_default();
-    if as_json {
-        output::print_json(&json::verdict(&found))?;
-    } else {
-        output::print(&format!("run {run_id}, round {}\n{}", found.round, verdict::verdict(&found)))?;
+    let overall = answer.overall.or(found.counts).unwrap_or_default();
+    Ok((found, overall))
+}
+
+async fn of_ledger(client: &Client, run: &str, round: Option<i32>, as_json: bool) -> Result<Exit, Failure> {
+    let run = client.run(run).await?;
+    if let Some(round) = round {
+        let (found, _) = of_round(client, &run.run_id, round).await?;
+        match as_json {
+            true => output::print_json(&json::verdict(&found))?,
+            false => {
+                let text = verdict::verdict(&found);
+                output::print(&format!("run {}, round {}\n{text}", run.run_id, found.round))?
+            }
+        };
+        return Ok(exit::of_verdict(&found));
     }
-    Ok(exit::of_verdict(&found))
+    // First the newest: rounds that are opened meanwhile are not asked for.
+    let (newest, overall) = of_round(client, &run.run_id, 0).await?;
+    let mut found = Vec::new();
+    for round in 1..newest.round {
+        found.push(of_round(client, &run.run_id, round).await?.0);
+    }
+    found.push(newest);
+    print_all(&run, &found, &overall, as_json)?;
+    Ok(exit::of_rounds(&found.iter().collect::<Vec<_>>(), &overall))
+}
+
+/// JSON has the newest round at its top.
+fn print_all(run: &Run, found: &[Verdict], overall: &Counts, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let mut value = found.last().map(json::verdict).unwrap_or_default();
+        value["overall"] = json::counts(overall);
+        value["rounds"] = found.iter().map(json::verdict).collect();
+        output::print_json(&value)?;
+        return Ok(());
+    }
+    let words = |verdict: &Verdict| run.rounds.iter().find(|round| round.round == verdict.round);
+    let each = found.iter().map(|verdict| (verdict, words(verdict).map_or("", |round| round.opened_by.as_str())));
+    let head = if found.len() > 1 { String::new() } else { ", round 1".to_owned() };
+    output::print(&format!("run {}{head}\n{}", run.run_id, rounds::all(each, overall)))?;
+    Ok(())
 }
 
 fn of_files(folder: &Path, as_json: bool) -> Result<Exit, Failure> {

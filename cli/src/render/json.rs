@@ -2,8 +2,8 @@
 //! null, durations as seconds. Scripts rely on it: names are added, never changed.
 
 use muster_proto::v1::{
-    Counts, DeliveryStory, DiscrepancyKind, ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Run,
-    Verdict, Worker,
+    Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, ExceptionStory,
+    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -30,6 +30,20 @@ pub fn run(run: &Run) -> Value {
         "elapsed_seconds": seconds(from_wire(run.elapsed.as_ref())),
         "progress": run.progress.as_ref().map(progress),
         "verdict": run.verdict.as_ref().map(verdict),
+        "rounds": run.rounds.iter().map(round).collect::<Vec<_>>(),
+        "overall": run.overall.as_ref().map(counts),
+    })
+}
+
+fn round(round: &Round) -> Value {
+    json!({
+        "round": round.round,
+        "pipeline_revision": round.pipeline_revision,
+        "opened_at": time(round.opened_at.as_ref()),
+        "opened_by": round.opened_by,
+        "taken_over": round.taken_over,
+        "finished_at": time(round.finished_at.as_ref()),
+        "verdict": round.verdict.as_ref().map(verdict),
     })
 }
 
@@ -79,7 +93,8 @@ pub fn verdict(verdict: &Verdict) -> Value {
     })
 }
 
-fn counts(counts: &Counts) -> Value {
+/// Records by state.
+pub fn counts(counts: &Counts) -> Value {
     json!({
         "listed": counts.listed,
         "pending": counts.pending,
@@ -135,6 +150,58 @@ fn delivery(delivery: &DeliveryStory) -> Value {
         "retry_of": delivery.retry_of,
         "applied_number": delivery.applied_number,
         "records": delivery.records,
+        "settled_by": delivery.settled_by,
+        "note": delivery.note,
+    })
+}
+
+/// A record given up on. `record_id` is JSON text.
+pub fn dead_letter(letter: &DeadLetter) -> Value {
+    json!({
+        "record_id": letter.record_id,
+        "round": letter.round,
+        "batch": letter.batch,
+        "position": letter.position,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "http_status": letter.http_status,
+        "body": letter.body,
+        "at": time(letter.at.as_ref()),
+        "redriven_in_round": letter.redriven_in_round,
+    })
+}
+
+/// Dead letters with the same reason.
+pub fn dead_letter_group(group: &DeadLetterGroup) -> Value {
+    json!({
+        "stage": group.stage,
+        "reason": group.reason,
+        "http_status": group.http_status,
+        "count": group.count,
+        "sample_record_id": group.sample_record_id,
+    })
+}
+
+/// A delivery that the target may or may not have applied. `record_ids` are JSON texts.
+pub fn delivery_in_doubt(delivery: &DeliveryInDoubt) -> Value {
+    let plan = match delivery.plan() {
+        DoubtPlan::Unspecified => "unknown",
+        DoubtPlan::Held => "held",
+        DoubtPlan::Retry => "retry",
+        DoubtPlan::Probe => "probe",
+    };
+    json!({
+        "number": delivery.number,
+        "round": delivery.round,
+        "batch": delivery.batch,
+        "begun_at": time(delivery.begun_at.as_ref()),
+        "settles_at": time(delivery.settles_at.as_ref()),
+        "http_status": delivery.http_status,
+        "detail": delivery.detail,
+        "records": delivery.records,
+        "record_ids": delivery.record_ids,
+        "plan": plan,
+        "retry_of": delivery.retry_of,
     })
 }
 

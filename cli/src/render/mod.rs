@@ -2,13 +2,17 @@
 
 pub mod advice;
 pub mod book;
+pub mod doubts;
 pub mod files;
 pub mod fleet;
 pub mod fold;
 pub mod json;
+pub mod letters;
 pub mod numbers;
 pub mod paint;
 pub mod progress;
+pub mod rounds;
+pub mod rows;
 pub mod run;
 pub mod story;
 pub mod table;

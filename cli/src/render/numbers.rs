@@ -23,6 +23,15 @@ pub fn counted(number: i64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
+/// `512 B`, `3.4 MiB`.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, unit)| number >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", number / unit, number % unit * 10 / unit),
+        None => format!("{number} B"),
+    }
+}
+
 /// `0.4 s`, `12.3 s`, `2 m 05 s`, `3 h 02 m`, `5 d 03 h`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -92,6 +101,14 @@ mod tests {
         }
         assert_eq!(counted(1, "record", "records"), "1 record");
         assert_eq!(counted(2000, "record", "records"), "2,000 records");
+    }
+
+    #[test]
+    fn bytes_have_a_unit() {
+        let table = [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (3 << 20, "3.0 MiB"), (5 << 30, "5.0 GiB")];
+        for (number, text) in table {
+            assert_eq!(bytes(number), text);
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Runs: one in full, or a row of a list.
 
-use muster_proto::v1::{Run, RunState};
+use muster_proto::v1::{Run, RunState, Verdict};
 
 use super::numbers::{count, counted, duration, from_wire, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
-use super::{run_state, verdict};
+use super::{rounds, run_state, verdict};
 
 const STATE: &str = "state";
 
@@ -38,9 +38,20 @@ pub fn show(run: &Run) -> String {
     let mut text = toned_fields("", toned);
     if let Some(of_round) = &run.verdict {
         text.push('\n');
-        text.push_str(&verdict::verdict(of_round));
+        text.push_str(&verdicts(run, of_round));
     }
     text
+}
+
+/// The verdicts of all rounds, and what they come to.
+fn verdicts(run: &Run, newest: &Verdict) -> String {
+    match &run.overall {
+        Some(overall) if run.rounds.len() > 1 => {
+            let each = run.rounds.iter().filter_map(|round| Some((round.verdict.as_ref()?, round.opened_by.as_str())));
+            rounds::all(each, overall)
+        }
+        _ => verdict::verdict(newest),
+    }
 }
 
 /// How a state stands out: a run that goes on or is over by itself does not.
@@ -53,7 +64,7 @@ pub fn in_a_line(run: &Run) -> String {
     let mut text = format!("run {} is {}", run.run_id, state(run));
     let Some(of_run) = &run.verdict else { return text };
     text.push_str(&format!(", {}", verdict::headline(of_run)));
-    let counts = of_run.counts.unwrap_or_default();
+    let counts = run.overall.or(of_run.counts).unwrap_or_default();
     let exceptions =
         [(counts.dead_letter, "dead letter", "dead letters"), (counts.in_doubt, "record in doubt", "records in doubt")];
     for (number, one, many) in exceptions {
@@ -116,7 +127,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
     for run in runs {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
-        let counts = run.verdict.as_ref().and_then(|verdict| verdict.counts);
+        let counts = run.overall.or_else(|| run.verdict.as_ref().and_then(|verdict| verdict.counts));
         let [listed, loaded, dead, doubt] = counts
             .map_or([progress.listed, progress.loaded, progress.dead_letter, progress.in_doubt], |counts| {
                 [counts.listed, counts.loaded, counts.dead_letter, counts.in_doubt]
@@ -148,7 +159,7 @@ pub fn short(revision: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::{Counts, Progress, Verdict};
+    use muster_proto::v1::{Counts, Progress};
 
     use super::*;
 

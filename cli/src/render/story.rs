@@ -102,6 +102,12 @@ fn delivery(delivery: &DeliveryStory) -> Vec<Event> {
     if delivery.applied_number > 0 {
         settled.push_str(&format!(" (batch_{}.json)", delivery.applied_number));
     }
+    if !delivery.settled_by.is_empty() {
+        settled.push_str(&format!(", as found out by {}", clean(&delivery.settled_by)));
+    }
+    if !delivery.note.is_empty() {
+        settled.push_str(&format!(" ({})", clean(&delivery.note)));
+    }
     vec![(delivery.begun_at, announced), (delivery.settled_at, settled)]
 }
 
@@ -171,6 +177,22 @@ mod tests {
              \x20 00:00:33.000Z  delivery 7 applied, HTTP 200 (batch_9.json)\n\
              \x20 00:00:33.000Z  lease 2 completed\n"
         );
+    }
+
+    #[test]
+    fn a_settlement_says_who_found_out() {
+        let settled = DeliveryStory {
+            number: 4,
+            state: "partly_applied".into(),
+            settled_by: "operator".into(),
+            note: "import log\u{7}".into(),
+            settled_at: at(9),
+            ..DeliveryStory::default()
+        };
+        let story = RecordStory { deliveries: vec![settled], ..RecordStory::default() };
+        let text = stories("r", &[story]);
+        let line = "00:00:09.000Z  delivery 4 partly applied, as found out by operator (import log\\u{7})\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -46,17 +46,7 @@ pub fn verdict(verdict: &Verdict) -> String {
     let unfinished = counts.pending + counts.leased + counts.delivering;
     let so_far = if unfinished > 0 { " so far" } else { "" };
     let mut text = format!("verdict{so_far}: {}\n", out(tone(verdict), headline(verdict)));
-    let parts: Vec<_> = parts(&counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
-    for (name, number, _) in &parts {
-        let is_exception = *number > 0 && (*name == DEAD_LETTERS || *name == IN_DOUBT);
-        line(&mut text, name, *number, is_exception.then_some(Tone::Attention));
-    }
-    text.push_str(&format!("  {:-<28}\n", ""));
-    let sum: i64 = parts.iter().map(|(_, number, _)| number).sum();
-    if sum != counts.listed {
-        line(&mut text, "these add up to", sum, Some(Tone::Bad));
-    }
-    line(&mut text, "listed", counts.listed, None);
+    text.push_str(&sum(&counts));
     if verdict.possible_copies > 0 || verdict.changed > 0 {
         text.push('\n');
     }
@@ -72,6 +62,23 @@ pub fn verdict(verdict: &Verdict) -> String {
     for discrepancy in &verdict.discrepancies {
         text.push_str(&against(discrepancy));
     }
+    text
+}
+
+/// The states, and what they add up to.
+pub fn sum(counts: &Counts) -> String {
+    let mut text = String::new();
+    let parts: Vec<_> = parts(counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
+    for (name, number, _) in &parts {
+        let is_exception = *number > 0 && (*name == DEAD_LETTERS || *name == IN_DOUBT);
+        line(&mut text, name, *number, is_exception.then_some(Tone::Attention));
+    }
+    text.push_str(&format!("  {:-<28}\n", ""));
+    let sum: i64 = parts.iter().map(|(_, number, _)| number).sum();
+    if sum != counts.listed {
+        line(&mut text, "these add up to", sum, Some(Tone::Bad));
+    }
+    line(&mut text, "listed", counts.listed, None);
     text
 }
 
