@@ -67,11 +67,6 @@ impl Client {
         Client { channel: coordinator.in_process_channel(), target, _reader: None }
     }
 
-    /// The flag that leads here again, behind a blank; nothing where it is not needed.
-    pub fn flag(&self) -> String {
-        self.target.flag()
-    }
-
     /// The run that was meant, as it is.
     pub async fn run(&self, typed: &str) -> Result<Run, Failure> {
         let request = GetRunRequest { run_id: self.run_id(typed).await? };

@@ -39,7 +39,7 @@ pub fn tell(followed: Followed, setup: &Setup, as_json: bool, stderr: &Stderr) -
     } else {
         output::remark(&summary(&last, setup))?;
     }
-    conclude(&last, &format!(" --db {}", order.setup.database.display()), as_json, stderr);
+    conclude(&last, &format!(" --db {}", setup.database.display()), as_json, stderr);
     if let Some(next) = what_next(&last) {
         manner::remark(stderr, &next);
     }

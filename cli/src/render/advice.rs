@@ -8,7 +8,7 @@ use super::numbers::counted;
 /// ledger, such as ` --db my.db`.
 pub fn advice(run: &Run, flag: &str, has_command: impl Fn(&str) -> bool) -> Vec<String> {
     let Some(verdict) = &run.verdict else { return Vec::new() };
-    let (counts, id) = (verdict.counts.unwrap_or_default(), &run.run_id);
+    let (counts, id) = (run.overall.or(verdict.counts).unwrap_or_default(), &run.run_id);
     let mut lines = Vec::new();
     if !verdict.balanced {
         lines.push("the ledger contradicts itself, which is a fault of this program: keep its file".to_owned());
