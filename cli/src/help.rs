@@ -137,6 +137,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_commands_of_the_operators_page_parse() {
+        const PAGE: &str = include_str!("../../docs/OPERATING.md");
+        let lines: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("muster ")).collect();
+        assert!(lines.len() > 20, "{lines:?}");
+        for line in lines {
+            let line = line.split(['|', '#']).next().unwrap_or(line).trim_end();
+            let parsed = Cli::parse_from(words(line));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+    }
+
     /// A line's words, as a shell splits them at blanks outside of single quotes.
     fn words(line: &str) -> Vec<std::ffi::OsString> {
         let mut quoted = false;

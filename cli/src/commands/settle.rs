@@ -113,7 +113,7 @@ fn what_next(ledger: &Writing, done: &Done) -> Option<String> {
     let (flag, run_id) = (ledger.client.flag(), &done.run.run_id);
     match (done.run.state(), ledger.file()) {
         (RunState::Running, Some(_)) if done.to_send > 0 => {
-            Some(format!("muster run {} --resume{flag} sends the rest", doubts::pipeline_of(&done.run)))
+            Some(format!("muster run {} --resume{flag} sends the rest", doubts::arguments_of(&done.run)))
         }
         (RunState::Running, None) if done.to_send > 0 => Some(format!("follow it: muster watch {run_id}{flag}")),
         _ => None,

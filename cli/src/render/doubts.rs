@@ -90,10 +90,16 @@ pub fn settled(run: &Run, deliveries: usize, loaded: i64, to_send: i64) -> Strin
     text
 }
 
-/// The pipeline of a run as it may be typed: its name, or PIPELINE where that is not known to everybody.
-pub fn pipeline_of(run: &Run) -> &str {
+/// What `muster run` is to be told to go on with a run: PIPELINE stands for a file that only its owner knows.
+pub fn arguments_of(run: &Run) -> String {
     let built_in = muster_pipeline::built_in_names().any(|name| name == run.pipeline);
-    if built_in { &run.pipeline } else { "PIPELINE" }
+    let mut text = if built_in { clean(&run.pipeline) } else { "PIPELINE".to_owned() };
+    let mut parameters: Vec<_> = run.parameters.iter().collect();
+    parameters.sort();
+    for (name, value) in parameters {
+        text.push_str(&format!(" --set {}={}", clean(name), clean(value)));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -141,7 +147,9 @@ mod tests {
 
     #[test]
     fn a_settlement_says_what_it_did() {
-        let run = Run { run_id: "a-1".into(), round: 2, ..Run::default() };
+        let run = Run { run_id: "a-1".into(), round: 2, pipeline: "animals".into(), ..Run::default() };
+        let set = [("base_url".to_owned(), "http://h:1".to_owned())].into();
+        assert_eq!(arguments_of(&Run { parameters: set, ..run.clone() }), "animals --set base_url=http://h:1");
         assert_eq!(settled(&run, 1, 20, 0), "1 delivery of run a-1 settled: 20 records are loaded\n");
         assert_eq!(
             settled(&run, 2, 1, 19),
