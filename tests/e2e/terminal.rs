@@ -68,6 +68,8 @@ async fn run_at(columns: u16, env: &[(&str, &str)]) -> Left {
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
     let left = Terminal::muster(folder.path(), columns, &line, env).left().await;
     assert_eq!(left.code, Some(3), "{:#?}", left.lines);
+    let text = left.lines.join("");
+    assert!(text.contains("help: 2 dead letters: muster dead-letters animals-of-every-kind"), "{text}");
     left
 }
 

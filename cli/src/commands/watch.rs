@@ -2,11 +2,10 @@
 
 use std::future::pending;
 
-use clap::CommandFactory;
 use muster_proto::v1::Run;
 use muster_telemetry::Stderr;
 
-use crate::args::{Cli, WatchArgs};
+use crate::args::WatchArgs;
 use crate::client::Client;
 use crate::display::Display;
 use crate::exit::{self, Exit};
@@ -61,9 +60,7 @@ pub fn conclude(last: &Run, flag: &str, as_json: bool, stderr: &Stderr) {
         }
         return;
     }
-    let commands = Cli::command();
-    let advice = if as_json { Vec::new() } else { advice(last, flag, |name| commands.find_subcommand(name).is_some()) };
-    for line in advice {
+    for line in if as_json { Vec::new() } else { advice(last, flag) } {
         manner::remark(stderr, &format!("{} {line}", paint::err(Tone::Heading, "help:")));
     }
 }
