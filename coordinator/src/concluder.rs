@@ -51,9 +51,9 @@ pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> S
         }
     }
     for stale in store.stale_rounds().await? {
-        // What changes meanwhile leaves the round stale: it is read again.
+        // What is learnt meanwhile leaves the round stale: it is read again.
         if let Some((run, verdict)) = audit(store, &stale.run, Some(stale.round)).await?
-            && store.restate(&run, &verdict).await? == Fenced::Committed(())
+            && store.restate(&stale, &verdict).await? == Fenced::Committed(())
         {
             tracing::info!({ names::RUN } = %run.id, round = verdict.round, "a verdict says what was learnt since");
         }

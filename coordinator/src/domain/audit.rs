@@ -160,9 +160,6 @@ pub struct BatchEvidence {
     pub ledger: BatchLedger,
 }
 
-/// The target said one thing, and a probe or an operator another.
-pub const CONTRADICTED: &str = "SETTLEMENT_CONTRADICTED";
-
 /// Most discrepancies of one kind of error that are spelt out.
 const SPELT_OUT: usize = 20;
 
@@ -221,6 +218,15 @@ impl Audit {
         }
         if ledger.is_delivered_twice_at_once() {
             self.unbalanced("RECORD_IN_SEVERAL_OPEN_DELIVERIES", format!("open deliveries of batch {batch} overlap"));
+        }
+        for delivery in ledger.deliveries.iter().filter(|delivery| delivery.contradicted) {
+            let number = delivery.number;
+            self.unbalanced(
+                "SETTLEMENT_CONTRADICTED",
+                format!(
+                    "delivery {number} was settled by a probe or an operator, and its worker learnt otherwise since"
+                ),
+            );
         }
         if !*leased && ledger.open_delivery().is_some() {
             self.unbalanced("DELIVERY_WITHOUT_LEASE", format!("batch {batch} has an open delivery and no lease"));
@@ -293,8 +299,7 @@ impl Audit {
 fn incompleteness(listing: &ListingEvidence) -> Vec<Discrepancy> {
     let mut found = Vec::new();
     let mut add = |code: &str, detail: String| {
-        let kind = if code == CONTRADICTED { DiscrepancyKind::Unbalanced } else { DiscrepancyKind::Incomplete };
-        found.push(Discrepancy { code: code.to_owned(), detail, kind });
+        found.push(Discrepancy { code: code.to_owned(), detail, kind: DiscrepancyKind::Incomplete });
     };
     if !listing.closed {
         add("LISTING_OPEN", "the source has not been listed to its end".to_owned());

@@ -106,6 +106,8 @@ pub struct DeliveryFact {
     pub probes: u32,
     /// The round that took its records over, because an operator said that none was applied; 0 for none.
     pub withdrawn: u32,
+    /// Its worker learnt something else of the target, after a probe or an operator had settled it.
+    pub contradicted: bool,
 }
 
 impl DeliveryFact {

@@ -9,7 +9,7 @@ mod positions;
 mod run;
 mod time;
 
-pub use audit::{Audit, BatchEvidence, CONTRADICTED, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
+pub use audit::{Audit, BatchEvidence, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
 pub use batch::{BatchLedger, OpenPart, Remaining, Rules, Tally};
 pub use delivery::{
     DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind, Finding, Said,

@@ -91,11 +91,11 @@ fn record_ids(texts: &[String], reason: &str) -> Result<Vec<String>, Status> {
 pub(super) fn redriven(id: &str, redriven: Option<Redriven>) -> Result<(Run, u64), Status> {
     match redriven {
         None => Err(run_unknown(id)),
-        Some(Redriven::Opened(run, records)) => Ok((run, records)),
-        Some(Redriven::NotOver(_)) => {
+        Some(Redriven::Opened(run, records)) => Ok((*run, records)),
+        Some(Redriven::NotOver) => {
             Err(status(Code::FailedPrecondition, "RUN_NOT_OVER", format!("run {id} is not over: wait, or cancel it")))
         }
-        Some(Redriven::Nothing(_)) => Err(status(
+        Some(Redriven::Nothing) => Err(status(
             Code::FailedPrecondition,
             "NOTHING_TO_REDRIVE",
             format!("run {id} has no records that are so: nothing was changed"),

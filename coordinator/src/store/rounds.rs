@@ -40,11 +40,11 @@ pub struct Redrive {
 #[derive(Debug, Clone)]
 pub enum Redriven {
     /// A round was opened, or would be, with so many records. Also for the same request again.
-    Opened(Run, u64),
+    Opened(Box<Run>, u64),
     /// The run is not over.
-    NotOver(Run),
+    NotOver,
     /// No record is so.
-    Nothing(Run),
+    Nothing,
     /// The request_id was used with other arguments.
     Conflict,
 }
@@ -254,21 +254,27 @@ pub struct LedgerRow {
 pub struct ExportFrom {
     /// Round.
     pub round: u32,
+    /// Batch in it.
+    pub batch: i64,
     /// Sequence number in it.
     pub seq: i64,
 }
 
 impl Default for ExportFrom {
     fn default() -> Self {
-        Self { round: 1, seq: 0 }
+        Self { round: 1, batch: 0, seq: 0 }
     }
 }
 
 /// A round whose verdict is older than what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleRound {
-    /// The run's ID.
+    /// The run's number in the store.
+    pub key: i64,
+    /// Its ID.
     pub run: RunId,
     /// The round.
     pub round: u32,
+    /// How much was learnt since its verdict.
+    pub learnt: i64,
 }

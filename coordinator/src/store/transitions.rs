@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Settle, Settled,
-    StoreResult, Swept, WorkerResult,
+    StaleRound, StoreResult, Swept, WorkerResult,
 };
 use crate::domain::{LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, Verdict};
 
@@ -70,8 +70,8 @@ pub trait Transitions: Send + Sync {
     async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Ends a round whose audit gave this verdict, unless something changed after `run` was read.
     async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
-    /// Writes the verdict of a round anew, unless something changed after `run` was read.
-    async fn restate(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
+    /// Writes the verdict of a round anew, unless more was learnt than `stale` says: then the audit may be older.
+    async fn restate(&self, stale: &StaleRound, verdict: &Verdict) -> StoreResult<Fenced<()>>;
     /// Over -> running, in the next round. `None`: no such run.
     async fn redrive(&self, id: &RunId, redrive: Redrive) -> StoreResult<Option<Redriven>>;
     /// Takes an operator's word for deliveries in doubt: for all of them or, if one is refused, for none. `None`: no such

@@ -43,7 +43,8 @@ impl BatchLedger {
         let mut remaining = Remaining::default();
         if singles {
             parts.truncate(1);
-            if let Some((part, _)) = parts.first_mut() {
+            // To ask takes nobody down.
+            if let Some((part, _)) = parts.first_mut().filter(|(part, _)| !part.probe) {
                 part.positions = Positions::from_ascending(part.positions.iter().take(1)).unwrap_or_default();
             }
         }

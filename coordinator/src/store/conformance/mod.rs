@@ -11,6 +11,7 @@ mod doubts;
 mod expiring;
 mod holding;
 mod listing;
+mod probing;
 pub mod promises;
 mod protecting;
 mod random;
@@ -33,13 +34,14 @@ pub use doubts::doubts;
 pub use expiring::expiring;
 pub use holding::holding;
 pub use listing::listing;
+pub use probing::probing;
 pub use protecting::{deleting, protecting};
 pub use random::{assert_all_seen, random};
 pub use reading::reading;
 pub use reporting::reporting;
 pub use rounds::rounds;
 pub use runs::runs;
-pub use settling::{probing, settling};
+pub use settling::settling;
 
 use super::Store;
 

@@ -1,17 +1,12 @@
-//! Settling: an operator's word for deliveries in doubt, and what a probe finds out of them.
+//! Settling: an operator's word for deliveries in doubt.
 
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{
-    A, B, Bench, MAX_ATTEMPTS, POST_TIMEOUT, begin, dead, evidence, holding_run, new_run, positions, probing_run,
-    report, signed,
-};
+use super::bench::{A, B, Bench, POST_TIMEOUT, begin, evidence, holding_run, new_run, probing_run, report, run_with};
 use crate::audit::{audit, overall};
-use crate::domain::{CONTRADICTED, DeliveryState, Finding, NewRun, RecordState, Run, RunState};
-use crate::store::{
-    Acquire, Begin, Begun, Completion, DoubtPlan, Fenced, GrantedLease, Refusal, Report, Settle, SettleRefusal, Settled,
-};
+use crate::domain::{DeliveryState, NewRun, Run, RunState};
+use crate::store::{Begin, Completion, DoubtPlan, Fenced, Settle, SettleRefusal, Settled};
 
 /// Settling doubts.
 pub async fn settling(backend: &dyn Backend) {
@@ -27,20 +22,13 @@ pub async fn settling(backend: &dyn Backend) {
     all_or_nothing(&Bench::new(backend).await).await;
     an_older_try_is_settled_with_its_repetition(&Bench::new(backend).await).await;
     a_target_that_contradicts_is_named(&Bench::new(backend).await).await;
+    records_that_went_on_are_not_loaded_by_an_older_try(&Bench::new(backend).await).await;
+    two_doubts_of_one_batch_are_settled_together(&Bench::new(backend).await).await;
     doubts_are_listed_with_what_comes_next(&Bench::new(backend).await).await;
 }
 
-/// Probing doubts.
-pub async fn probing(backend: &dyn Backend) {
-    a_doubt_is_asked_for_and_not_sent(&Bench::new(backend).await).await;
-    what_the_target_has_is_loaded_and_the_rest_is_sent(&Bench::new(backend).await).await;
-    what_it_does_not_say_is_asked_again_but_not_for_ever(&Bench::new(backend).await).await;
-    a_probe_that_comes_too_early_says_nothing(&Bench::new(backend).await).await;
-    workers_that_cannot_probe_get_no_such_run(&Bench::new(backend).await).await;
-}
-
 /// One batch of four, its delivery in doubt for so long that it can be settled.
-async fn doubtful(bench: &Bench, new: NewRun) -> Run {
+pub(super) async fn doubtful(bench: &Bench, new: NewRun) -> Run {
     let run = bench.one_batch(new, 4).await;
     let lease = bench.lease(A).await;
     bench.deliver(A, &lease, DeliveryState::InDoubt).await;
@@ -62,11 +50,11 @@ fn not_applied() -> Settle {
     Settle { numbers: vec![1], note: "not there".to_owned(), ..Settle::default() }
 }
 
-fn partly(ids: &[&str]) -> Settle {
+pub(super) fn partly(ids: &[&str]) -> Settle {
     Settle { applied_ids: ids.iter().map(|id| (*id).to_owned()).collect(), ..applied() }
 }
 
-async fn settled(bench: &Bench, run: &Run, settle: Settle) -> (Run, u64, u64) {
+pub(super) async fn settled(bench: &Bench, run: &Run, settle: Settle) -> (Run, u64, u64) {
     match bench.store().settle(&run.id, settle).await.unwrap() {
         Some(Settled::Done { run, loaded, to_send }) => (*run, loaded, to_send),
         other => panic!("{other:?}"),
@@ -187,7 +175,8 @@ async fn in_a_cancelled_run_nothing_is_sent(bench: &Bench) {
 }
 
 async fn the_same_word_again_changes_nothing(bench: &Bench) {
-    for (settle, round) in [(applied(), 1), (not_applied(), 2), (partly(&["1"]), 2)] {
+    let every = partly(&["1", "2", "3", "4"]);
+    for (settle, round) in [(applied(), 1), (not_applied(), 2), (partly(&["1"]), 2), (every, 1)] {
         let name = format!("{}-{}", settle.applied, settle.applied_ids.len());
         let run = doubtful(bench, holding_run(&name)).await;
         bench.conclude(&run).await;
@@ -251,7 +240,47 @@ async fn a_target_that_contradicts_is_named(bench: &Bench) {
     let verdict = bench.unchecked_verdict(&run).await;
     assert_eq!(verdict.counts.pending, 4, "what they were judged by stays");
     let found: Vec<&str> = verdict.discrepancies.iter().map(|found| found.code.as_str()).collect();
-    assert!(found.contains(&CONTRADICTED) && !verdict.is_balanced(), "{found:?}");
+    assert!(found.contains(&"SETTLEMENT_CONTRADICTED") && !verdict.is_balanced(), "{found:?}");
+}
+
+async fn records_that_went_on_are_not_loaded_by_an_older_try(bench: &Bench) {
+    let run = bench.one_batch(run_with("one", |terms| terms.rules.max_attempts = 1), 1).await;
+    bench.warm_up().await;
+    let stale = bench.lease(A).await;
+    bench.announce(A, &stale, begin(1, [0], 0)).await;
+    bench.pass(POST_TIMEOUT + Duration::from_secs(6)).await;
+    bench.conclude(&run).await;
+    let (_, _, to_send) = settled(bench, &run, not_applied()).await;
+    assert_eq!(to_send, 1);
+    // Its worker heard the target after all, while the record is on its way again.
+    bench.complete(A, &stale, report(&[(1, DeliveryState::Applied)], &[])).await;
+    let (_, first) = audit(bench.store().as_ref(), &run.id, Some(1)).await.unwrap().unwrap();
+    assert!(first.counts.loaded == 0 && !first.is_balanced(), "{first:?}");
+    assert!(bench.verdict(&run).await.is_balanced(), "the other round knows nothing of it");
+}
+
+async fn two_doubts_of_one_batch_are_settled_together(bench: &Bench) {
+    for (settle, loaded, sent) in [
+        (Settle { numbers: vec![2, 3], ..not_applied() }, 0, 4),
+        (Settle { numbers: vec![2, 3], ..applied() }, 4, 0),
+        (Settle { numbers: vec![2, 3], ..partly(&["1", "4"]) }, 2, 2),
+    ] {
+        let name = format!("{loaded}-{sent}");
+        let run = doubtful(bench, run_with(&name, |terms| terms.rules.max_attempts = 1)).await;
+        // Tried often enough: its halves are sent, and are in doubt as well.
+        let lease = bench.lease(A).await;
+        let [(low, _), (high, _)] = &lease.parts[..] else { panic!("{:?}", lease.parts) };
+        bench.announce(A, &lease, begin(1, low.positions.iter(), 1)).await;
+        let next = Begin { settled: vec![evidence(1, DeliveryState::InDoubt)], ..begin(2, high.positions.iter(), 1) };
+        bench.announce(A, &lease, next).await;
+        bench.complete(A, &lease, report(&[(1, DeliveryState::InDoubt), (2, DeliveryState::InDoubt)], &[])).await;
+        bench.pass(POST_TIMEOUT).await;
+        let (run, now, again) = settled(bench, &run, settle).await;
+        assert_eq!((now, again), (loaded, sent));
+        let counts = bench.counts(&run).await;
+        assert_eq!((counts.loaded, counts.pending, counts.in_doubt), (loaded, sent, 0));
+        bench.store().cancel_run(&run.id).await.unwrap();
+    }
 }
 
 async fn doubts_are_listed_with_what_comes_next(bench: &Bench) {
@@ -269,90 +298,4 @@ async fn doubts_are_listed_with_what_comes_next(bench: &Bench) {
         let held = bench.store().doubts(&run, 0, 10).await.unwrap().remove(0);
         assert_eq!(held.plan, DoubtPlan::Held, "nothing is done by itself any more");
     }
-}
-
-fn found(present: &[u32], absent: &[u32]) -> Report {
-    let finding =
-        Finding { number: 1, present: positions(present.iter().copied()), absent: positions(absent.iter().copied()) };
-    signed(Report { probes: vec![finding], ..report(&[], &[]) })
-}
-
-async fn probe(bench: &Bench, report: Report) -> (GrantedLease, Completion) {
-    let lease = bench.lease(B).await;
-    assert!(lease.parts.iter().any(|(part, _)| part.probe), "{:?}", lease.parts);
-    let completion = bench.complete(B, &lease, report).await;
-    (lease, completion)
-}
-
-async fn a_doubt_is_asked_for_and_not_sent(bench: &Bench) {
-    let run = bench.one_batch(probing_run("one"), 4).await;
-    let lease = bench.lease(A).await;
-    assert_eq!(bench.deliver(A, &lease, DeliveryState::InDoubt).await, Completion::Requeued);
-    assert!(bench.nothing_to_lease().await, "the target may still act");
-    bench.pass(POST_TIMEOUT).await;
-    let lease = bench.lease(B).await;
-    let (part, ids) = &lease.parts[0];
-    assert_eq!((part.probe, part.retry_of, ids.len()), (true, 1, 4));
-    let begun = bench.begin(B, &lease, begin(1, 0..4, 1)).await;
-    assert_eq!(begun, Ok(Begun::Refused(Refusal::Superseded)));
-    assert_eq!(bench.complete(B, &lease, found(&[0, 1, 2, 3], &[])).await, Completion::Done);
-    let verdict = bench.verdict(&run).await;
-    assert_eq!((verdict.counts.loaded, verdict.possible_copies), (4, 0));
-    assert_eq!(bench.story(&run, "1").await.deliveries[0].settled_by, "probe");
-}
-
-async fn what_the_target_has_is_loaded_and_the_rest_is_sent(bench: &Bench) {
-    let run = doubtful(bench, probing_run("one")).await;
-    assert_eq!(probe(bench, found(&[0, 3], &[1, 2])).await.1, Completion::Requeued);
-    let counts = bench.counts(&run).await;
-    assert_eq!((counts.loaded, counts.pending), (2, 2));
-    let rest = bench.lease(A).await;
-    assert_eq!((&rest.parts[0].1, rest.parts[0].0.probe), (&vec!["2".to_owned(), "3".to_owned()], false));
-    bench.deliver(A, &rest, DeliveryState::Applied).await;
-    assert_eq!(bench.counts(&run).await.loaded, 4);
-    assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
-}
-
-async fn what_it_does_not_say_is_asked_again_but_not_for_ever(bench: &Bench) {
-    let run = doubtful(bench, probing_run("one")).await;
-    probe(bench, found(&[0], &[1])).await;
-    let counts = bench.counts(&run).await;
-    assert_eq!((counts.in_doubt, counts.pending), (3, 1), "absent counts at once, present with the rest");
-    let (lease, _) = probe(bench, found(&[], &[])).await;
-    let asked: Vec<_> = lease.parts.iter().map(|(part, ids)| (part.probe, ids.join(" "))).collect();
-    assert_eq!(asked, [(false, "2".to_owned()), (true, "3 4".to_owned())]);
-    for _ in 2..MAX_ATTEMPTS {
-        probe(bench, found(&[], &[])).await;
-    }
-    let rest = bench.lease(A).await;
-    assert_eq!(rest.parts.len(), 1, "an operator settles what is left");
-    bench.deliver(A, &rest, DeliveryState::Applied).await;
-    assert_eq!(bench.counts(&run).await.in_doubt, 3);
-    assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
-    settled(bench, &run, partly(&["3"])).await;
-    let (_, first) = audit(bench.store().as_ref(), &run.id, Some(1)).await.unwrap().unwrap();
-    assert!(first.is_balanced(), "{:?}", first.discrepancies);
-    assert_eq!((first.counts.loaded, first.counts.in_doubt), (3, 1));
-}
-
-async fn a_probe_that_comes_too_early_says_nothing(bench: &Bench) {
-    let run = bench.listed(probing_run("one"), &[&["1", "2", "3", "4"]]).await;
-    let lease = bench.lease(A).await;
-    bench.announce(A, &lease, begin(1, 0..2, 0)).await;
-    let next = Begin { settled: vec![evidence(1, DeliveryState::InDoubt)], ..begin(2, 2..4, 0) };
-    bench.announce(A, &lease, next).await;
-    let early = Report { deliveries: vec![evidence(2, DeliveryState::Applied)], ..found(&[], &[0, 1]) };
-    bench.complete(A, &lease, signed(early)).await;
-    assert_eq!(bench.counts(&run).await.in_doubt, 2);
-}
-
-async fn workers_that_cannot_probe_get_no_such_run(bench: &Bench) {
-    let run = bench.one_batch(probing_run("one"), 4).await;
-    let old = Acquire { session: super::bench::worker(A), capacity: 1, protocol: 1, ..Acquire::default() };
-    assert!(bench.store().acquire(old.clone()).await.unwrap().leases.is_empty());
-    bench.store().cancel_run(&run.id).await.unwrap();
-    bench.one_batch(new_run("two"), 4).await;
-    let lease = bench.store().acquire(old).await.unwrap().leases.remove(0);
-    assert_eq!(bench.complete(A, &lease, report(&[], &[dead(0)])).await, Completion::Requeued);
-    assert_eq!(bench.state(&bench.run(&lease.run_id).await, "1").await, RecordState::DeadLetter);
 }

@@ -6,10 +6,10 @@ use super::batches::{BatchRow, facts_changed};
 use super::leases::{Held, held};
 use super::rows::delivery_state_code;
 use super::writer::{Halt, Tx};
-use super::{listing, protection, sql};
+use super::{protection, sql};
 use crate::domain::{
-    BatchLedger, BatchRef, CONTRADICTED, DeliveryFact, DeliveryReport, DeliveryState, Evidence, Finding, LeaseToken,
-    Positions, Problem, RunState, Timestamp,
+    BatchLedger, BatchRef, DeliveryFact, DeliveryReport, DeliveryState, Evidence, Finding, LeaseToken, Positions,
+    RunState, Timestamp,
 };
 use crate::planted::Bug;
 use crate::store::{Begin, Begun, LEASE_TTL as TTL, Misuse, Refusal};
@@ -144,13 +144,13 @@ pub(super) fn settle(
             return Err(Misuse::ReportInvalid(detail).into());
         };
         let applied = report.evidence.state == DeliveryState::Applied;
-        if applied && (delivery.withdrawn > 0 || !delivery.absent.is_empty()) {
+        if contradicts(tx, held, delivery, report.evidence.state)? {
             note_contradiction(tx, held, delivery)?;
         } else if delivery.state.may_become(report.evidence.state) && (applied || !round_is_over) {
             write_evidence(tx.connection, held.lease.batch, delivery, &report.evidence, tx.now)?;
             delivery.state = report.evidence.state;
             new = true;
-            if applied {
+            if applied && !round_is_over {
                 protection::accepted(tx, held.lease.batch.run, &held.facts)?;
             }
         }
@@ -158,13 +158,39 @@ pub(super) fn settle(
     Ok(new)
 }
 
-/// The target acknowledges late what it was said not to have: its records may have been sent again meanwhile. What they
-/// were judged by stays; the verdict names it.
+/// Does a worker say late what goes against what a probe or an operator found out, or against records that went on in
+/// a later round because of it?
+fn contradicts(tx: &Tx<'_>, held: &Held, delivery: &DeliveryFact, said: DeliveryState) -> rusqlite::Result<bool> {
+    if said != DeliveryState::Applied {
+        return Ok(said != DeliveryState::InDoubt && !delivery.present.is_empty());
+    }
+    if delivery.withdrawn > 0 || !delivery.absent.is_empty() {
+        return Ok(true);
+    }
+    let older = held.lease.batch.round < held.facts.round && delivery.state == DeliveryState::InDoubt;
+    Ok(older && went_on(tx, &held.row, &delivery.positions)?)
+}
+
+/// Has a later round any of these records?
+pub(super) fn went_on(tx: &Tx<'_>, row: &BatchRow, positions: &Positions) -> rusqlite::Result<bool> {
+    let ids = row.ids(tx.connection)?;
+    let mut later = tx.connection.prepare_cached(sql!("record_later"))?;
+    for id in positions.iter().filter_map(|place| ids.get(place as usize)) {
+        if later.query_row(params![row.batch.run, id, row.batch.round], |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the records were judged by stays; the verdict of their round names it.
 fn note_contradiction(tx: &Tx<'_>, held: &Held, delivery: &DeliveryFact) -> rusqlite::Result<()> {
-    let number = delivery.number;
-    let detail =
-        format!("the target acknowledged delivery {number} after it was settled as not, or not wholly, applied");
-    listing::note(tx, held.lease.batch.run, &Problem { code: CONTRADICTED, detail })?;
+    if delivery.contradicted {
+        return Ok(());
+    }
+    let BatchRef { run, round, batch } = held.lease.batch;
+    let key = params![run, round, batch, delivery.epoch, delivery.ordinal];
+    tx.connection.prepare_cached(sql!("delivery_contradicted"))?.execute(key)?;
     facts_changed(tx, held.lease.batch, &held.facts)
 }
 

@@ -19,21 +19,22 @@ pub(super) fn next(
     run: &Run,
     from: ExportFrom,
 ) -> rusqlite::Result<(Vec<LedgerRow>, Option<ExportFrom>)> {
-    let ExportFrom { round, seq } = from;
+    let ExportFrom { round, batch, seq } = from;
     let mut statement = view.prepare_cached(sql!("export_batch"))?;
-    let batch: Option<i64> = statement.query_row(params![run.key, round, seq], |row| row.get(0)).optional()?;
+    let found: Option<i64> = statement.query_row(params![run.key, round, batch], |row| row.get(0)).optional()?;
     let Some(given_up) = given_up(view, run, round)? else { return Ok((Vec::new(), None)) };
-    let (rows, next) = match batch {
-        Some(batch) => {
-            let (row, state, _) = batch_row(view, BatchRef { run: run.key, round, batch })?;
-            let rows = of_batch(view, &row, state, given_up)?;
-            (rows, row.first_seq + i64::from(row.size))
-        }
-        None => waiting(view, run.key, round, seq, given_up)?,
-    };
+    if let Some(number) = found {
+        let (row, state, _) = batch_row(view, BatchRef { run: run.key, round, batch: number })?;
+        let mut rows = of_batch(view, &row, state, given_up)?;
+        // What waited for a full batch when it was read, and has one by now.
+        let told = usize::try_from(seq - row.first_seq).unwrap_or(0).min(rows.len());
+        rows.drain(..told);
+        return Ok((rows, Some(ExportFrom { round, batch: number + 1, seq: row.first_seq + i64::from(row.size) })));
+    }
+    let (rows, next) = waiting(view, run.key, round, seq, given_up)?;
     Ok(match (rows.is_empty(), round < run.round) {
-        (false, _) => (rows, Some(ExportFrom { round, seq: next })),
-        (true, true) => (rows, Some(ExportFrom { round: round + 1, seq: 0 })),
+        (false, _) => (rows, Some(ExportFrom { round, batch, seq: next })),
+        (true, true) => (rows, Some(ExportFrom { round: round + 1, ..ExportFrom::default() })),
         (true, false) => (rows, None),
     })
 }

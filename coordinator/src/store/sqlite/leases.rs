@@ -217,7 +217,8 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
         return Err(Misuse::OtherSession.into());
     }
     let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
-    let current = current || tx.planted.has(Bug::NoEpochCheck);
+    // A lease of an older round is nobody's right to anything, whatever became of the batch.
+    let current = current && row.batch.round == facts.round || tx.planted.has(Bug::NoEpochCheck);
     Ok(Held { lease, row, current, released, report, facts })
 }
 
@@ -273,6 +274,13 @@ fn give_back(tx: &Tx<'_>, row: &BatchRow) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
+/// A cancelled run is over: whoever still holds a lease of it has nothing to do.
+pub(super) fn end_all(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
+    let mut statement = tx.connection.prepare_cached(sql!("batches_leased_of_run"))?;
+    let held = statement.query_map([run], BatchRow::read)?.collect::<Result<Vec<_>, _>>()?;
+    held.iter().try_for_each(|row| give_back(tx, row).map(drop))
+}
+
 /// Ends leases that have run out: takeable is what has passed both its own time and a whole TTL of service.
 pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
     let in_service = tx.serving_since + TTL <= tx.now || tx.planted.has(Bug::NoServingGrace);
@@ -295,8 +303,11 @@ pub(super) fn expire(tx: &Tx<'_>) -> rusqlite::Result<Expired> {
         }
         let lease = row.batch.lease();
         let key = params![lease.batch.run, lease.batch.round, lease.batch.batch, lease.epoch];
-        let secret = tx.connection.prepare_cached(sql!("lease_secret"))?.query_row(key, |row| row.get(0))?;
-        tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(lease, secret) });
+        let mut statement = tx.connection.prepare_cached(sql!("lease_secret"))?;
+        // None: its run is being taken out of the ledger.
+        if let Some(secret) = statement.query_row(key, |row| row.get(0)).optional()? {
+            tx.push(Event::LeaseExpired { session: row.session.clone(), token: LeaseToken::new(lease, secret) });
+        }
         tx.tell_work();
     }
     Ok(expired)

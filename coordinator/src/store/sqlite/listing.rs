@@ -113,8 +113,7 @@ impl Listing {
     }
 }
 
-/// Notes what the verdict is to name.
-pub(super) fn note(tx: &Tx<'_>, run: i64, problem: &Problem) -> rusqlite::Result<()> {
+fn note(tx: &Tx<'_>, run: i64, problem: &Problem) -> rusqlite::Result<()> {
     let row = params![run, problem.code, problem.detail];
     tx.connection.prepare_cached(sql!("problem_insert"))?.execute(row).map(drop)
 }

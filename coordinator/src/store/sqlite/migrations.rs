@@ -22,6 +22,20 @@ pub(super) fn copy_of(path: &Path, version: i32) -> PathBuf {
     name.into()
 }
 
+/// Older files could not give back the space of deleted runs: that needs every page to be written once. Where there is
+/// no room for it now, the next start tries again.
+pub(super) fn let_space_go(connection: &Connection) -> rusqlite::Result<()> {
+    const INCREMENTAL: i64 = 2;
+    if connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0))? == INCREMENTAL {
+        return Ok(());
+    }
+    if let Err(error) = connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;") {
+        tracing::warn!(error = %error, next = "tried again at the next start; until then the file does not shrink",
+            "the ledger cannot be written anew so that deleted runs give their space back");
+    }
+    Ok(())
+}
+
 /// Brings a ledger of an older version (0: an empty file) to the current one. All versions in one transaction: it is of
 /// the old one or of the new one, whatever happens. A ledger that was written before is copied first.
 pub(super) fn apply(connection: &Connection, path: &Path, from: i32) -> rusqlite::Result<()> {
@@ -38,8 +52,6 @@ pub(super) fn apply(connection: &Connection, path: &Path, from: i32) -> rusqlite
         "BEGIN IMMEDIATE;\n{steps}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\nCOMMIT;"
     ))?;
     if from > 0 {
-        // Older files could not give back the space of deleted runs: that needs every page to be written once.
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")?;
         let copy = copy_of(path, from);
         tracing::info!(from, to = version, copy = %copy.display(), "the ledger was upgraded; a copy of it as it was is kept");
     }
@@ -53,10 +65,12 @@ fn keep_copy(connection: &Connection, path: &Path, version: i32) -> rusqlite::Re
     let mut unfinished = copy.clone().into_os_string();
     unfinished.push(".unfinished");
     let failed = |error: std::io::Error| {
-        rusqlite::Error::InvalidParameterName(format!(
+        let text = format!(
             "it has schema version {version} and is not upgraded before a copy is kept at {}: {error}",
             copy.display()
-        ))
+        );
+        // The one whose text stands by itself.
+        rusqlite::Error::ToSqlConversionFailure(text.into())
     };
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -65,7 +79,10 @@ fn keep_copy(connection: &Connection, path: &Path, version: i32) -> rusqlite::Re
     let name = unfinished.to_string_lossy();
     connection.execute("VACUUM INTO ?1", [name.as_ref()]).map_err(|error| failed(std::io::Error::other(error)))?;
     make_private(Path::new(&unfinished)).map_err(failed)?;
-    std::fs::rename(&unfinished, &copy).map_err(failed)
+    std::fs::rename(&unfinished, &copy).map_err(failed)?;
+    // The copy must have its name on the disk before the ledger changes.
+    let folder = copy.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// It names every record, as the ledger does.

@@ -101,6 +101,7 @@ impl SqliteStore {
             connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
             connection.set_prepared_statement_cache_capacity(128);
             migrations::apply(&connection, path, version)?;
+            migrations::let_space_go(&connection)?;
             // Read back: what the file system silently refuses must not pass for durable.
             let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
             let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;

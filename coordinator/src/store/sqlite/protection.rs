@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::batches::{BatchRow, DONE, settle_batch};
+use super::batches::{BatchRow, DONE, settle_batch, write_tally};
 use super::leases::Held;
 use super::rows::RunFacts;
 use super::sql;
@@ -89,6 +89,8 @@ fn take_back(tx: &Tx<'_>, run: i64, facts: &RunFacts) -> rusqlite::Result<()> {
     for (row, state) in batches {
         if state == DONE {
             settle_batch(tx.connection, &row, facts, tx.now)?;
+        } else {
+            write_tally(tx.connection, row.batch, &row.ledger(tx.connection)?)?;
         }
     }
     tx.tell_work();

@@ -51,8 +51,10 @@ impl Queries for SqliteStore {
     async fn stale_rounds(&self) -> StoreResult<Vec<StaleRound>> {
         self.read(|view| {
             let mut statement = view.prepare_cached(sql!("rounds_stale"))?;
-            let stale =
-                |row: &Row<'_>| Ok(StaleRound { run: RunId::from_text(row.get::<_, String>(0)?), round: row.get(1)? });
+            let stale = |row: &Row<'_>| {
+                let run = RunId::from_text(row.get::<_, String>(1)?);
+                Ok(StaleRound { key: row.get(0)?, run, round: row.get(2)?, learnt: row.get(3)? })
+            };
             statement.query_map([], stale)?.collect()
         })
         .await

@@ -55,7 +55,10 @@ fn vacuum(tx: &Tx<'_>) -> rusqlite::Result<Swept> {
     if before == 0 {
         return Ok(Swept::default());
     }
-    tx.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    // Each step gives one page back.
+    let mut statement = tx.connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    let mut steps = statement.query([])?;
+    while steps.next()?.is_some() {}
     let after = free("PRAGMA freelist_count")?;
     // A file that cannot give pages back (made before this was possible) is not asked again and again.
     Ok(Swept { rows: 0, more: after > 0 && after < before })

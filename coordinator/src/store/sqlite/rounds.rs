@@ -26,22 +26,22 @@ pub(super) fn redrive(tx: &Tx<'_>, id: &RunId, redrive: &Redrive) -> rusqlite::R
         return Ok(Some(before));
     }
     if !run.state.is_over() {
-        return Ok(Some(Redriven::NotOver(run)));
+        return Ok(Some(Redriven::NotOver));
     }
     let taken = wanted(tx, &run, redrive)?;
     if taken.is_empty() {
-        return Ok(Some(Redriven::Nothing(run)));
+        return Ok(Some(Redriven::Nothing));
     }
     let records = taken.len() as u64;
     if redrive.dry_run {
-        return Ok(Some(Redriven::Opened(run, records)));
+        return Ok(Some(Redriven::Opened(Box::new(run), records)));
     }
     if let Some(terms) = &redrive.terms {
         take_terms(tx, &run, terms)?;
     }
     let round = open(tx, &by_key(tx, run.key)?, &redrive.words, Some(redrive))?;
     extend(tx, run.key, round, &taken)?;
-    by_key(tx, run.key).map(|run| Some(Redriven::Opened(run, records)))
+    by_key(tx, run.key).map(|run| Some(Redriven::Opened(Box::new(run), records)))
 }
 
 fn same_request(tx: &Tx<'_>, run: &Run, redrive: &Redrive) -> rusqlite::Result<Option<Redriven>> {
@@ -51,7 +51,7 @@ fn same_request(tx: &Tx<'_>, run: &Run, redrive: &Redrive) -> rusqlite::Result<O
         Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
     });
     Ok(before.optional()?.map(|(digest, records)| match digest == redrive.request_digest {
-        true => Redriven::Opened(run.clone(), records),
+        true => Redriven::Opened(Box::new(run.clone()), records),
         false => Redriven::Conflict,
     }))
 }
@@ -64,7 +64,8 @@ fn wanted(tx: &Tx<'_>, run: &Run, redrive: &Redrive) -> rusqlite::Result<Vec<Tak
         let key = params![run.key, round];
         let cancelled: bool =
             tx.connection.prepare_cached(sql!("round_cancelled"))?.query_row(key, |row| row.get(0))?;
-        let all = redrive.outcomes.cancelled && cancelled;
+        let any_reason = redrive.stage.is_empty() && redrive.reason.is_empty();
+        let all = redrive.outcomes.cancelled && cancelled && any_reason;
         let mut end = 0;
         let mut statement = tx.connection.prepare_cached(sql!("batches_of_round"))?;
         let mut batches = statement.query(params![run.key, round, all])?;

@@ -109,8 +109,7 @@ pub(super) fn on_doubt_code(on_doubt: OnDoubt) -> i64 {
     }
 }
 
-/// A delivery's state.
-pub(super) fn delivery_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
+fn delivery_state(row: &Row<'_>, column: usize) -> rusqlite::Result<DeliveryState> {
     Ok(match row.get::<_, i64>(column)? {
         0 => DeliveryState::Open,
         1 => DeliveryState::Applied,
@@ -131,7 +130,7 @@ fn positions(row: &Row<'_>, column: usize, none: impl FnOnce() -> Positions) -> 
 }
 
 /// How many columns of the `..._deliveries` statements `delivery` reads.
-pub(super) const DELIVERY_COLUMNS: usize = 14;
+pub(super) const DELIVERY_COLUMNS: usize = 15;
 
 /// These columns; `whole` is the batch's size.
 pub(super) fn delivery(row: &Row<'_>, whole: u32) -> rusqlite::Result<DeliveryFact> {
@@ -150,6 +149,7 @@ pub(super) fn delivery(row: &Row<'_>, whole: u32) -> rusqlite::Result<DeliveryFa
         absent: positions(row, 11, Positions::default)?,
         probes: row.get(12)?,
         withdrawn: row.get(13)?,
+        contradicted: row.get(14)?,
     })
 }
 

@@ -2,11 +2,10 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::rows;
-use super::sql;
 use super::writer::Tx;
+use super::{leases, rows, sql};
 use crate::domain::{NewRun, Run, RunId, Terms, Verdict};
-use crate::store::{Event, Fenced, Started};
+use crate::store::{Event, Fenced, StaleRound, Started};
 
 pub(super) fn millis(span: std::time::Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
@@ -102,25 +101,25 @@ pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::R
     if tx.connection.prepare_cached(sql!("run_conclude"))?.execute(row)? == 0 {
         return Ok(Fenced::Stale);
     }
-    let ended = params![run.key, run.round, tx.now.as_millis(), run.state.is_cancelled()];
-    tx.connection.prepare_cached(sql!("round_conclude"))?.execute(ended)?;
-    write_verdict(tx, run, verdict)?;
+    tx.connection.prepare_cached(sql!("round_conclude"))?.execute(params![run.key, run.round, tx.now.as_millis()])?;
+    leases::end_all(tx, run.key)?;
+    write_verdict(tx, run.key, verdict)?;
     Ok(Fenced::Committed(()))
 }
 
-fn write_verdict(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::Result<()> {
+fn write_verdict(tx: &Tx<'_>, run: i64, verdict: &Verdict) -> rusqlite::Result<()> {
     let text =
         serde_json::to_string(verdict).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    tx.connection.prepare_cached(sql!("verdict_insert"))?.execute(params![run.key, verdict.round, text]).map(drop)
+    tx.connection.prepare_cached(sql!("verdict_insert"))?.execute(params![run, verdict.round, text]).map(drop)
 }
 
 /// Something was learnt of a round that was over: its verdict says it from now on.
-pub(super) fn restate(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::Result<Fenced<()>> {
-    let row = params![run.key, verdict.round, run.changes];
+pub(super) fn restate(tx: &Tx<'_>, stale: &StaleRound, verdict: &Verdict) -> rusqlite::Result<Fenced<()>> {
+    let row = params![stale.key, stale.round, stale.learnt];
     if tx.connection.prepare_cached(sql!("round_restated"))?.execute(row)? == 0 {
         return Ok(Fenced::Stale);
     }
-    write_verdict(tx, run, verdict)?;
+    write_verdict(tx, stale.key, verdict)?;
     Ok(Fenced::Committed(()))
 }
 

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, params};
 
 use super::batches::{BatchRow, batch_row, facts_changed};
-use super::deliveries::{find_out, write_finding};
+use super::deliveries::{find_out, went_on, write_finding};
 use super::rounds::{Taken, extend, open};
-use super::rows::{self, RunFacts, run_facts};
+use super::rows::{RunFacts, run_facts};
 use super::runs::{by_id, by_key};
 use super::sql;
 use super::writer::Tx;
@@ -33,6 +33,12 @@ impl Doubt {
         self.ledger.deliveries.iter().find(|delivery| delivery.number == self.number)
     }
 
+    /// Records that go into the queue again: not those that were given up on besides.
+    fn sendable(&self) -> Positions {
+        let given_up = |place: &u32| self.ledger.exceptions.iter().any(|exception| exception.position == *place);
+        Positions::from_ascending(self.absent.iter().filter(|place| !given_up(place))).unwrap_or_default()
+    }
+
     /// Records that the target has by another delivery: by this one it may have them too, which counts as a copy.
     fn loaded_otherwise(&self) -> Positions {
         let states = self.ledger.states(RecordState::Pending);
@@ -45,18 +51,21 @@ impl Doubt {
 pub(super) fn settle(tx: &Tx<'_>, id: &RunId, settle: &Settle) -> rusqlite::Result<Option<Settled>> {
     let Some(run) = by_id(tx, id)? else { return Ok(None) };
     let Some(facts) = run_facts(tx.connection, run.key)? else { return Ok(None) };
-    let doubts = match look_up(tx, &run, &facts, settle)? {
+    let mut doubts = match look_up(tx, &run, &facts, settle)? {
         Ok(doubts) => doubts,
         Err(refusal) => return Ok(Some(Settled::Refused(refusal))),
     };
     let (mut loaded, mut to_send, mut taken) = (0, 0, Vec::new());
-    for doubt in &doubts {
+    for doubt in &mut doubts {
+        // The one before may have been of the same batch.
+        doubt.ledger = doubt.row.ledger(tx.connection)?;
         loaded += u64::from(doubt.present.len());
-        if stays_in_its_round(tx, &run, doubt)? {
+        let given_up = given_up(tx, &run, doubt)?;
+        if doubt.absent.is_empty() || given_up || doubt.row.batch.round == run.round && !run.state.is_over() {
             in_place(tx, &facts, doubt, settle)?;
-            to_send += if run.state.is_cancelled() { 0 } else { u64::from(doubt.absent.len()) };
+            to_send += if given_up { 0 } else { u64::from(doubt.sendable().len()) };
         } else {
-            to_send += u64::from(doubt.absent.len());
+            to_send += if run.state.is_cancelled() { 0 } else { u64::from(doubt.absent.len()) };
             move_on(tx, &run, &facts, doubt, &settle.note, &mut taken)?;
         }
     }
@@ -87,38 +96,42 @@ fn look_up(
     let mut named: HashSet<&str> = settle.applied_ids.iter().map(String::as_str).collect();
     let all = settle.applied_ids.is_empty();
     for number in &settle.numbers {
-        let mut statement = tx.connection.prepare_cached(sql!("delivery_by_number"))?;
-        let found = statement.query_row(params![run.key, number], |row| {
-            let batch = BatchRef { run: run.key, round: row.get(0)?, batch: row.get(1)? };
-            Ok((batch, rows::delivery_state(row, 2)?, row.get::<_, u32>(3)?, row.get::<_, String>(4)?))
-        });
-        let Some((batch, state, withdrawn, by)) = found.optional()? else {
+        let Some((batch, by)) = by_number(tx, run.key, *number)? else {
             return Ok(Err(SettleRefusal::Unknown(*number)));
         };
-        match before(*number, state, withdrawn, &by, settle) {
+        let (row, ..) = batch_row(tx.connection, batch)?;
+        let ids = row.ids(tx.connection)?;
+        let is_named = |place: &u32| ids.get(*place as usize).is_some_and(|id| named.contains(id.as_str()));
+        let ledger = row.ledger(tx.connection)?;
+        let Some(fact) = ledger.deliveries.iter().find(|delivery| delivery.number == *number) else {
+            return Ok(Err(SettleRefusal::Unknown(*number)));
+        };
+        let said = Positions::from_ascending(fact.positions.iter().filter(is_named)).unwrap_or_default();
+        match before(fact, &by, settle, &said) {
             Some(Ok(())) => continue,
             Some(Err(refusal)) => return Ok(Err(refusal)),
             None => {}
         }
-        let (row, ..) = batch_row(tx.connection, batch)?;
-        let ledger = row.ledger(tx.connection)?;
+        if settle.applied && all && went_on(tx, &row, &fact.positions)? {
+            // Another delivery of the same records was settled as not applied, and they went on.
+            return Ok(Err(SettleRefusal::Otherwise(*number)));
+        }
         let hanging = ledger.hanging_on(*number);
-        let ids = row.ids(tx.connection)?;
-        let is_named = |place: &u32| ids.get(*place as usize).is_some_and(|id| named.contains(id.as_str()));
+        // What a probe has found stays found.
+        let found = hanging.within(&fact.present);
         let present = match (settle.applied, all) {
             (true, true) => hanging.clone(),
-            (true, false) => Positions::from_ascending(hanging.iter().filter(is_named)).unwrap_or_default(),
-            (false, _) => Positions::default(),
+            (true, false) => hanging.within(&said).with(&found),
+            (false, _) => found,
         };
         present.iter().filter_map(|place| ids.get(place as usize)).for_each(|id| {
             named.remove(id.as_str());
         });
-        let doubt = Doubt { absent: hanging.without(&present), row, ledger, number: *number, present };
-        let settles_at = doubt.fact().map(|fact| fact.begun_at + facts.rules.settle_after);
-        if let Some(at) = settles_at.filter(|at| *at > tx.now) {
-            return Ok(Err(SettleRefusal::TooEarly(*number, at)));
+        let settles_at = fact.begun_at + facts.rules.settle_after;
+        if settles_at > tx.now {
+            return Ok(Err(SettleRefusal::TooEarly(*number, settles_at)));
         }
-        doubts.push(doubt);
+        doubts.push(Doubt { absent: hanging.without(&present), row, ledger, number: *number, present });
     }
     if settle.applied
         && !doubts.is_empty()
@@ -129,20 +142,30 @@ fn look_up(
     Ok(Ok(doubts))
 }
 
-/// What a delivery that is not in doubt any more was settled as: the same word again changes nothing.
-fn before(
-    number: i64,
-    state: DeliveryState,
-    withdrawn: u32,
-    by: &str,
-    settle: &Settle,
-) -> Option<Result<(), SettleRefusal>> {
+/// The batch of a delivery, and who settled it: one in doubt by its index, any other among all of the run.
+fn by_number(tx: &Tx<'_>, run: i64, number: i64) -> rusqlite::Result<Option<(BatchRef, String)>> {
+    for statement in [sql!("doubt_by_number"), sql!("delivery_by_number")] {
+        let found = tx.connection.prepare_cached(statement)?.query_row(params![run, number], |row| {
+            let batch = BatchRef { run, round: row.get(0)?, batch: row.get(1)? };
+            Ok((batch, row.get(2)?))
+        });
+        if let Some(found) = found.optional()? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// What a delivery that is not in doubt any more was settled as: the same word again changes nothing. `said` are the
+/// places of those of its records that are named.
+fn before(fact: &DeliveryFact, by: &str, settle: &Settle, said: &Positions) -> Option<Result<(), SettleRefusal>> {
+    let DeliveryFact { number, state, withdrawn, .. } = *fact;
     let whole = settle.applied_ids.is_empty();
     let same = match state {
         DeliveryState::InDoubt if withdrawn == 0 => return None,
         DeliveryState::InDoubt | DeliveryState::NotApplied => !settle.applied,
-        DeliveryState::Applied => settle.applied && whole,
-        DeliveryState::PartlyApplied => settle.applied && !whole,
+        DeliveryState::Applied => settle.applied && (whole || *said == fact.positions),
+        DeliveryState::PartlyApplied => settle.applied && !whole && said.without(&fact.present).is_empty(),
         DeliveryState::Open => return Some(Err(SettleRefusal::NotInDoubt(number, "open"))),
         DeliveryState::Rejected => return Some(Err(SettleRefusal::NotInDoubt(number, "rejected"))),
     };
@@ -154,11 +177,11 @@ fn before(
     })
 }
 
-/// Is there nothing to send, or is what is to be sent a matter of the round that goes on, or given up by a cancel?
-fn stays_in_its_round(tx: &Tx<'_>, run: &Run, doubt: &Doubt) -> rusqlite::Result<bool> {
+/// Are records of this round without an outcome given up, because it was cancelled?
+fn given_up(tx: &Tx<'_>, run: &Run, doubt: &Doubt) -> rusqlite::Result<bool> {
     let round = doubt.row.batch.round;
-    if doubt.absent.is_empty() || round == run.round && !run.state.is_over() {
-        return Ok(true);
+    if round == run.round {
+        return Ok(run.state.is_cancelled());
     }
     let key = params![run.key, round];
     tx.connection.prepare_cached(sql!("round_cancelled"))?.query_row(key, |row| row.get(0))
@@ -171,8 +194,8 @@ fn in_place(tx: &Tx<'_>, facts: &RunFacts, doubt: &Doubt, settle: &Settle) -> ru
         let unknown = fact.unknown();
         let present = match fact.number == doubt.number {
             true if settle.applied && settle.applied_ids.is_empty() => unknown.clone(),
-            true => doubt.present.with(&doubt.loaded_otherwise()),
-            false => Positions::default(),
+            true if settle.applied => doubt.present.with(&doubt.loaded_otherwise()),
+            _ => Positions::default(),
         };
         let absent = if fact.number == doubt.number { unknown.without(&present) } else { doubt.absent.clone() };
         let finding = Finding { number: fact.number, present, absent };

@@ -8,7 +8,7 @@ use super::{SqliteStore, deliveries, leases, listing, reports, retention, rounds
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
-    Redriven, Renewal, Report, Settle, Settled, Started, StoreResult, Swept, Transitions, WorkerResult,
+    Redriven, Renewal, Report, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions, WorkerResult,
 };
 
 #[async_trait]
@@ -37,9 +37,9 @@ impl Transitions for SqliteStore {
         self.writer()?.call(move |tx| runs::conclude(tx, &run, &verdict)).await
     }
 
-    async fn restate(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
-        let (run, verdict) = (run.clone(), verdict.clone());
-        self.writer()?.call(move |tx| runs::restate(tx, &run, &verdict)).await
+    async fn restate(&self, stale: &StaleRound, verdict: &Verdict) -> StoreResult<Fenced<()>> {
+        let (stale, verdict) = (stale.clone(), verdict.clone());
+        self.writer()?.call(move |tx| runs::restate(tx, &stale, &verdict)).await
     }
 
     async fn redrive(&self, id: &RunId, redrive: Redrive) -> StoreResult<Option<Redriven>> {

@@ -44,7 +44,11 @@ impl Sequence {
         let batch = self.known[index].lease.token.lease().batch.batch;
         self.applied.extend(present.iter().map(|place| (batch, place)));
         // Its worker will not contradict.
-        let outcome = if present == positions { DeliveryState::Applied } else { DeliveryState::NotApplied };
+        let outcome = match (applied, present == positions) {
+            (false, _) => DeliveryState::NotApplied,
+            (true, true) => DeliveryState::Applied,
+            (true, false) => DeliveryState::InDoubt,
+        };
         self.known[index].deliveries[sent].outcome = Some(outcome);
     }
 }

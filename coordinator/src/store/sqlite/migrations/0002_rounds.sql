@@ -17,11 +17,11 @@ CREATE TABLE rounds (
     batches        INTEGER NOT NULL DEFAULT 0, -- cut of these
     finished_at    INTEGER,
     cancelled      INTEGER NOT NULL DEFAULT 0, -- 1: it was over by a cancel
-    stale          INTEGER NOT NULL DEFAULT 0, -- 1: something was learnt since its verdict
+    stale          INTEGER NOT NULL DEFAULT 0, -- so many things were learnt since its verdict
     PRIMARY KEY (run, round)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX rounds_by_request ON rounds (run, request_id) WHERE request_id IS NOT NULL;
-CREATE INDEX rounds_stale ON rounds (run) WHERE stale = 1;
+CREATE INDEX rounds_stale ON rounds (run) WHERE stale > 0;
 INSERT INTO rounds (run, round, revision, opened_at, opened_by, finished_at, cancelled)
 SELECT run, 1, revision, created_at, '', finished_at, state = 3 FROM runs;
 
@@ -42,6 +42,7 @@ ALTER TABLE deliveries ADD COLUMN absent BLOB;
 ALTER TABLE deliveries ADD COLUMN probes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0; -- the round that took its records over
 ALTER TABLE deliveries ADD COLUMN settled_by TEXT NOT NULL DEFAULT '';  -- empty: its worker; probe; operator
+ALTER TABLE deliveries ADD COLUMN contradicted INTEGER NOT NULL DEFAULT 0; -- 1: the target said otherwise, too late
 ALTER TABLE deliveries ADD COLUMN note TEXT NOT NULL DEFAULT '';        -- an operator's words
 CREATE INDEX deliveries_in_doubt ON deliveries (run, number) WHERE state = 4;
 

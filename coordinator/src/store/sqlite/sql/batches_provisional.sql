@@ -1,4 +1,5 @@
+-- CROSS JOIN keeps this order of the loops: few exceptions, then their batches.
 SELECT DISTINCT b.run, b.round, b.batch, b.first_seq, b.size, b.epoch, b.attempt, b.lost, b.singles, b.state
 FROM exceptions e INDEXED BY exceptions_provisional
-JOIN batches b ON b.run = e.run AND b.round = e.round AND b.batch = e.batch
+CROSS JOIN batches b ON b.run = e.run AND b.round = e.round AND b.batch = e.batch
 WHERE e.run = ?1 AND e.provisional = 1

@@ -1,1 +1,1 @@
-DELETE FROM exceptions WHERE run = ?1 AND provisional = 1
+DELETE FROM exceptions INDEXED BY exceptions_provisional WHERE run = ?1 AND provisional = 1

@@ -1,1 +1,3 @@
-UPDATE rounds SET finished_at = ?3, cancelled = ?4, stale = 0 WHERE run = ?1 AND round = ?2
+-- As the run ended, not as it was when the audit read it: it may have been cancelled in between.
+UPDATE rounds SET finished_at = ?3, stale = 0, cancelled = (SELECT state = 3 FROM runs WHERE run = ?1)
+WHERE run = ?1 AND round = ?2
