@@ -121,10 +121,12 @@ impl<'a> Listing<'a> {
         let limits = pipeline.limits();
         let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
         let seed = u64::from(granted.lease.epoch);
-        let requester = Requester::new(limits, &RequesterConfig { seed, ..RequesterConfig::default() })
-            .map_err(|error| Left::Pause(error.to_string()))?;
         let first = compiled.list().first_page();
         let progress = &granted.progress;
+        // A source that has said how many pages it has is known to serve: when it does not now, that passes.
+        let wait_for_first = progress.total_pages > 0;
+        let config = RequesterConfig { seed, wait_for_first, ..RequesterConfig::default() };
+        let requester = Requester::new(limits, &config).map_err(|error| Left::Pause(error.to_string()))?;
         let last = (progress.total_pages > 0).then(|| last_page(first, progress.total_pages));
         let done = progress.done_after.iter().copied().collect();
         let next = progress.first_open.max(first);

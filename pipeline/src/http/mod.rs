@@ -13,9 +13,12 @@ mod limit;
 mod race;
 mod requester;
 mod transport;
+mod tries;
+mod turn;
 
 pub use classify::{PostOutcome, ProbeOutcome};
-pub use requester::{Requester, Turn};
+pub use requester::Requester;
+pub use turn::Turn;
 
 /// What a process wants of its requests, beside the pipeline's limits.
 #[derive(Debug, Clone)]

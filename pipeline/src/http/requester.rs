@@ -20,6 +20,8 @@ use super::host::{Host, Question};
 use super::limit::Signal;
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
+use super::tries::Tries;
+use super::turn::Turn;
 use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
 use crate::load::{Loader, Prober};
 use crate::record_id::RecordId;
@@ -48,54 +50,6 @@ struct Shared {
     /// How many of the hosts are down.
     down: Arc<watch::Sender<usize>>,
     counters: Counters,
-}
-
-/// A POST's turn: as long as it lives nobody else asks whether the host is back, when that is what this POST is for.
-#[derive(Debug)]
-pub struct Turn {
-    question: Option<Question>,
-}
-
-impl Turn {
-    /// Whether the POST is sent to find out if its host is back.
-    #[must_use]
-    pub fn asks(&self) -> bool {
-        self.question.is_some()
-    }
-
-    /// The POST was sent and its answer, or none, has come.
-    pub fn sent(mut self) {
-        if let Some(question) = &mut self.question {
-            question.asked();
-        }
-    }
-}
-
-/// The tries of one GET that count.
-struct Tries {
-    count: u32,
-    /// What the host had done before the first of them.
-    since: Count,
-    /// Status and reason of the last one.
-    last: (Option<u16>, String),
-}
-
-impl Tries {
-    fn new(since: Count) -> Self {
-        Self { count: 0, since, last: (None, String::new()) }
-    }
-
-    /// What met an outage does not count. Of a host that never served anything, only to those who wait for the first.
-    fn count_anew(&mut self, now: Count, wait_for_first: bool) {
-        if now.in_vain > self.since.in_vain && (now.served > 0 || wait_for_first) {
-            (self.count, self.since) = (0, now);
-        }
-    }
-
-    fn given_up(self) -> FetchError {
-        let (status, last) = self.last;
-        FetchError::GivenUp { attempts: self.count, last, status }
-    }
 }
 
 #[derive(Debug, Default)]
