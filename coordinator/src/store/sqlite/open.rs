@@ -175,6 +175,7 @@ fn refused(path: &Path, error: &rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode as Code;
     let advice = match error.sqlite_error_code() {
         Some(Code::DiskFull) => Some(MAKE_ROOM),
+        None if error.to_string().contains("disk is full") => Some(MAKE_ROOM),
         Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => Some(MAKE_WRITABLE),
         Some(Code::SystemIoFailure) => Some("the disk is full or failing: look at `df` and at the system's log"),
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
