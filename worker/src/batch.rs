@@ -116,13 +116,14 @@ async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> En
     }
 }
 
-/// Source or target have been down for so long that the batch is given back; `untouched` when no record was judged.
+/// Source or target have been down for so long that the batch is given back; `untouched` when no record was judged. It is
+/// reported, not released, so that the pause counts: another run's batches come first then.
 fn down(work: &Work, untouched: bool) -> End {
     warn!(
         { names::RUN } = work.lease.run_id(),
         { names::BATCH } = work.lease.batch(),
-        { names::NEXT } = "the batch is given back; it is leased again",
+        { names::NEXT } = "the batch is given back; it is leased again after a minute",
         "source or target are down for too long"
     );
-    End { untouched, given_back: true, retry_after: Some(MAX_PAUSE), ..End::default() }
+    End { untouched, retry_after: Some(MAX_PAUSE), ..End::default() }
 }

@@ -23,6 +23,9 @@ const RESEND: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 /// The longest pause between two looks whether a target that is down can be reached.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// POSTs under one lease that ask in vain whether the target is back: each is a row in the ledger.
+const MAX_ASKED: u32 = 60;
+
 /// How the deliveries of a batch ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -40,12 +43,17 @@ pub(crate) enum Ending {
 pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) -> Ending {
     let mut queue = VecDeque::from(chunks);
     let mut pauses = work.session.backoff(RESEND.0, RESEND.1);
+    let mut asked = 0;
     while let Some(mut chunk) = queue.pop_front() {
         let turn = match until_turn(work, chunk.repeats()).await {
             Ok(turn) => turn,
             Err(ending) => return ending,
         };
         if turn.asks() {
+            asked += 1;
+            if asked > MAX_ASKED {
+                return Ending::Down;
+            }
             chunk.count_anew();
         }
         if work.lease.stop() >= Stop::RunStopped || !drain_leaves_room(work) {
@@ -60,6 +68,7 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
         log_posted(work, ordinal, &posted, &next);
         if !matches!(next, Next::Again { .. } | Next::WhenReachable { .. }) {
             pauses.reset();
+            asked = 0;
         }
         match next {
             Next::Done => {}

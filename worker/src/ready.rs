@@ -105,11 +105,11 @@ impl ReadyPipeline {
     }
 
     pub(crate) fn post_url(&self) -> &str {
-        self.compiled.loader().url().as_str()
+        without_query(self.compiled.loader().url().as_str())
     }
 
     pub(crate) fn detail_url(&self, id: &RecordId) -> String {
-        self.compiled.detail_url(id).to_string()
+        without_query(self.compiled.detail_url(id).as_str()).to_owned()
     }
 
     /// The body of a delivery of these records.

@@ -127,8 +127,6 @@ pub(crate) struct Failure {
 pub(crate) struct End {
     /// Nothing of the batch was judged or sent: it may be given back as if it had never been leased.
     pub(crate) untouched: bool,
-    /// It is given back of the worker's own accord: source or target are down.
-    pub(crate) given_back: bool,
     /// The run should pause, because its pipeline is wrong.
     pub(crate) pause_reason: Option<String>,
     /// At least this long before what is left is leased again.
@@ -153,7 +151,7 @@ fn farewell(book: &Book, end: &End, stop: Stop) -> Farewell {
     let nothing = !judged && end.pause_reason.is_none();
     // Giving back is for what was interrupted. What came to an end by itself is reported, even when it is nothing: a
     // report counts as an attempt, so that no batch goes round for ever.
-    match nothing && (stop != Stop::No || end.given_back) {
+    match nothing && stop != Stop::No {
         true => Farewell::Release,
         false => Farewell::Complete,
     }
@@ -324,7 +322,7 @@ mod tests {
     #[test]
     fn farewells() {
         let interrupted = End { untouched: true, ..End::default() };
-        let down = End { untouched: true, given_back: true, ..End::default() };
+        let down = End { untouched: true, retry_after: Some(Duration::from_secs(60)), ..End::default() };
         let (mut dead, mut sent, mut told) = (Book::default(), Book::default(), Book::default());
         dead.note_record(1, RecordOutcome::DeadLetter, failure(""));
         sent.note_delivery(DeliveryOutcome::Applied, 200, "");
@@ -342,7 +340,8 @@ mod tests {
             (&sent, &End::default(), Stop::No, Farewell::Complete),
             (&sent, &End::default(), Stop::Lost, Farewell::Complete),
             (&dead, &End::default(), Stop::Lost, Farewell::Silence),
-            (&dead, &down, Stop::No, Farewell::Release),
+            (&dead, &down, Stop::No, Farewell::Complete),
+            (&Book::default(), &down, Stop::Draining, Farewell::Release),
             (&sent, &down, Stop::No, Farewell::Complete),
             (&told, &End::default(), Stop::Lost, Farewell::Silence),
             (&told, &End::default(), Stop::RunStopped, Farewell::Complete),

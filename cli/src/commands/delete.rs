@@ -8,6 +8,7 @@ use console::Term;
 use muster_proto::v1::{DeleteRunRequest, Run, RunState};
 use muster_telemetry::Stderr;
 use serde_json::json;
+use tonic::Code;
 
 use crate::args::{DeleteArgs, Ended};
 use crate::client::Client;
@@ -41,14 +42,28 @@ pub async fn delete(args: DeleteArgs, stderr: &Stderr) -> Result<Exit, Failure> 
     }
     let file = ledger.file().map(Path::to_owned);
     let before = file.as_deref().map(size);
-    for run in &runs {
-        let request = DeleteRunRequest { run_id: run.run_id.clone() };
-        ledger.client.runs().delete_run(request).await.map_err(|status| ledger.client.failure(status))?;
-    }
+    let (deleted, failed) = delete_each(&ledger.client, &runs).await;
     // The file gets shorter when it is closed.
-    ledger.catch_up().await?;
+    let caught_up = ledger.catch_up().await;
     ledger.close().await;
-    tell(&args, &runs, before.zip(file.as_deref().map(size)))
+    // Also when not all went: what is gone is gone.
+    if failed.is_none() || !deleted.is_empty() {
+        tell(&args, &deleted, before.zip(file.as_deref().map(size)))?;
+    }
+    failed.map_or(caught_up.map(|()| Exit::Fine), Err)
+}
+
+/// Deletes one after another, until one cannot be. What somebody else has deleted meanwhile is as well.
+async fn delete_each(client: &Client, runs: &[Run]) -> (Vec<Run>, Option<Failure>) {
+    let mut deleted = Vec::new();
+    for run in runs {
+        let request = DeleteRunRequest { run_id: run.run_id.clone() };
+        match client.runs().delete_run(request).await {
+            Err(status) if status.code() != Code::NotFound => return (deleted, Some(client.failure(status))),
+            _ => deleted.push(run.clone()),
+        }
+    }
+    (deleted, None)
 }
 
 /// The runs that are meant. Those that were named must be over.

@@ -218,6 +218,11 @@ impl Circuit {
         }
     }
 
+    /// Is the host known to serve nothing?
+    pub(crate) fn is_outage(&self) -> bool {
+        super::lock(&self.state).open.as_ref().is_some_and(|open| open.outage)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         *self.open.borrow()
     }

@@ -112,6 +112,11 @@ pub(crate) fn probe(prober: &Prober, answer: &Answer) -> GetOutcome<ProbeOutcome
     if prober.present.contains(&status) {
         return GetOutcome::Fetched(ProbeOutcome::Present);
     }
+    if prober.absent.contains(&status) && is_html(answer) {
+        // It may be another server's, in front of the target while that is away: no ground to send records again.
+        let reason = format!("it answers {status} with a page of HTML, which may not be the target's own: {detail}");
+        return GetOutcome::Fetched(ProbeOutcome::Unknown { reason });
+    }
     if prober.absent.contains(&status) {
         return GetOutcome::Fetched(ProbeOutcome::Absent);
     }

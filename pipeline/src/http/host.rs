@@ -24,8 +24,9 @@ pub(crate) struct Host {
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
     pub(crate) circuit: Circuit,
-    /// How many hosts of the requester are down.
+    /// How many hosts of the requester are down, and whether this one is counted.
     down: Arc<watch::Sender<usize>>,
+    counted: Mutex<bool>,
     closed_until: Mutex<Option<Instant>>,
 }
 
@@ -41,6 +42,7 @@ impl Host {
             latency: Latency::new(),
             circuit: Circuit::new(seed),
             down: Arc::clone(down),
+            counted: Mutex::new(false),
             closed_until: Mutex::new(None),
         }
     }
@@ -57,12 +59,12 @@ impl Host {
     /// Says when the host stops serving requests, and when it serves them again.
     fn tell(&self, news: Option<News>) {
         let Some(news) = news else { return };
+        self.count_down();
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         // Made of what a person needs to find the host: no path, no query and nothing secret.
         let url = format!("{}://{}{port}", self.scheme, self.name);
         match news {
             News::Down(reason) => {
-                self.down.send_modify(|hosts| *hosts += 1);
                 tracing::warn!(
                     url.full = url,
                     muster.reason = reason,
@@ -73,9 +75,18 @@ impl Host {
             }
             News::Up(after) => {
                 self.limiter.start_anew();
-                self.down.send_modify(|hosts| *hosts = hosts.saturating_sub(1));
                 tracing::info!(url.full = url, muster.seconds = after.as_secs_f64(), "a host serves requests again");
             }
+        }
+    }
+
+    /// News may be told in another order than it happened: what counts is how the circuit is now.
+    fn count_down(&self) {
+        let mut counted = super::lock(&self.counted);
+        let is_down = self.circuit.is_outage();
+        if is_down != *counted {
+            *counted = is_down;
+            self.down.send_modify(|hosts| *hosts = if is_down { *hosts + 1 } else { hosts.saturating_sub(1) });
         }
     }
 

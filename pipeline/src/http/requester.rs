@@ -129,7 +129,9 @@ impl Requester {
         loop {
             let mut question = self.admitted(&host, OWN_GET, cost).await;
             tries.count_anew(host.circuit.count(), shared.wait_for_first);
-            if tries.count >= shared.limits.get_attempts {
+            // Whoever may ask whether the host is back does so before it gives up.
+            let waits = question.is_some() && (shared.wait_for_first || host.circuit.count().served > 0);
+            if !waits && tries.count >= shared.limits.get_attempts {
                 return Err(tries.given_up());
             }
             if question.is_none() && tries.count > 0 && !shared.pause(&host, tries.count).await {
@@ -154,6 +156,9 @@ impl Requester {
                 GetOutcome::Failed(error) => return Err(error),
                 GetOutcome::Again { status, reason } => (status, reason),
             };
+            if question.is_some() && tries.is_ill(host.circuit.count(), shared.limits.get_attempts) {
+                return Err(tries.given_up());
+            }
             drop(question);
             tracing::debug!(
                 url.full = %url, http.response.status_code = tries.last.0, error.type = tries.last.1,

@@ -6,6 +6,8 @@ use super::circuit::Count;
 /// The tries of one GET that count.
 pub(super) struct Tries {
     pub(super) count: u32,
+    /// Times that it was the question itself, and met a plain error.
+    asked_in_vain: u32,
     /// What the host had done before the first of them.
     since: Count,
     /// Status and reason of the last one.
@@ -14,7 +16,7 @@ pub(super) struct Tries {
 
 impl Tries {
     pub(super) fn new(since: Count) -> Self {
-        Self { count: 0, since, last: (None, String::new()) }
+        Self { count: 0, asked_in_vain: 0, since, last: (None, String::new()) }
     }
 
     /// What met an outage does not count. Of a host that never served anything, only to those who wait for the first.
@@ -22,6 +24,17 @@ impl Tries {
         if now.in_vain > self.since.in_vain && (now.served > 0 || wait_for_first) {
             (self.count, self.since) = (0, now);
         }
+    }
+
+    /// Was this request the question again and again, and is it rather it that is ill than the host? Of a host that never
+    /// served anything else nothing can be asked; one that is down is not reached, breaks off, or says 502 to 504.
+    pub(super) fn is_ill(&mut self, now: Count, attempts: u32) -> bool {
+        let plain = matches!(self.last.0, Some(status @ 500..=599) if !(502..=504).contains(&status));
+        self.asked_in_vain += u32::from(plain && now.served == 0);
+        if self.asked_in_vain >= attempts {
+            self.count = self.count.max(self.asked_in_vain);
+        }
+        self.asked_in_vain >= attempts
     }
 
     pub(super) fn given_up(self) -> FetchError {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, MAX_ATTEMPTS, POST_TIMEOUT, begin, evidence, holding_run, new_run, report};
+use super::bench::{A, B, Bench, MAX_ATTEMPTS, POST_TIMEOUT, begin, evidence, holding_run, new_run, report, run_with};
 use crate::domain::{DeliveryState, Run};
 use crate::store::{Begin, Begun, Completion, Fenced, GrantedLease, Refusal};
 
@@ -19,6 +19,7 @@ pub async fn doubts(backend: &dyn Backend) {
     tries_are_bounded_then_split(&Bench::new(backend).await).await;
     a_single_that_stays_doubtful_ends_in_doubt(&Bench::new(backend).await).await;
     what_was_not_applied_is_tried_without_end(&Bench::new(backend).await).await;
+    late_words_that_it_was_not_applied_end_the_waiting(&Bench::new(backend).await).await;
     held_doubts_end_the_batch(&Bench::new(backend).await).await;
     held_batches_go_on_with_the_rest(&Bench::new(backend).await).await;
 }
@@ -167,6 +168,19 @@ async fn what_was_not_applied_is_tried_without_end(bench: &Bench) {
         assert_eq!(places(&attempt(bench, DeliveryState::NotApplied).await), [(vec![0, 1, 2, 3], 0)]);
     }
     assert_eq!(bench.counts(&run).await.pending, 4);
+}
+
+async fn late_words_that_it_was_not_applied_end_the_waiting(bench: &Bench) {
+    let patient = run_with("one", |terms| terms.rules.settle_after = POST_TIMEOUT * 100);
+    bench.one_batch(patient, 4).await;
+    bench.warm_up().await;
+    let stale = bench.lease(A).await;
+    bench.announce(A, &stale, begin(1, 0..4, 0)).await;
+    bench.pass(POST_TIMEOUT + Duration::from_secs(6)).await;
+    assert!(bench.nothing_to_lease().await, "the target may still act on it");
+    let late = report(&[(1, DeliveryState::NotApplied)], &[]);
+    assert_eq!(bench.complete(A, &stale, late).await, Completion::Late);
+    assert_eq!(places(&bench.lease(B).await), [(vec![0, 1, 2, 3], 0)], "at once");
 }
 
 async fn held_doubts_end_the_batch(bench: &Bench) {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{RunFacts, batch_ledger, time};
+use super::rows::{RunFacts, batch_ledger};
 use super::{sql, writer::Tx};
 use crate::domain::{BatchLedger, BatchRef, LeaseRef, Timestamp};
 
@@ -81,11 +81,11 @@ impl BatchRow {
     }
 }
 
-/// One batch, with its state and the time before which it is not leased.
-pub(super) fn batch_row(connection: &Connection, batch: BatchRef) -> rusqlite::Result<(BatchRow, i64, Timestamp)> {
+/// One batch, with its state.
+pub(super) fn batch_row(connection: &Connection, batch: BatchRef) -> rusqlite::Result<(BatchRow, i64)> {
     let mut statement = connection.prepare_cached(sql!("batch_row"))?;
     statement.query_row(params![batch.run, batch.round, batch.batch], |row| {
-        Ok((BatchRow::read(row)?, row.get(BatchRow::COLUMNS)?, time(row, BatchRow::COLUMNS + 1)?))
+        Ok((BatchRow::read(row)?, row.get(BatchRow::COLUMNS)?))
     })
 }
 
@@ -131,11 +131,12 @@ pub(super) fn write_tally(connection: &Connection, batch: BatchRef, ledger: &Bat
 /// Facts were added to a batch, whoever has it now. A leased batch moves when its lease ends; one that is not is put
 /// where its facts say. A verdict that says otherwise is to be written anew.
 pub(super) fn facts_changed(tx: &Tx<'_>, batch: BatchRef, facts: &RunFacts) -> rusqlite::Result<()> {
-    let (row, state, available_at) = batch_row(tx.connection, batch)?;
+    let (row, state) = batch_row(tx.connection, batch)?;
     tx.connection.prepare_cached(sql!("round_stale"))?.execute(params![batch.run, batch.round])?;
     tx.tell_work();
     if state == LEASED {
         return write_tally(tx.connection, batch, &row.ledger(tx.connection)?);
     }
-    settle_batch(tx.connection, &row, facts, available_at).map(drop)
+    // What it waited for may have been the doubt that is settled now.
+    settle_batch(tx.connection, &row, facts, tx.now).map(drop)
 }

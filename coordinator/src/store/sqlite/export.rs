@@ -24,7 +24,7 @@ pub(super) fn next(
     let found: Option<i64> = statement.query_row(params![run.key, round, batch], |row| row.get(0)).optional()?;
     let Some(given_up) = given_up(view, run, round)? else { return Ok((Vec::new(), None)) };
     if let Some(number) = found {
-        let (row, state, _) = batch_row(view, BatchRef { run: run.key, round, batch: number })?;
+        let (row, state) = batch_row(view, BatchRef { run: run.key, round, batch: number })?;
         let mut rows = of_batch(view, &row, state, given_up)?;
         // What waited for a full batch when it was read, and has one by now.
         let told = usize::try_from(seq - row.first_seq).unwrap_or(0).min(rows.len());

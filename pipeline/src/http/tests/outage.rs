@@ -267,3 +267,19 @@ async fn a_target_that_is_only_looked_for_is_said_to_be_down_as_well() {
     assert!(scripted.requester.reachable(&url).await);
     assert_eq!(lock(&said.0).len(), 1, "only an answer says that it serves requests again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_host_that_is_down_from_the_start_outlive_that_however_few_their_tries() {
+    for get_attempts in [1, 2, 12] {
+        let limits = Limits { get_attempts, ..Limits::default() };
+        let zoo = zoo(limits, true, move |_, time| if time < Duration::from_secs(20) { 0 } else { 200 });
+        assert_eq!(zoo.get_all(200).await.0, 0, "{get_attempts}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_are_ill_by_themselves_end_also_when_nothing_was_served_before() {
+    let zoo = zoo(Limits::default(), true, |_, _| 500);
+    let (failed, done) = zoo.get_all(5).await;
+    assert_eq!((failed, done.len()), (5, 0));
+}
