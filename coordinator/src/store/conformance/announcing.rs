@@ -181,7 +181,7 @@ async fn a_stopped_run_announces_nothing(bench: &Bench) {
     bench.store().cancel_run(&run.id).await.unwrap();
     assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::RunCancelled)));
     bench.conclude(&run).await;
-    assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::LeaseLost)));
+    assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::RunCancelled)));
     assert!(bench.story(&run, "1").await.deliveries.is_empty());
 }
 

@@ -79,7 +79,9 @@ fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Res
         return Err(Misuse::DeliveryInvalid(detail).into());
     }
     if !held.current {
-        return Ok(Some(Refusal::LeaseLost));
+        // A cancelled run that is over has taken its leases back: whoever had one hears why.
+        let taken_back = held.released && held.facts.state.is_cancelled();
+        return Ok(Some(if taken_back { Refusal::RunCancelled } else { Refusal::LeaseLost }));
     }
     match held.facts.state {
         RunState::Running => {}

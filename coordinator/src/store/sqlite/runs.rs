@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::writer::Tx;
 use super::{leases, rows, sql};
 use crate::domain::{NewRun, Run, RunId, Terms, Verdict};
+use crate::planted::Bug;
 use crate::store::{Event, Fenced, StaleRound, Started};
 
 pub(super) fn millis(span: std::time::Duration) -> i64 {
@@ -102,7 +103,9 @@ pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> rusqlite::R
         return Ok(Fenced::Stale);
     }
     tx.connection.prepare_cached(sql!("round_conclude"))?.execute(params![run.key, run.round, tx.now.as_millis()])?;
-    leases::end_all(tx, run.key)?;
+    if !tx.planted.has(Bug::BeginWhenStopped) {
+        leases::end_all(tx, run.key)?;
+    }
     write_verdict(tx, run.key, verdict)?;
     Ok(Fenced::Committed(()))
 }
