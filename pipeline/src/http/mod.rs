@@ -7,6 +7,7 @@ use url::Url;
 mod budget;
 mod circuit;
 mod classify;
+mod counters;
 mod host;
 mod latency;
 mod limit;

@@ -1,7 +1,7 @@
 //! The requester: what ties host, race and classification together.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use url::Url;
 
 use super::circuit::Count;
 use super::classify::{self, GetOutcome, PostOutcome, ProbeOutcome};
+use super::counters::Counters;
 use super::host::{Host, Question};
 use super::limit::Signal;
 use super::race::{self, Race};
@@ -50,17 +51,6 @@ struct Shared {
     /// How many of the hosts are down.
     down: Arc<watch::Sender<usize>>,
     counters: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    retries: AtomicU64,
-    hedges: AtomicU64,
-    hedges_won: AtomicU64,
-    throttled: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
 }
 
 impl Requester {
@@ -272,17 +262,7 @@ impl Requester {
     /// What this requester and its clones did so far.
     #[must_use]
     pub fn stats(&self) -> RequesterStats {
-        let counters = &self.shared.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RequesterStats {
-            requests: read(&counters.requests),
-            retries: read(&counters.retries),
-            hedges: read(&counters.hedges),
-            hedges_won: read(&counters.hedges_won),
-            throttled: read(&counters.throttled),
-            bytes_in: read(&counters.bytes_in),
-            bytes_out: read(&counters.bytes_out),
-        }
+        self.shared.counters.read()
     }
 }
 
