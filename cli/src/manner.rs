@@ -1,6 +1,7 @@
 //! How the program speaks: in colour or not, much or little. Decided once, from the command line and the environment,
 //! before anything is said.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::OnceLock;
@@ -71,11 +72,20 @@ pub fn settle(color: Color, quiet: bool) -> Manner {
 /// whether the stream is a terminal, in this order.
 pub fn choose_colours(color: Color) {
     let choice = match color {
+        Color::Auto if is_plain_terminal(|name| env::var_os(name)) => ColorChoice::Never,
         Color::Auto => ColorChoice::Auto,
         Color::Always => ColorChoice::Always,
         Color::Never => ColorChoice::Never,
     };
     choice.write_global();
+}
+
+/// Whether TERM says that the terminal has no colours, and nobody asks for them all the same. `anstream` alone would take a
+/// CI variable in the environment for such a wish, and CI services do run programs on terminals that show it as rubbish.
+fn is_plain_terminal(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let is_wished =
+        ["CLICOLOR_FORCE", "CLICOLOR"].iter().any(|name| variable(name).is_some_and(|value| !value.is_empty()));
+    !is_wished && variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// What a command line says of colours, be it one that clap refuses or answers with help: clap's own words obey as well.
@@ -114,6 +124,24 @@ mod tests {
         for (line, environment, color) in table {
             let line: Vec<OsString> = line.split(' ').map(OsString::from).collect();
             assert_eq!(wished(&line, environment.map(OsStr::new)), color, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_without_colours_is_believed_unless_somebody_asks_for_them() {
+        let table: [(&[(&str, &str)], bool); 8] = [
+            (&[("TERM", "xterm")], false),
+            (&[("TERM", "dumb")], true),
+            (&[("TERM", "dumb"), ("CI", "true")], true),
+            (&[("CI", "true")], true),
+            (&[("TERM", "")], true),
+            (&[("TERM", "dumb"), ("CLICOLOR", "1")], false),
+            (&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")], false),
+            (&[("TERM", "dumb"), ("CLICOLOR_FORCE", "")], true),
+        ];
+        for (variables, plain) in table {
+            let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            assert_eq!(is_plain_terminal(find), plain, "{variables:?}");
         }
     }
 

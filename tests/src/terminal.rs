@@ -68,7 +68,8 @@ impl Terminal {
         let mut command = pty_process::Command::new(programs::muster()).args(arguments).current_dir(folder);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["MUSTER_", "RUST_LOG", "NO_COLOR", "CLICOLOR"].iter().any(|start| text.starts_with(start)) {
+            let says_how_to_print = ["MUSTER_", "RUST_LOG", "NO_COLOR", "CLICOLOR"];
+            if text == "CI" || says_how_to_print.iter().any(|start| text.starts_with(start)) {
                 command = command.env_remove(&name);
             }
         }
