@@ -168,8 +168,7 @@ impl ReadyPipeline {
     /// caller to check.
     pub(crate) async fn post(&self, body: Bytes, key: &str, turn: Turn) -> Posted {
         let deadline = Instant::now() + self.post_timeout();
-        let outcome = self.requester.post(self.compiled.loader(), body, key, deadline).await;
-        turn.sent();
+        let outcome = self.requester.post(self.compiled.loader(), body, key, deadline, turn).await;
         posted(outcome, self.post_url())
     }
 

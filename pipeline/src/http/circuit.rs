@@ -61,6 +61,8 @@ struct State {
     /// Failures since the last success.
     row: Option<Row>,
     open: Option<Open>,
+    /// How often it has opened.
+    opened: u64,
     witness: Option<Url>,
     count: Count,
 }
@@ -74,6 +76,8 @@ struct Row {
 
 #[derive(Debug)]
 struct Open {
+    /// The how-manieth time.
+    number: u64,
     /// A question failed.
     outage: bool,
     /// A question is on its way.
@@ -97,8 +101,13 @@ pub(crate) struct Count {
 pub(crate) enum Look {
     /// It goes out.
     Closed,
-    /// It is the next question, or asks it: for this URL, or else for what it wants itself.
-    Ask(Option<Url>),
+    /// It is the next question, or asks it.
+    Ask {
+        /// For this, or else for what it wants itself.
+        witness: Option<Url>,
+        /// The how-manieth time that the circuit is open.
+        number: u64,
+    },
     /// It waits: until then, or until a question is answered.
     Wait(Option<Instant>),
 }
@@ -106,7 +115,7 @@ pub(crate) enum Look {
 impl Circuit {
     pub(crate) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let state = State { random, row: None, open: None, witness: None, count: Count::default() };
+        let state = State { random, row: None, open: None, opened: 0, witness: None, count: Count::default() };
         Self { state: Mutex::new(state), open: watch::Sender::new(false) }
     }
 
@@ -161,7 +170,9 @@ impl Circuit {
 
     fn suspect_at(&self, state: &mut State, now: Instant) {
         if state.open.is_none() {
-            state.open = Some(Open { outage: false, asking: false, next: now, questions: 0 });
+            state.opened += 1;
+            let number = state.opened;
+            state.open = Some(Open { number, outage: false, asking: false, next: now, questions: 0 });
             self.open.send_replace(true);
         }
     }
@@ -179,15 +190,17 @@ impl Circuit {
         }
         open.asking = true;
         open.questions += 1;
-        Look::Ask(witness.filter(|_| !open.questions.is_multiple_of(every)))
+        let number = open.number;
+        Look::Ask { witness: witness.filter(|_| !open.questions.is_multiple_of(every)), number }
     }
 
-    /// The question is over: it was asked and failed, unless the circuit is closed by now; or it was never asked.
-    pub(crate) fn answered(&self, asked: bool) -> Option<News> {
+    /// The question is over: it was asked and failed, unless the circuit is closed by now; or it was never asked. One of
+    /// an earlier time says nothing of this one.
+    pub(crate) fn answered(&self, asked: bool, number: u64) -> Option<News> {
         let mut state = super::lock(&self.state);
         let pause = QUESTIONS_EVERY.mul_f64(0.5 + state.random.f64());
         let State { open, row, count, .. } = &mut *state;
-        let open = open.as_mut()?;
+        let open = open.as_mut().filter(|open| open.number == number)?;
         open.asking = false;
         let mut news = None;
         if asked {

@@ -133,6 +133,7 @@ impl Host {
 pub(crate) struct Question {
     host: Arc<Host>,
     witness: Option<Url>,
+    number: u64,
     asked: bool,
 }
 
@@ -141,7 +142,7 @@ impl Question {
     pub(crate) async fn or_pass(host: &Arc<Host>, every: u32) -> Option<Self> {
         host.until_open().await;
         match host.circuit.enter(every).await {
-            Look::Ask(witness) => Some(Self { host: Arc::clone(host), witness, asked: false }),
+            Look::Ask { witness, number } => Some(Self { host: Arc::clone(host), witness, number, asked: false }),
             Look::Closed | Look::Wait(_) => None,
         }
     }
@@ -149,7 +150,7 @@ impl Question {
     /// The right to ask now, if nobody else has it and it is time.
     pub(crate) fn at_once(host: &Arc<Host>) -> Option<Self> {
         match host.circuit.look(1) {
-            Look::Ask(witness) => Some(Self { host: Arc::clone(host), witness, asked: false }),
+            Look::Ask { witness, number } => Some(Self { host: Arc::clone(host), witness, number, asked: false }),
             Look::Closed | Look::Wait(_) => None,
         }
     }
@@ -167,6 +168,6 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        self.host.tell(self.host.circuit.answered(self.asked));
+        self.host.tell(self.host.circuit.answered(self.asked, self.number));
     }
 }

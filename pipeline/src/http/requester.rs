@@ -131,7 +131,6 @@ impl Requester {
             if question.is_none() && host.circuit.is_open() {
                 continue;
             }
-            let before = host.circuit.count();
             cost.attempts += 1;
             tries.count += 1;
             let race = race::run(&mut transport, &host, &shared.limits, exchange).await;
@@ -155,7 +154,7 @@ impl Requester {
                 http.request.resend_count = cost.attempts, "http.get.again"
             );
             if tries.count >= shared.limits.get_attempts {
-                if !shared.may_be_down(&host, before) {
+                if !shared.may_be_down(&host, tries.since) {
                     return Err(tries.given_up());
                 }
                 host.circuit.suspect();
@@ -183,9 +182,15 @@ impl Requester {
     /// Sends one POST, once, and says what became of it.
     ///
     /// `deadline` is when the caller's right to send ends: nothing is sent or waited for beyond it. While the host
-    /// wants to be left alone nothing is sent either; see [`Requester::turn`], whose result is to live until the answer
-    /// has come. Dropping the future leaves the delivery in doubt.
-    pub async fn post(&self, loader: &Loader, body: Bytes, idempotency_key: &str, deadline: Instant) -> PostOutcome {
+    /// wants to be left alone nothing is sent either; see [`Requester::turn`]. Dropping the future leaves the delivery in doubt.
+    pub async fn post(
+        &self,
+        loader: &Loader,
+        body: Bytes,
+        idempotency_key: &str,
+        deadline: Instant,
+        turn: Turn,
+    ) -> PostOutcome {
         let shared = &*self.shared;
         let host = shared.host(&loader.url);
         if let Some(left) = host.closed_for() {
@@ -214,6 +219,7 @@ impl Requester {
         let silence = || race::silence_of(until.duration_since(now));
         let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
         host.saw(None, &result);
+        turn.sent();
         if let Ok(answer) = &result {
             shared.heed(&host, answer);
         }

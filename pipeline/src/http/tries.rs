@@ -9,7 +9,7 @@ pub(super) struct Tries {
     /// Times that it was the question itself, and met a plain error.
     asked_in_vain: u32,
     /// What the host had done before the first of them.
-    since: Count,
+    pub(super) since: Count,
     /// Status and reason of the last one.
     pub(super) last: (Option<u16>, String),
 }

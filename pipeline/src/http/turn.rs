@@ -3,7 +3,7 @@
 use super::host::Question;
 
 /// A POST's turn: as long as it lives nobody else asks whether the host is back, when that is what this POST is for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Turn {
     pub(super) question: Option<Question>,
 }
@@ -16,7 +16,7 @@ impl Turn {
     }
 
     /// The POST was sent and its answer, or none, has come.
-    pub fn sent(mut self) {
+    pub(super) fn sent(mut self) {
         if let Some(question) = &mut self.question {
             question.asked();
         }
