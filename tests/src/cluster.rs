@@ -1,7 +1,7 @@
 //! A coordinator and its workers as processes, asked over gRPC.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -184,7 +184,9 @@ pub fn free_port() -> u16 {
     let mut taken = TAKEN.lock().expect("no test panics in here");
     loop {
         let port = fastrand::u16(12_000..32_000);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
+        // Asked for, not listened on: whatever process is being started at this moment would inherit that socket, and
+        // keep the port until it is somebody else.
+        if TcpStream::connect(("127.0.0.1", port)).is_err() && taken.insert(port) {
             return port;
         }
     }

@@ -10,6 +10,7 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use muster_tests::cluster::{Cluster, free_port};
+use muster_tests::deadline::within;
 use muster_tests::pipelines::variant;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -199,10 +200,24 @@ fn mended_later(folder: &Path, port: u16) -> Scene {
     command(folder, port).mended(move || {
         Box::pin(async move {
             let config = Config { page_size: 100, ..Config::calm(ANIMALS) };
-            let server = Server::start(config, ([127, 0, 0, 1], port).into()).expect("a stand-in at the same port");
-            Mended { server, resume: true }
+            let start = || Server::start(config.clone(), ([127, 0, 0, 1], port).into());
+            Mended { server: once_free(start).await, resume: true }
         })
     })
+}
+
+/// What was closed is free a little later when another process was being started meanwhile: that one inherits every
+/// socket until it is somebody else.
+async fn once_free<T>(listen: impl Fn() -> std::io::Result<T>) -> T {
+    let free = async {
+        loop {
+            match listen() {
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => tokio::task::yield_now().await,
+                result => return result.expect("it listens"),
+            }
+        }
+    };
+    within("the port is free", free).await
 }
 
 /// What serves until it is mended: the tasks end with the set.
