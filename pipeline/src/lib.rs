@@ -25,4 +25,4 @@ pub use http::{
 pub use list::{ListError, ListSource, ListStyle, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
-pub use spec::{Limits, LoadSpec, OnDoubt, Parameter, ParameterKind, Pipeline, SourceSpec};
+pub use spec::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SourceSpec, Watermark};

@@ -9,7 +9,7 @@ use crate::error::SpecError;
 use crate::http::{FetchError, Get, Requester};
 use crate::record_id::RecordId;
 use crate::spec::json_path::JsonPath;
-use crate::spec::types::{ListSpec, PageNumber, Pagination};
+use crate::spec::types::{ListSpec, PageNumber, Pagination, Spot};
 
 /// How a source lists its IDs, with the parameters filled in.
 #[derive(Debug, Clone)]
@@ -55,8 +55,10 @@ pub enum ListError {
 impl ListSource {
     pub(crate) fn new(list: &ListSpec, parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let key = "source.list.request.url";
-        let url = list.url.fill(key, parameters)?.fixed();
-        let Pagination::PageNumber(pages) = &list.pagination;
+        let later = || SpecError::new("the pipeline", "this way of listing is not built yet").key("source.list");
+        let ListSpec::Paged(list) = list else { return Err(later()) };
+        let url = list.request.url.fill(key, parameters)?.fixed();
+        let Pagination::PageNumber(pages) = &list.pagination else { return Err(later()) };
         Ok(Self {
             url: url.map_err(|error| SpecError::new("the pipeline", error.to_string()).key(key))?,
             pages: pages.clone(),
@@ -114,7 +116,7 @@ impl ListSource {
     }
 
     fn total_pages(&self, body: &[u8]) -> Result<Option<u64>, String> {
-        let Some(path) = &self.pages.total_pages else { return Ok(None) };
+        let Some(Spot::Body(path)) = &self.pages.total_pages else { return Ok(None) };
         let raw = path.find(body).map_err(|error| format!("the answer is not JSON: {error}"))?;
         let raw = raw.ok_or_else(|| missing(path, body))?;
         let total = serde_json::from_str(raw.get());

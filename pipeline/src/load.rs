@@ -48,15 +48,18 @@ impl Loader {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Self, SpecError> {
         let key = "load.request.url";
-        let url = load.url.fill(key, parameters)?.fixed();
+        let Some(http) = load.http() else {
+            return Err(SpecError::new("the pipeline", "this target is not built yet").key("load"));
+        };
+        let url = http.url.fill(key, parameters)?.fixed();
         Ok(Self {
             url: url.map_err(|error| SpecError::new("the pipeline", error.to_string()).key(key))?,
             timeout: load.post_timeout,
             answer_size: limits.record_size,
-            answer: load.answer,
-            not_applied: load.not_applied.clone(),
-            rejected: load.rejected.clone(),
-            prober: load.probe.as_ref().map(|probe| prober(probe, parameters)).transpose()?,
+            answer: http.answer,
+            not_applied: http.not_applied.clone(),
+            rejected: http.rejected.clone(),
+            prober: http.probe.as_ref().map(|probe| prober(probe, parameters)).transpose()?,
         })
     }
 

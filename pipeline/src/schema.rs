@@ -49,6 +49,11 @@ impl Schema {
         &self.source
     }
 
+    /// Whether the pipeline says anything.
+    pub(crate) fn is_given(&self) -> bool {
+        self.validator.is_some()
+    }
+
     /// Checks a record; the error names the path within it.
     pub(crate) fn check(&self, record: &Value) -> Result<(), String> {
         let Some(validator) = &self.validator else { return Ok(()) };

@@ -61,6 +61,28 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A table with exactly one of these keys: which, and its value (an empty table where none stands).
+    pub(crate) fn only_one_of(&self, known: &[&'static str]) -> Result<(&'static str, Field<'a>), SpecError> {
+        let table = self.table(known)?;
+        let mut entries = table.entries();
+        let choices = || format!("name one of {}", known.join(", "));
+        let (name, field) = entries.next().ok_or_else(|| self.error("nothing is chosen here").help(choices()))?;
+        if let Some((_, second)) = entries.next() {
+            return Err(second.error("only one of these can be meant").help(choices()));
+        }
+        let name = known.iter().find(|word| **word == name).copied().unwrap_or_default();
+        Ok((name, field))
+    }
+
+    /// Whether it is this plain word.
+    pub(crate) fn is_word(&self, word: &str) -> bool {
+        matches!(&self.node.value, Node::Text(text) if text == word)
+    }
+
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.node.value, Node::Table(_))
+    }
+
     pub(crate) fn list(&self) -> Result<Vec<Field<'a>>, SpecError> {
         let Node::List(items) = &self.node.value else { return Err(self.expected("a list")) };
         let item = |(index, node)| Field { origin: self.origin, key: format!("{}[{index}]", self.key), node };
@@ -122,6 +144,11 @@ impl<'a> Field<'a> {
     /// A share from `0%` to `100%`, as a ratio.
     pub(crate) fn percent(&self) -> Result<f64, SpecError> {
         self.unit(units::parse_percent)
+    }
+
+    /// `50/s`: how many in how much time.
+    pub(crate) fn rate(&self) -> Result<(u32, Duration), SpecError> {
+        self.unit(units::parse_rate)
     }
 
     fn unit<T>(&self, parse: fn(&str) -> Result<T, String>) -> Result<T, SpecError> {

@@ -19,8 +19,9 @@ pub(crate) mod template;
 pub(crate) mod tree;
 pub(crate) mod types;
 mod units;
+pub(crate) mod value;
 
-pub use types::{Limits, LoadSpec, OnDoubt, Parameter, ParameterKind, SourceSpec};
+pub use types::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Rate, SourceSpec, Watermark};
 
 /// A pipeline that was read and checked, with all its defaults filled in. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,6 +38,9 @@ pub(crate) struct Spec {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) source: SourceSpec,
     pub(crate) schema: Schema,
+    pub(crate) on_schema_drift: OnDrift,
+    /// What the transform must give.
+    pub(crate) output_schema: Schema,
     pub(crate) transform: Transform,
     pub(crate) load: LoadSpec,
     pub(crate) limits: Limits,
@@ -141,7 +145,10 @@ impl Pipeline {
         let parameters = self.resolve_parameters(parameters)?;
         let spec = &self.spec;
         let list = crate::list::ListSource::new(&spec.source.list, &parameters)?;
-        let detail = spec.source.detail.fill("source.detail.request.url", &parameters)?;
+        let types::Detail::Request(detail) = &spec.source.detail else {
+            return Err(SpecError::new("the pipeline", "list items as records are not built yet").key("source.detail"));
+        };
+        let detail = detail.url.fill("source.detail.request.url", &parameters)?;
         let loader = Loader::new(&spec.load, &spec.limits, &parameters)?;
         Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, loader))
     }

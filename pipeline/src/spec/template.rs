@@ -11,17 +11,35 @@ use crate::spec::types::Parameter;
 use url::Url;
 
 /// A URL template, checked when the pipeline is loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     text: String,
     parts: Vec<Part>,
 }
 
+/// A piece of a text with references.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Literal(String),
     Parameter(String),
     RecordId,
+    /// A secret from the environment.
+    Env(String),
+    /// A secret from a file.
+    File(String),
+}
+
+/// Which references may stand in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Parameters; the record's ID must not stand there.
+    Fixed,
+    /// Parameters, and the record's ID must stand there.
+    Record,
+    /// Parameters and secrets.
+    Value,
+    /// Secrets: a parameter would put one into the ledger.
+    Secret,
 }
 
 /// A template with its parameters filled in: only the record's ID is still open.
@@ -31,29 +49,10 @@ pub(crate) struct RecordUrl {
 }
 
 impl Template {
-    /// Reads a template; `with_record` says whether `${record:id}` may (and must) stand in it.
-    pub(crate) fn read(field: &Field<'_>, parameters: &[Parameter], with_record: bool) -> Result<Self, SpecError> {
+    /// Reads a template.
+    pub(crate) fn read(field: &Field<'_>, parameters: &[Parameter], allowed: Allowed) -> Result<Self, SpecError> {
         let text = field.text()?;
-        let parts = parse(text).map_err(|(what, help)| field.error(what).help(help))?;
-        for part in &parts {
-            if let Part::Parameter(name) = part
-                && !parameters.iter().any(|known| known.name == *name)
-            {
-                return Err(field
-                    .error(format!("the parameter \"{name}\" is not declared under parameters"))
-                    .help(suggest(name, parameters.iter().map(|known| known.name.as_str()))));
-            }
-        }
-        let records = parts.iter().filter(|part| **part == Part::RecordId).count();
-        if with_record && records == 0 {
-            return Err(field.error("this URL is the same for every record").help("put ${record:id} into it"));
-        }
-        if !with_record && records > 0 {
-            return Err(field
-                .error("${record:id} has no meaning here")
-                .help("it stands in source.detail and load.probe only"));
-        }
-        Ok(Self { text: text.to_owned(), parts })
+        Ok(Self { text: text.to_owned(), parts: parse_checked(field, text, parameters, allowed)? })
     }
 
     /// The text as the file has it.
@@ -72,6 +71,8 @@ impl Template {
                     literals.push(String::new());
                     continue;
                 }
+                // No URL has these: see `Allowed`.
+                Part::Env(_) | Part::File(_) => continue,
             };
             if let Some(last) = literals.last_mut() {
                 last.push_str(text);
@@ -120,6 +121,45 @@ pub(crate) fn http_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Reads a text with references and checks that each may stand where it stands.
+pub(crate) fn parse_checked(
+    field: &Field<'_>,
+    text: &str,
+    parameters: &[Parameter],
+    allowed: Allowed,
+) -> Result<Vec<Part>, SpecError> {
+    let parts = parse(text).map_err(|(what, help)| field.error(what).help(help))?;
+    for part in &parts {
+        match part {
+            Part::Parameter(_) if allowed == Allowed::Secret => {
+                return Err(field
+                    .error("a secret must not be a parameter: those stand in the ledger")
+                    .help("write ${env:NAME} or ${file:PATH}"));
+            }
+            Part::Parameter(name) if !parameters.iter().any(|known| known.name == *name) => {
+                return Err(field
+                    .error(format!("the parameter \"{name}\" is not declared under parameters"))
+                    .help(suggest(name, parameters.iter().map(|known| known.name.as_str()))));
+            }
+            Part::Env(_) | Part::File(_) if matches!(allowed, Allowed::Fixed | Allowed::Record) => {
+                return Err(field
+                    .error("a secret must not stand in a URL: URLs are shown and logged")
+                    .help("put it under auth or headers; auth.api_key has a place for one in the query"));
+            }
+            Part::RecordId if allowed != Allowed::Record => {
+                return Err(field
+                    .error("${record:id} has no meaning here")
+                    .help("it stands in URLs that are asked for one record only"));
+            }
+            _ => {}
+        }
+    }
+    if allowed == Allowed::Record && !parts.contains(&Part::RecordId) {
+        return Err(field.error("this URL is the same for every record").help("put ${record:id} into it"));
+    }
+    Ok(parts)
+}
+
 fn parse(text: &str) -> Result<Vec<Part>, (String, String)> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -152,10 +192,12 @@ fn parse(text: &str) -> Result<Vec<Part>, (String, String)> {
 }
 
 fn reference(inner: &str) -> Result<Part, (String, String)> {
-    let unknown = |what: String| Err((what, suggest(inner, ["param:NAME", "record:id"])));
+    let unknown = |what: String| Err((what, suggest(inner, ["param:NAME", "record:id", "env:NAME", "file:PATH"])));
     match inner.split_once(':') {
         Some(("param", name)) if !name.is_empty() => Ok(Part::Parameter(name.to_owned())),
         Some(("record", "id")) => Ok(Part::RecordId),
+        Some(("env", name)) if !name.is_empty() => Ok(Part::Env(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Ok(Part::File(path.to_owned())),
         Some((kind, _)) => unknown(format!("${{{kind}:…}} is not a reference that may stand here")),
         None => Err((
             format!("\"${{{inner}}}\" does not say what kind of reference it is"),

@@ -25,6 +25,38 @@ limits:
   get_timeout: 3s
 "#;
 
+const OTHER_LOAD: &str = "  request: { method: PUT, url: \"${param:base}/home\", headers: { X-Key: \"${file:key}\" } }\n  wrap: { items: $batch, source: muster }\n  compress: gzip\n  idempotency_header: X-Once\n  per_record: { outcomes: .results }";
+
+const STYLES: [&str; 8] = [
+    "page_number: { first: 0, size: 50, size_parameter: per_page, total: { header: X-Total }, more: $.more }",
+    "offset: {}",
+    "offset: { parameter: skip, first: 1, limit_parameter: take, limit: 30, total: $.total, more: $.more }",
+    "cursor: { next: $.next }",
+    "cursor: { parameter: after, first: \"0\", next: { header: X-Next }, more: $.more, total: $.total }",
+    "next_url: { next: $.next, total: $.count }",
+    "link_header: {}",
+    "single: { total: $.count }",
+];
+
+const LOADS: [&str; 7] = [
+    "  request: { url: \"${param:base}/home\" }\n  body: ndjson\n  idempotency_header: none",
+    "  request: { method: PUT, url: \"${param:base}/home/${record:id}\" }\n  body: record",
+    "  request: { method: PATCH, url: \"${param:base}/home\" }\n  auth: { bearer: \"${env:T}\" }",
+    "  files: { url: \"file:///tmp/${param:key}\" }\n  compress: gzip",
+    "  files: { url: \"s3://bucket/x\", endpoint: \"${param:base}\", region: here, access_key_id: \"${env:A}\", secret_access_key: \"${file:B}\" }",
+    "  postgres: { url: \"${env:DB}\", table: animals }",
+    "  postgres: { url: \"${env:DB}\", table: zoo.animals, update_by: [id] }\n  on_doubt: hold",
+];
+
+const AUTHS: [&str; 6] = [
+    "none",
+    "{ bearer: \"${env:T}\" }",
+    "{ api_key: { header: X-Key, value: \"${env:T}\" } }",
+    "{ api_key: { query: key, value: \"${file:T}\" } }",
+    "{ oauth2: { token_url: \"${param:base}/token\", client_id: me, client_secret: \"${env:T}\" } }",
+    "{ oauth2: { token_url: \"${param:base}/token\", client_id: me, client_secret: \"${env:T}\", scope: a b, audience: x, send: body } }",
+];
+
 fn message(from: &str, to: &str) -> String {
     assert!(WHOLE.contains(from), "{from}");
     match Pipeline::from_yaml(&WHOLE.replacen(from, to, 1), "p.yaml") {
@@ -52,8 +84,8 @@ fn errors_say_what_where_and_what_to_do() {
         ("name: test\n", "", "p.yaml:1:1: the key \"name\" is missing"),
         (
             "page_number: {}",
-            "cursor: {}",
-            "p.yaml:9:19: source.list.pagination.cursor: there is no such key; known here: page_number",
+            "curser: {}",
+            "p.yaml:9:19: source.list.pagination.curser: there is no such key; did you mean \"cursor\"?",
         ),
         // values
         ("muster: 1", "muster: 2", "p.yaml:1:9: muster: this version of the format is not known; write muster: 1"),
@@ -90,8 +122,8 @@ fn errors_say_what_where_and_what_to_do() {
         // load
         (
             "/home\" }",
-            "/home\", method: PUT }",
-            "p.yaml:19:49: load.request.method: \"PUT\" is not known; known here: POST",
+            "/home\", method: GET }",
+            "p.yaml:19:49: load.request.method: \"GET\" is not known; known here: POST, PUT, PATCH",
         ),
         (
             "/home\" }",
@@ -170,11 +202,20 @@ fn errors_say_what_where_and_what_to_do() {
             "${base}/list",
             "\"${base}\" does not say what kind of reference it is; write ${param:base} for a parameter",
         ),
-        ("${param:base}/list", "${env:KEY}/list", "${env:…} is not a reference that may stand here"),
+        (
+            "${param:base}/list",
+            "${evn:KEY}/list",
+            "${evn:…} is not a reference that may stand here; known here: param:NAME, record:id, env:NAME, file:PATH",
+        ),
+        (
+            "${param:base}/list",
+            "${env:KEY}/list",
+            "p.yaml:8:21: source.list.request.url: a secret must not stand in a URL: URLs are shown and logged; put it under",
+        ),
         (
             "/list\"",
             "/${record:id}\"",
-            "source.list.request.url: ${record:id} has no meaning here; it stands in source.detail and load.probe only",
+            "source.list.request.url: ${record:id} has no meaning here; it stands in URLs that are asked for one record only",
         ),
         (
             "/${record:id}",
@@ -245,6 +286,12 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
+fn what_does_not_use_newer_keys_keeps_its_revision() {
+    let revision = "6dad3c7129b2dae2427ca7ccfdd22f98d9f620f539d6bf4d5c4b212a843be0d2";
+    assert_eq!(Pipeline::from_yaml(crate::built_in("animals").unwrap(), "animals").unwrap().revision(), revision);
+}
+
+#[test]
 fn a_canonical_form_survives_every_setting() {
     let full = WHOLE.replace(
         "load:",
@@ -256,8 +303,31 @@ fn a_canonical_form_survives_every_setting() {
         "on_doubt: hold",
         "on_doubt: probe\n  probe: { url: \"${param:base}/home/${record:id}\", absent: [404, 204] }",
     );
-    for text in [WHOLE, &full, &probe] {
-        let pipeline = Pipeline::from_yaml(text, "p.yaml").unwrap();
+    let other = WHOLE
+        .replace("  key: { description", "  born_after: { type: time, default: 2026-01-01T00:00:00Z, watermark: {} }\n  key: { description")
+        .replace("source:", "source:\n  auth: { basic: { user: me, password: \"${env:PW}\" } }\n  headers: { X-Tenant: \"${param:key}\" }")
+        .replace("detail: {", "enrich: { lines: { request: { url: \"${param:base}/${record:id}/lines\" }, optional: true } }\n  detail: {")
+        .replace("    id: $.id", "    id: $.id\n    version: item\n    max_pages: 7\n    order_check: relist")
+        .replace("transform:", "on_schema_drift: report\noutput_schema: { type: object }\ntransform:")
+        .replace("get_timeout: 3s", "concurrency: { fixed: 9 }\n  rate: 600/m\n  burst: 5")
+        .replace("  request: { url: \"${param:base}/home\" }", OTHER_LOAD);
+    let mut texts = vec![WHOLE.to_owned(), full, probe, other];
+    for style in STYLES {
+        texts.push(WHOLE.replace("page_number: {}", style));
+    }
+    for load in LOADS {
+        texts.push(WHOLE.replace("  request: { url: \"${param:base}/home\" }", load));
+    }
+    for auth in AUTHS {
+        texts.push(WHOLE.replace("source:", &format!("source:\n  auth: {auth}")));
+    }
+    let (head, tail) =
+        (WHOLE.find("    request: { url: \"${param:base}/list").unwrap(), WHOLE.find("  detail:").unwrap());
+    texts.push(format!("{}    ids: {{ parameter: key }}\n{}", &WHOLE[..head], &WHOLE[tail..]));
+    texts.push(format!("{}    ids: {{ file: \"${{param:key}}.txt\" }}\n{}", &WHOLE[..head], &WHOLE[tail..]));
+    texts.push(WHOLE.replace("detail: { request: { url: \"${param:base}/${record:id}\" } }", "detail: none"));
+    for text in &texts {
+        let pipeline = Pipeline::from_yaml(text, "p.yaml").unwrap_or_else(|error| panic!("{error} in\n{text}"));
         let again = Pipeline::from_canonical(pipeline.canonical()).unwrap();
         assert_eq!((again.canonical(), again.revision()), (pipeline.canonical(), pipeline.revision()));
         assert_eq!(again.parameters(), pipeline.parameters());

@@ -41,6 +41,32 @@ pub(crate) fn write_percent(ratio: f64) -> String {
     format!("{}%", (ratio * 100.0 * 1e6).round() / 1e6)
 }
 
+const RATES: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
+
+/// `50/s`, `600/m`: how many in how much time.
+pub(crate) fn parse_rate(text: &str) -> Result<(u32, Duration), String> {
+    let wrong = || format!("\"{text}\" is not a rate such as 50/s or 600/m (units: s, m, h)");
+    let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let requests =
+        number.trim().parse().ok().filter(|requests| (1..=1_000_000).contains(requests)).ok_or_else(wrong)?;
+    let (_, seconds) = RATES.iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?;
+    Ok((requests, Duration::from_secs(*seconds)))
+}
+
+/// The inverse of [`parse_rate`].
+pub(crate) fn write_rate(requests: u32, per: Duration) -> String {
+    let unit = RATES.iter().find(|(_, seconds)| *seconds == per.as_secs()).map_or("s", |(name, _)| name);
+    format!("{requests}/{unit}")
+}
+
+/// Brings a time to its one form: RFC 3339 in UTC, with as many digits of the second as it has.
+pub(crate) fn check_time(text: &str) -> Result<String, String> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| format!("\"{text}\" is not a time such as 2026-01-31T00:00:00Z (RFC 3339, with its zone)"))?;
+    Ok(time.to_string())
+}
+
 fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not {what}");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
@@ -85,6 +111,21 @@ mod tests {
         }
         for text in ["", "3", "s", "3 sec", "-3s", "1.2.3s", "0.0000001s", "99999999999999999h", ".5s", "1.s.5"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_and_times_have_one_form() {
+        for text in ["50/s", "600/m", "1/h"] {
+            let (requests, per) = parse_rate(text).unwrap();
+            assert_eq!(write_rate(requests, per), text);
+        }
+        for text in ["50", "50/d", "0/s", "-1/s", "1.5/s", "/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(check_time("2026-01-31T01:00:00.250+01:00").unwrap(), "2026-01-31T00:00:00.25Z");
+        for text in ["", "2026-01-31", "yesterday", "2026-01-31T00:00:00", "2026-02-31T00:00:00Z"] {
+            assert!(check_time(text).unwrap_err().contains("RFC 3339"), "{text}");
         }
     }
 
