@@ -6,10 +6,10 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::list::ListSource;
-use crate::load::Loader;
 use crate::record_id::RecordId;
 use crate::spec::Spec;
 use crate::spec::template::RecordUrl;
+use crate::target::Target;
 
 /// A pipeline with its parameters, ready to run. Cheap to share and to clone.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ struct Inner {
     spec: Arc<Spec>,
     list: ListSource,
     detail: RecordUrl,
-    loader: Loader,
+    target: Target,
 }
 
 /// The step at which a record failed.
@@ -56,8 +56,8 @@ pub struct RecordError {
 }
 
 impl CompiledPipeline {
-    pub(crate) fn new(spec: Arc<Spec>, list: ListSource, detail: RecordUrl, loader: Loader) -> Self {
-        Self { inner: Arc::new(Inner { spec, list, detail, loader }) }
+    pub(crate) fn new(spec: Arc<Spec>, list: ListSource, detail: RecordUrl, target: Target) -> Self {
+        Self { inner: Arc::new(Inner { spec, list, detail, target }) }
     }
 
     /// How IDs are listed.
@@ -66,10 +66,10 @@ impl CompiledPipeline {
         &self.inner.list
     }
 
-    /// How batches are posted.
+    /// Where batches go.
     #[must_use]
-    pub fn loader(&self) -> &Loader {
-        &self.inner.loader
+    pub fn target(&self) -> &Target {
+        &self.inner.target
     }
 
     /// Where one record is read from.
@@ -89,11 +89,5 @@ impl CompiledPipeline {
             .map_err(|problem| error(Stage::Validate)(format!("this is not JSON: {problem}")))?;
         self.inner.spec.schema.check(&record).map_err(error(Stage::Validate))?;
         self.inner.spec.transform.apply(raw).map(Bytes::from).map_err(error(Stage::Transform))
-    }
-
-    /// The body of a delivery: the records as one JSON array, in the order given.
-    #[must_use]
-    pub fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
-        crate::load::array_body(records)
     }
 }

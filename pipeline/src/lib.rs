@@ -13,6 +13,7 @@ mod load;
 mod record_id;
 mod schema;
 mod spec;
+mod target;
 mod transform;
 
 pub use built_in::{built_in, built_in_names};
@@ -26,3 +27,4 @@ pub use list::{ListError, ListSource, ListStyle, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
 pub use spec::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SourceSpec, Watermark};
+pub use target::{Delivery, Target};

@@ -109,7 +109,7 @@ fn urls_follow_the_parameters() {
     let id = RecordId::from_text(r#""a/../b?c""#).unwrap();
     assert_eq!(compiled.detail_url(&id).as_str(), "https://animals.test:8443/api/animals/v1/animals/a%2F..%2Fb%3Fc");
     assert_eq!(compiled.list().page_url(7).as_str(), "https://animals.test:8443/api/animals/v1/animals?page=7");
-    assert_eq!(compiled.loader().url().as_str(), "https://animals.test:8443/api/animals/v1/home");
+    assert_eq!(compiled.target().http().unwrap().url().as_str(), "https://animals.test:8443/api/animals/v1/home");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use muster_pipeline::{Turn, idempotency_key, sha256};
+use muster_pipeline::{Delivery, Turn, idempotency_key, sha256};
 use muster_proto::v1::RecordOutcome;
 use muster_telemetry::names;
 use tokio::time::Instant;
@@ -182,9 +182,12 @@ fn still_allowed(work: &Work, deadline: Instant) -> Result<(), &'static str> {
 }
 
 async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn) -> Posted {
-    let ids = chunk.records.iter().map(|record| &record.id);
-    let key = idempotency_key(work.lease.run_id(), ids, &message.sha256);
-    let mut posted = work.pipeline.post(message.body.clone(), &key, turn).await;
+    let run = work.lease.run_id();
+    let ids: Vec<_> = chunk.records.iter().map(|record| &record.id).collect();
+    let key = idempotency_key(run, ids.iter().copied(), &message.sha256);
+    let records = chunk.records.iter().map(|record| &record.body[..]).collect();
+    let delivery = Delivery { run, ids, records, body: message.body.clone(), key: &key };
+    let mut posted = work.pipeline.deliver(delivery, turn).await;
     if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
         posted.verdict = Verdict::NotApplied { retry_after: None };
     }
@@ -216,7 +219,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
                 { names::ATTEMPT } = work.lease.attempt(),
                 { names::ORDINAL } = ordinal,
                 { names::HTTP_STATUS } = posted.http_status,
-                { names::URL } = work.pipeline.post_url(),
+                { names::URL } = work.pipeline.target().as_ref(),
                 { names::REASON } = posted.words,
                 { names::NEXT } = next,
                 $message
@@ -246,7 +249,7 @@ fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: Posted
         { names::OUTCOME } = if retry_of == 0 { "dead_letter" } else { "in_doubt" },
         { names::STAGE } = LOAD,
         { names::HTTP_STATUS } = posted.http_status,
-        { names::URL } = work.pipeline.post_url(),
+        { names::URL } = work.pipeline.target().as_ref(),
         { names::REASON } = posted.words,
         { names::NEXT } = "the rest of the batch goes on",
         "the target refuses the record"

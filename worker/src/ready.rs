@@ -1,5 +1,6 @@
 //! A pipeline ready to run in this process, and what its requests come to in the words of a worker.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, Cost, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester, RequesterConfig,
-    Stage, Turn, excerpt,
+    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester,
+    RequesterConfig, Stage, Turn, excerpt,
 };
 use tokio::time::Instant;
 
@@ -101,11 +102,12 @@ impl ReadyPipeline {
 
     /// How long one POST may take.
     pub(crate) fn post_timeout(&self) -> Duration {
-        self.compiled.loader().timeout()
+        self.compiled.target().timeout()
     }
 
-    pub(crate) fn post_url(&self) -> &str {
-        without_query(self.compiled.loader().url().as_str())
+    /// Where records go, as it may be shown.
+    pub(crate) fn target(&self) -> Cow<'_, str> {
+        self.compiled.target().shown()
     }
 
     pub(crate) fn detail_url(&self, id: &RecordId) -> String {
@@ -114,7 +116,7 @@ impl ReadyPipeline {
 
     /// The body of a delivery of these records.
     pub(crate) fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
-        self.compiled.body(records)
+        self.compiled.target().body(records)
     }
 
     /// Fetches a record, validates and transforms it; and says what that cost.
@@ -128,14 +130,14 @@ impl ReadyPipeline {
 
     /// Asks the target whether it has a record; nothing when the pipeline does not say where.
     pub(crate) async fn probe(&self, id: &RecordId) -> Option<ProbeOutcome> {
-        let prober = self.compiled.loader().prober()?;
+        let prober = self.compiled.target().prober()?;
         Some(self.requester.probe(prober, id).await.0)
     }
 
     /// Waits until a POST may be announced: while the target wants to be left alone or serves nothing, and, for one that
     /// `repeats` another, until the budget of retries has room.
     pub(crate) async fn target_turn(&self, repeats: bool) -> Turn {
-        self.requester.turn(self.compiled.loader().url(), repeats).await
+        self.compiled.target().turn(&self.requester, repeats).await
     }
 
     /// Whether source or target serve nothing at the moment.
@@ -161,15 +163,15 @@ impl ReadyPipeline {
 
     /// Whether the target can be reached, without sending it anything.
     pub(crate) async fn target_reachable(&self) -> bool {
-        self.requester.reachable(self.compiled.loader().url()).await
+        self.compiled.target().reachable(&self.requester).await
     }
 
     /// Sends a delivery: one attempt on the wire, with the whole POST timeout. Whether the lease covers that is for the
     /// caller to check.
-    pub(crate) async fn post(&self, body: Bytes, key: &str, turn: Turn) -> Posted {
+    pub(crate) async fn deliver(&self, delivery: Delivery<'_>, turn: Turn) -> Posted {
         let deadline = Instant::now() + self.post_timeout();
-        let outcome = self.requester.post(self.compiled.loader(), body, key, deadline, turn).await;
-        posted(outcome, self.post_url())
+        let outcome = self.compiled.target().deliver(&self.requester, delivery, deadline, turn).await;
+        posted(outcome, &self.target())
     }
 
     fn process(&self, raw: &[u8]) -> Fetched {

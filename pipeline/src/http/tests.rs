@@ -271,8 +271,10 @@ async fn a_post_waits_for_its_answer_until_its_deadline_and_is_never_sent_twice(
         let scripted = scripted(Limits::default(), |_| (FOREVER, 200, &[]));
         let start = Instant::now();
         let deadline = start + Duration::from_millis(deadline);
-        let outcome =
-            scripted.requester.post(compiled.loader(), Bytes::from_static(b"[]"), "k", deadline, Turn::default()).await;
+        let outcome = scripted
+            .requester
+            .post(compiled.target().http().unwrap(), Bytes::from_static(b"[]"), "k", deadline, Turn::default())
+            .await;
         assert!(matches!(outcome, PostOutcome::InDoubt { status: None, .. }), "{outcome:?}");
         assert_eq!((start.elapsed().as_millis(), scripted.sent().len()), (waited, 1));
     }

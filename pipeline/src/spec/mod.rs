@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::compiled::CompiledPipeline;
 use crate::error::{SpecError, suggest};
-use crate::load::Loader;
 use crate::schema::Schema;
 use crate::spec::field::Field;
 use crate::spec::tree::{Located, Node};
+use crate::target::Target;
 use crate::transform::Transform;
 
 mod canonical;
@@ -149,8 +149,8 @@ impl Pipeline {
             return Err(SpecError::new("the pipeline", "list items as records are not built yet").key("source.detail"));
         };
         let detail = detail.url.fill("source.detail.request.url", &parameters)?;
-        let loader = Loader::new(&spec.load, &spec.limits, &parameters)?;
-        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, loader))
+        let target = Target::new(&spec.load, &spec.limits, &parameters)?;
+        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, target))
     }
 }
 

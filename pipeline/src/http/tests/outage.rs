@@ -239,8 +239,11 @@ async fn a_target_that_is_down_is_said_too() {
     let scripted = scripted(Limits::default(), |number| (Duration::ZERO, if number < 20 { 503 } else { 200 }, &[]));
     for _ in 0..30 {
         let deadline = Instant::now() + FOREVER;
-        let turn = scripted.requester.turn(compiled.loader().url(), false).await;
-        scripted.requester.post(compiled.loader(), Bytes::from_static(b"[]"), "k", deadline, Turn::default()).await;
+        let turn = scripted.requester.turn(compiled.target().http().unwrap().url(), false).await;
+        scripted
+            .requester
+            .post(compiled.target().http().unwrap(), Bytes::from_static(b"[]"), "k", deadline, Turn::default())
+            .await;
         turn.sent();
         sleep(Duration::from_secs(1)).await;
     }
