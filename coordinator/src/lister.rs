@@ -12,7 +12,7 @@ use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{ListedPage, Problem, Run};
+use crate::domain::{ListedItem, ListedPage, Problem, Run};
 use crate::store::{Event, Fenced, GrantedListing, Store, StoreError, StoreResult};
 
 /// How long the right to list holds unless it is renewed.
@@ -190,8 +190,14 @@ impl<'a> Listing<'a> {
     }
 
     async fn commit(&mut self, page: Page) -> Result<(), Left> {
-        let ids = page.ids.iter().map(|id| id.as_text().to_owned()).collect();
-        let listed = ListedPage { page: page.number, ids, total_pages: page.total_pages };
+        let empty = page.items.is_empty();
+        let item = |item: muster_pipeline::ListedItem| ListedItem {
+            id: item.id.as_text().to_owned(),
+            version: item.version,
+            body: item.body,
+        };
+        let items = page.items.into_iter().map(item).collect();
+        let listed = ListedPage { page: page.number, items, total_pages: page.total_pages };
         let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
         match page.total_pages.map(|total| last_page(self.pipeline.list().first_page(), total)) {
             // It may grow while it is listed; the ledger notes that it did. But a source that gives the same page for ever
@@ -199,7 +205,7 @@ impl<'a> Listing<'a> {
             Some(last) if self.last.is_none() || !outcome.is_repeated() => self.last = self.last.max(Some(last)),
             Some(_) => {}
             // A source that does not say ends with a page without items.
-            None if page.items == 0 => self.last = Some(page.number),
+            None if empty => self.last = Some(page.number),
             // It would go on for ever; the ledger has named it.
             None if self.last.is_none() && outcome.is_repeated() => self.last = Some(page.number),
             None => {}

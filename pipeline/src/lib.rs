@@ -23,7 +23,7 @@ pub use http::{
     Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats, Turn,
     excerpt,
 };
-pub use list::{ListError, ListSource, ListStyle, Page};
+pub use list::{ListError, ListSource, ListStyle, ListedItem, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
 pub use spec::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SourceSpec, Watermark};

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use url::Url;
 
 use crate::error::SpecError;
 use crate::http::{FetchError, Get, Requester};
+use crate::load::sha256;
 use crate::record_id::RecordId;
 use crate::spec::json_path::JsonPath;
-use crate::spec::types::{ListSpec, PageNumber, Pagination, Spot};
+use crate::spec::types::{Detail, ListSpec, PageNumber, Pagination, SourceSpec, Spot, Version};
+
+/// The longest version that is kept as it is, in bytes; of a longer one its hash is.
+const MAX_VERSION: usize = 128;
 
 /// How a source lists its IDs, with the parameters filled in.
 #[derive(Debug, Clone)]
@@ -18,6 +23,9 @@ pub struct ListSource {
     pages: PageNumber,
     items: JsonPath,
     id: JsonPath,
+    version: Option<Version>,
+    /// Whether items are whole records.
+    whole: bool,
     concurrency: usize,
 }
 
@@ -33,12 +41,21 @@ pub enum ListStyle {
 pub struct Page {
     /// Its number.
     pub number: u64,
-    /// The IDs on it, in their order, as they came: duplicates included.
-    pub ids: Vec<RecordId>,
+    /// Its items, in their order, as they came: duplicates included.
+    pub items: Vec<ListedItem>,
     /// How many pages the source says it has, where it says so.
     pub total_pages: Option<u64>,
-    /// How many items the page has; each has an ID.
-    pub items: usize,
+}
+
+/// One item of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedItem {
+    /// Its record's ID.
+    pub id: RecordId,
+    /// What tells its versions apart, where the pipeline asks for it and the item has it.
+    pub version: Option<String>,
+    /// The item itself, as JSON, where it is the whole record.
+    pub body: Option<Bytes>,
 }
 
 /// Why a page could not be had.
@@ -53,10 +70,10 @@ pub enum ListError {
 }
 
 impl ListSource {
-    pub(crate) fn new(list: &ListSpec, parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
+    pub(crate) fn new(source: &SourceSpec, parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let key = "source.list.request.url";
         let later = || SpecError::new("the pipeline", "this way of listing is not built yet").key("source.list");
-        let ListSpec::Paged(list) = list else { return Err(later()) };
+        let ListSpec::Paged(list) = &source.list else { return Err(later()) };
         let url = list.request.url.fill(key, parameters)?.fixed();
         let Pagination::PageNumber(pages) = &list.pagination else { return Err(later()) };
         Ok(Self {
@@ -64,6 +81,8 @@ impl ListSource {
             pages: pages.clone(),
             items: list.items.clone(),
             id: list.id.clone(),
+            version: list.version.clone(),
+            whole: matches!(source.detail, Detail::None),
             concurrency: list.concurrency,
         })
     }
@@ -105,14 +124,32 @@ impl ListSource {
         let items = self.items.find(body).map_err(not_json)?.ok_or_else(|| missing(&self.items, body))?;
         let elements: Vec<&RawValue> = serde_json::from_str(items.get())
             .map_err(|_| format!("{} must be a list, it is {}", self.items, kind_of(items)))?;
-        let mut ids = Vec::with_capacity(elements.len());
+        let mut listed = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let place = || format!("item {index} of {}", self.items);
             let raw = self.id.find(element.get().as_bytes()).map_err(not_json)?;
             let raw = raw.ok_or_else(|| format!("{}: {}", place(), missing(&self.id, element.get().as_bytes())))?;
-            ids.push(RecordId::from_json(raw).map_err(|error| format!("{}: {}: {error}", place(), self.id))?);
+            let id = RecordId::from_json(raw).map_err(|error| format!("{}: {}: {error}", place(), self.id))?;
+            let version = self.version(element).map_err(not_json)?;
+            let body = self.whole.then(|| Bytes::copy_from_slice(element.get().as_bytes()));
+            listed.push(ListedItem { id, version, body });
         }
-        Ok(Page { number, items: ids.len(), ids, total_pages: self.total_pages(body)? })
+        Ok(Page { number, items: listed, total_pages: self.total_pages(body)? })
+    }
+
+    /// An item without a version, or with `null` in its place, has none: nothing can be said of it.
+    fn version(&self, item: &RawValue) -> Result<Option<String>, serde_json::Error> {
+        let path = match &self.version {
+            None => return Ok(None),
+            Some(Version::Item) => return Ok(Some(sha256_of(item.get()))),
+            Some(Version::Path(path)) => path,
+        };
+        let found = path.find(item.get().as_bytes())?.filter(|raw| raw.get() != "null");
+        Ok(found.map(|raw| {
+            // The same text may be escaped in several ways.
+            let text = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
+            if text.len() > MAX_VERSION { sha256_of(&text) } else { text }
+        }))
     }
 
     fn total_pages(&self, body: &[u8]) -> Result<Option<u64>, String> {
@@ -122,6 +159,10 @@ impl ListSource {
         let total = serde_json::from_str(raw.get());
         total.map(Some).map_err(|_| format!("{path} must be a whole number, it is {}", kind_of(raw)))
     }
+}
+
+fn sha256_of(text: &str) -> String {
+    hex::encode(sha256(text.as_bytes()))
 }
 
 /// Says that nothing stands at a path, and what there is instead.

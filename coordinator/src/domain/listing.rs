@@ -1,5 +1,7 @@
 //! Listing: how the source's IDs come into the ledger.
 
+use bytes::Bytes;
+
 /// The fenced right to list a run: exactly one coordinator has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListingLease {
@@ -25,10 +27,21 @@ pub struct ListingProgress {
 pub struct ListedPage {
     /// Page number, or how many pages came before it plus one.
     pub page: u64,
-    /// The records' IDs as JSON texts, in the page's order.
-    pub ids: Vec<String>,
+    /// Its items, in their order, duplicates included.
+    pub items: Vec<ListedItem>,
     /// Pages the source says it has.
     pub total_pages: Option<u64>,
+}
+
+/// One item of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedItem {
+    /// The record's ID as JSON text.
+    pub id: String,
+    /// What tells its versions apart, if the pipeline asks for it and the item has it.
+    pub version: Option<String>,
+    /// The record itself, as JSON, where nothing else is read of it.
+    pub body: Option<Bytes>,
 }
 
 /// Something that makes a listing suspicious; it is named in the verdict.

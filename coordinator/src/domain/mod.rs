@@ -15,7 +15,7 @@ pub use delivery::{
     DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind, Finding, Said,
 };
 pub use lease::{BatchRef, LeaseRef, LeaseToken};
-pub use listing::{ListedPage, ListingLease, ListingProgress, Problem};
+pub use listing::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};

@@ -144,7 +144,7 @@ impl Pipeline {
     pub fn compile(&self, parameters: &BTreeMap<String, String>) -> Result<CompiledPipeline, SpecError> {
         let parameters = self.resolve_parameters(parameters)?;
         let spec = &self.spec;
-        let list = crate::list::ListSource::new(&spec.source.list, &parameters)?;
+        let list = crate::list::ListSource::new(&spec.source, &parameters)?;
         let types::Detail::Request(detail) = &spec.source.detail else {
             return Err(SpecError::new("the pipeline", "list items as records are not built yet").key("source.detail"));
         };

@@ -2,7 +2,7 @@
 
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use bytes::Bytes;
-use muster_pipeline::{Cost, FetchError, Get, ListError, RecordId};
+use muster_pipeline::{Cost, FetchError, Get, ListError};
 use url::Url;
 
 /// A JSON array of 200,000 spaces, in gzip.
@@ -120,11 +120,11 @@ async fn pages_are_listed() {
     let (list, requester) = (compiled.list(), requester(|_| {}));
     assert_eq!(list.first_page(), 1);
     let page = list.fetch_page(&requester, 1).await.unwrap();
-    assert_eq!((page.number, page.total_pages, page.items), (1, Some(2), 3));
-    let ids: Vec<&str> = page.ids.iter().map(RecordId::as_text).collect();
+    assert_eq!((page.number, page.total_pages, page.items.len()), (1, Some(2), 3));
+    let ids: Vec<&str> = page.items.iter().map(|item| item.id.as_text()).collect();
     assert_eq!(ids, ["0", "\"a b\"", "0"], "duplicates are the ledger's to count");
     let past = list.fetch_page(&requester, 3).await.unwrap();
-    assert_eq!((past.ids.len(), past.total_pages), (0, Some(2)));
+    assert_eq!((past.items.len(), past.total_pages), (0, Some(2)));
     let error = list.fetch_page(&requester, 2).await.unwrap_err();
     assert!(matches!(error, ListError::Fetch(FetchError::Gone { status: 404 })), "{error}");
 }

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::{Backend, Harness};
 use crate::audit::audit;
 use crate::domain::{
-    Counts, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, ListedPage, ListingLease, NewRun,
-    OnDoubt, Positions, RecordState, Rules, Run, RunId, Terms, Verdict,
+    Counts, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, ListedItem, ListedPage, ListingLease,
+    NewRun, OnDoubt, Positions, RecordState, Rules, Run, RunId, Terms, Verdict,
 };
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Fenced, GrantedLease, Misuse, RecordReport, RecordStory, Report,
@@ -236,7 +236,12 @@ pub(crate) fn probing_run(name: &str) -> NewRun {
 }
 
 pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
-    ListedPage { page: number, ids: ids.iter().map(|id| (*id).to_owned()).collect(), total_pages }
+    ListedPage { page: number, items: ids.iter().map(|id| item(id)).collect(), total_pages }
+}
+
+/// An item that brings nothing but an ID.
+pub(crate) fn item(id: &str) -> ListedItem {
+    ListedItem { id: id.to_owned(), version: None, body: None }
 }
 
 pub(crate) fn positions(places: impl IntoIterator<Item = u32>) -> Positions {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows;
 use super::sql;
 use super::writer::Tx;
-use crate::domain::{ListedPage, ListingLease, ListingProgress, Problem};
+use crate::domain::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem};
 use crate::planted::Bug;
 use crate::store::{Fenced, GrantedListing, PageOutcome};
 
@@ -126,7 +126,7 @@ pub(super) fn commit_page(
 ) -> rusqlite::Result<Fenced<PageOutcome>> {
     let Some(mut listing) = Listing::held(tx, lease)? else { return Ok(Fenced::Stale) };
     let number = i64::try_from(page.page).unwrap_or(i64::MAX);
-    let items = i64::try_from(page.ids.len()).unwrap_or(i64::MAX);
+    let items = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
     let row = params![listing.run, number, items, 0, false, tx.now.as_millis()];
     if tx.connection.prepare_cached(sql!("page_insert"))?.execute(row)? == 0 {
         return Ok(Fenced::Committed(PageOutcome::default()));
@@ -160,7 +160,7 @@ fn take_total(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64
     let found = if before != 0 && before != total {
         let detail = format!("the source spoke of {before} pages before and of {total} on page {number}");
         Some(Problem { code: "TOTAL_DISAGREES", detail })
-    } else if place > total && !page.ids.is_empty() {
+    } else if place > total && !page.items.is_empty() {
         let detail = format!("the source speaks of {total} pages, and page {number} has items");
         Some(Problem { code: "TOTAL_DISAGREES", detail })
     } else {
@@ -169,7 +169,7 @@ fn take_total(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64
     if let Some(problem) = found {
         note(tx, listing.run, &problem)?;
     }
-    if place < listing.total_pages && page.ids.is_empty() {
+    if place < listing.total_pages && page.items.is_empty() {
         let detail = format!("page {number} has no items, and the source speaks of {} pages", listing.total_pages);
         note(tx, listing.run, &Problem { code: "EMPTY_PAGE", detail })?;
     }
@@ -180,8 +180,13 @@ fn insert_ids(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64
     let mut insert = tx.connection.prepare_cached(sql!("record_insert"))?;
     let mut outcome = PageOutcome::default();
     let lost = usize::from(tx.planted.has(Bug::LosesLastId));
-    for id in page.ids.iter().take(page.ids.len().saturating_sub(lost)) {
-        if insert.execute(params![listing.run, listing.round, listing.next_seq, id, number])? > 0 {
+    let mut insert_body = tx.connection.prepare_cached(sql!("item_insert"))?;
+    for ListedItem { id, version, body } in page.items.iter().take(page.items.len().saturating_sub(lost)) {
+        let row = params![listing.run, listing.round, listing.next_seq, id, number, version];
+        if insert.execute(row)? > 0 {
+            if let Some(body) = body {
+                insert_body.execute(params![listing.run, listing.round, listing.next_seq, body.as_ref()])?;
+            }
             listing.next_seq += 1;
             outcome.fresh += 1;
             continue;

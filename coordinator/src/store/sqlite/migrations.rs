@@ -8,7 +8,11 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i32 = 0x4d53_5452;
 
 /// All versions, oldest first. A released file never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_rounds.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_rounds.sql"),
+    include_str!("migrations/0003_sources.sql"),
+];
 
 /// The version that this program writes.
 pub(super) fn current() -> i32 {

@@ -35,6 +35,7 @@ pub(super) fn sweep(tx: &Tx<'_>) -> rusqlite::Result<Swept> {
         sql!("sweep_deliveries"),
         sql!("sweep_leases"),
         sql!("sweep_batches"),
+        sql!("sweep_items"),
         sql!("sweep_records"),
         sql!("sweep_pages"),
     ] {

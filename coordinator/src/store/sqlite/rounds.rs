@@ -179,12 +179,14 @@ pub(super) fn extend(tx: &Tx<'_>, run: i64, round: u32, taken: &[Taken]) -> rusq
         statement.query_row(params![run, round], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let max_batch: u32 = tx.connection.prepare_cached(sql!("run_max_batch"))?.query_row([run], |row| row.get(0))?;
     let mut seq = first;
-    let mut insert_record = tx.connection.prepare_cached(sql!("record_insert"))?;
+    let mut insert_record = tx.connection.prepare_cached(sql!("record_take_over"))?;
+    let mut insert_item = tx.connection.prepare_cached(sql!("item_take_over"))?;
     let mut insert_batch = tx.connection.prepare_cached(sql!("batch_insert"))?;
     for chunk in taken.chunks(max_batch.max(1) as usize) {
         let first = seq;
         for record in chunk {
             insert_record.execute(params![run, round, seq, record.id, record.page])?;
+            insert_item.execute(params![run, round, seq, record.id])?;
             seq += 1;
         }
         insert_batch.execute(params![run, round, batch, first, seq - first])?;

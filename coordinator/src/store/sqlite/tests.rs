@@ -1,5 +1,6 @@
 //! SQLite under the conformance suite, and what only SQLite can get wrong.
 
+mod items;
 mod upgrading;
 
 use std::path::Path;

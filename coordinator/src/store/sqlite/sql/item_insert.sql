@@ -1,0 +1,1 @@
+INSERT INTO items (run, round, seq, body) VALUES (?1, ?2, ?3, ?4)
