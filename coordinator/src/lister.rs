@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_pipeline::{CompiledPipeline, FetchError, ListError, Page, Pipeline, Requester, RequesterConfig};
+use muster_pipeline::{CompiledPipeline, FetchError, ListError, Page, Pipeline, Process, Requester, RequesterConfig};
 use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -118,7 +118,6 @@ struct Listing<'a> {
 impl<'a> Listing<'a> {
     async fn prepare(store: &'a dyn Store, granted: GrantedListing) -> Result<Self, Left> {
         let pipeline = compile(store, &granted.run).await?;
-        let limits = pipeline.limits();
         let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
         let seed = u64::from(granted.lease.epoch);
         let first = compiled.list().first_page();
@@ -126,7 +125,8 @@ impl<'a> Listing<'a> {
         // A source that has said how many pages it has is known to serve: when it does not now, that passes.
         let wait_for_first = progress.total_pages > 0;
         let config = RequesterConfig { seed, wait_for_first, ..RequesterConfig::default() };
-        let requester = Requester::new(limits, &config).map_err(|error| Left::Pause(error.to_string()))?;
+        let requester =
+            Requester::of(&compiled, Process::Coordinator, &config).map_err(|error| Left::Pause(error.to_string()))?;
         let last = (progress.total_pages > 0).then(|| last_page(first, progress.total_pages));
         let done = progress.done_after.iter().copied().collect();
         let next = progress.first_open.max(first);
@@ -183,7 +183,10 @@ impl<'a> Listing<'a> {
         match fetched {
             Ok(page) => self.commit(page).await,
             Err(ListError::Fetch(
-                error @ (FetchError::Refused { .. } | FetchError::WrongContent { .. } | FetchError::TooLarge { .. }),
+                error @ (FetchError::Refused { .. }
+                | FetchError::NoCredentials { .. }
+                | FetchError::WrongContent { .. }
+                | FetchError::TooLarge { .. }),
             )) => Err(Left::Pause(self.words(number, &ListError::Fetch(error)))),
             Err(error) => self.give_up(number, &error).await,
         }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use url::Url;
 
+use crate::http::{Access, Process, RequesterError, check_secrets};
 use crate::list::ListSource;
 use crate::record_id::RecordId;
-use crate::spec::Spec;
 use crate::spec::template::RecordUrl;
+use crate::spec::{Limits, Spec};
 use crate::target::Target;
 
 /// A pipeline with its parameters, ready to run. Cheap to share and to clone.
@@ -23,6 +24,7 @@ struct Inner {
     list: ListSource,
     detail: RecordUrl,
     target: Target,
+    access: Arc<Access>,
 }
 
 /// The step at which a record failed.
@@ -56,8 +58,24 @@ pub struct RecordError {
 }
 
 impl CompiledPipeline {
-    pub(crate) fn new(spec: Arc<Spec>, list: ListSource, detail: RecordUrl, target: Target) -> Self {
-        Self { inner: Arc::new(Inner { spec, list, detail, target }) }
+    pub(crate) fn new(spec: Arc<Spec>, list: ListSource, detail: RecordUrl, target: Target, access: Access) -> Self {
+        Self { inner: Arc::new(Inner { spec, list, detail, target, access: Arc::new(access) }) }
+    }
+
+    /// What its requests carry beside their URLs.
+    pub(crate) fn access(&self) -> &Arc<Access> {
+        &self.inner.access
+    }
+
+    /// The bounds of its requests.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.spec.limits
+    }
+
+    /// Whether a process has all secrets that it needs for this pipeline; else which is missing, where, and what to do.
+    pub fn check_secrets(&self, process: Process) -> Result<(), RequesterError> {
+        check_secrets(&self.inner.access, process)
     }
 
     /// How IDs are listed.

@@ -20,8 +20,8 @@ pub use built_in::{built_in, built_in_names};
 pub use compiled::{CompiledPipeline, RecordError, Stage};
 pub use error::{Place, SpecError};
 pub use http::{
-    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Requester, RequesterConfig, RequesterError, RequesterStats, Turn,
-    excerpt,
+    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Process, Requester, RequesterConfig, RequesterError,
+    RequesterStats, Turn, excerpt,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};

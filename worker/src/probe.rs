@@ -41,7 +41,7 @@ impl Answers {
         match outcome {
             ProbeOutcome::Present => report.present.push(position),
             ProbeOutcome::Absent => report.absent.push(position),
-            ProbeOutcome::PipelineWrong { .. } | ProbeOutcome::Unknown { .. } => {}
+            ProbeOutcome::NoCredentials { .. } | ProbeOutcome::PipelineWrong { .. } | ProbeOutcome::Unknown { .. } => {}
         }
     }
 
@@ -91,6 +91,11 @@ pub(crate) async fn ask(work: &Work, parts: &[LeasedPart], answers: &Answers) ->
             ProbeOutcome::Present | ProbeOutcome::Absent => {}
             ProbeOutcome::PipelineWrong { status, detail } => {
                 let reason = format!("the target refuses to say what it has, with {status}: {detail}");
+                return Err(Interrupted::PipelineWrong(reason));
+            }
+            ProbeOutcome::NoCredentials { reason } => {
+                let reason =
+                    format!("the target cannot be asked what it has: {reason}; check load.auth in the pipeline");
                 return Err(Interrupted::PipelineWrong(reason));
             }
             ProbeOutcome::Unknown { reason } => {

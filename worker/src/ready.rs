@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, RecordId, Requester,
-    RequesterConfig, Stage, Turn, excerpt,
+    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, Process, RecordId,
+    Requester, RequesterConfig, Stage, Turn, excerpt,
 };
 use tokio::time::Instant;
 
@@ -82,7 +82,7 @@ impl ReadyPipeline {
         let compiled = pipeline.compile(parameters).map_err(|error| error.to_string())?;
         // What was listed is there: a source that serves nothing is down, not wrong.
         let config = RequesterConfig { concurrency, seed, wait_for_first: true, ..RequesterConfig::default() };
-        let requester = Requester::new(pipeline.limits(), &config).map_err(|error| error.to_string())?;
+        let requester = Requester::of(&compiled, Process::Worker, &config).map_err(|error| error.to_string())?;
         Ok(Self {
             name: pipeline.name().to_owned(),
             compiled,
@@ -188,7 +188,7 @@ impl ReadyPipeline {
 fn fetch_failed(error: FetchError, url: &str) -> Fetched {
     let (reason, gone) = (error.to_string(), matches!(error, FetchError::Gone { .. }));
     let (status, body) = match error {
-        FetchError::Refused { .. } | FetchError::WrongContent { .. } => {
+        FetchError::Refused { .. } | FetchError::NoCredentials { .. } | FetchError::WrongContent { .. } => {
             let (url, advice) = (without_query(url), error.advice());
             let pause = format!("records cannot be fetched, as {url} shows: {reason}; {advice}");
             let FetchError::WrongContent { status, detail, .. } = error else { return Fetched::PipelineWrong(pause) };
@@ -208,13 +208,17 @@ fn fetch_failed(error: FetchError, url: &str) -> Fetched {
 fn posted(outcome: PostOutcome, url: &str) -> Posted {
     let (verdict, status, words) = match outcome {
         PostOutcome::NotSent { reason } => (Verdict::NotSent, None, reason),
+        PostOutcome::NoCredentials { reason } => {
+            let words = format!("nothing can be sent to the target: {reason}; check load.auth in the pipeline");
+            (Verdict::PipelineWrong, None, words)
+        }
         PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
         PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
         PostOutcome::PipelineWrong { status, detail } => {
             let (url, told) = (without_query(url), excerpt(&detail));
             let words = format!(
                 "the target refuses any records at {url} with {status}: {told}; check load.request in the pipeline, and \
-                 what credentials the target wants"
+                 what credentials the target wants (load.auth)"
             );
             (Verdict::PipelineWrong, Some(status), words)
         }

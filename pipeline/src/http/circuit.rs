@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use super::Get;
 use super::transport::{Answer, TransportError};
 
 /// How long a host must have failed, without one success, before it is suspected.
@@ -63,7 +64,7 @@ struct State {
     open: Option<Open>,
     /// How often it has opened.
     opened: u64,
-    witness: Option<Url>,
+    witness: Option<(Url, Get)>,
     count: Count,
 }
 
@@ -104,7 +105,7 @@ pub(crate) enum Look {
     /// It is the next question, or asks it.
     Ask {
         /// For this, or else for what it wants itself.
-        witness: Option<Url>,
+        witness: Option<(Url, Get)>,
         /// The how-manieth time that the circuit is open.
         number: u64,
     },
@@ -119,14 +120,14 @@ impl Circuit {
         Self { state: Mutex::new(state), open: watch::Sender::new(false) }
     }
 
-    /// Notes what came of a request; `url` is what a GET was for.
-    pub(crate) fn saw(&self, url: Option<&Url>, result: &Result<Answer, TransportError>) -> Option<News> {
+    /// Notes what came of a request; `get` is what a GET was for.
+    pub(crate) fn saw(&self, get: Option<(&Url, Get)>, result: &Result<Answer, TransportError>) -> Option<News> {
         match result {
             Ok(answer) if answer.status.is_server_error() => {
                 self.failed(1, format!("it answers {}", answer.status));
                 None
             }
-            Ok(_) => self.served(url),
+            Ok(_) => self.served(get),
             Err(TransportError::NotSent(reason)) => {
                 self.failed(UNREACHED, reason.clone());
                 None
@@ -138,13 +139,13 @@ impl Circuit {
         }
     }
 
-    fn served(&self, url: Option<&Url>) -> Option<News> {
+    fn served(&self, get: Option<(&Url, Get)>) -> Option<News> {
         let mut state = super::lock(&self.state);
         let row = state.row.take();
-        if let Some(url) = url
+        if let Some((url, kind)) = get
             && (state.witness.is_none() || state.count.served.is_multiple_of(WITNESS_FOR))
         {
-            state.witness = Some(url.clone());
+            state.witness = Some((url.clone(), kind));
         }
         state.count.served += 1;
         let open = state.open.take()?;

@@ -19,6 +19,11 @@ pub enum PostOutcome {
         /// Why.
         reason: String,
     },
+    /// Nothing was sent: the target wants to know who asks, and that cannot be told.
+    NoCredentials {
+        /// Which secret or token is missing, and why.
+        reason: String,
+    },
     /// 2xx with an answer that could be read.
     Applied {
         /// The status.
@@ -73,6 +78,11 @@ pub enum ProbeOutcome {
     Present,
     /// It does not have it.
     Absent,
+    /// It was not asked: it wants to know who asks, and that cannot be told.
+    NoCredentials {
+        /// Which secret or token is missing, and why.
+        reason: String,
+    },
     /// It would tell nobody: the reason in words.
     PipelineWrong {
         /// The status.

@@ -7,10 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use super::Get;
 use super::budget::{HedgeBudget, RetryBudget};
 use super::circuit::{Circuit, Look, News};
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
+use super::rate::RateLimiter;
 use super::transport::{Answer, TransportError};
 use crate::spec::Limits;
 
@@ -20,6 +22,7 @@ pub(crate) struct Host {
     name: String,
     port: Option<u16>,
     pub(crate) limiter: Limiter,
+    rate: Option<RateLimiter>,
     pub(crate) retries: RetryBudget,
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
@@ -36,7 +39,11 @@ impl Host {
             scheme: url.scheme().to_owned(),
             name: url.host_str().unwrap_or_default().to_owned(),
             port: url.port_or_known_default(),
-            limiter: Limiter::new(limits.concurrency),
+            limiter: match limits.fixed_concurrency {
+                true => Limiter::fixed(limits.concurrency),
+                false => Limiter::new(limits.concurrency),
+            },
+            rate: limits.rate.map(RateLimiter::new),
             retries: RetryBudget::new(limits.retry_budget),
             hedges: HedgeBudget::new(),
             latency: Latency::new(),
@@ -51,9 +58,9 @@ impl Host {
         url.host_str() == Some(&self.name) && url.port_or_known_default() == self.port && url.scheme() == self.scheme
     }
 
-    /// Notes what came of a request; `url` is what a GET was for.
-    pub(crate) fn saw(&self, url: Option<&Url>, result: &Result<Answer, TransportError>) {
-        self.tell(self.circuit.saw(url, result));
+    /// Notes what came of a request; `get` is what a GET was for.
+    pub(crate) fn saw(&self, get: Option<(&Url, Get)>, result: &Result<Answer, TransportError>) {
+        self.tell(self.circuit.saw(get, result));
     }
 
     /// Says when the host stops serving requests, and when it serves them again.
@@ -108,11 +115,31 @@ impl Host {
         Some(left)
     }
 
-    /// Waits for a place among the requests in flight, at a time when the host may be asked.
+    /// Waits until the rate allows one more request.
+    pub(crate) async fn rate(&self) {
+        if let Some(rate) = &self.rate {
+            rate.take().await;
+        }
+    }
+
+    /// Whether a copy of a slow request may go out.
+    pub(crate) fn may_hedge(&self) -> bool {
+        let may = self.hedges.try_take();
+        let has_room = || self.rate.as_ref().is_none_or(|rate| rate.try_take().is_ok());
+        if may && !has_room() {
+            self.hedges.refund(1);
+            return false;
+        }
+        may
+    }
+
+    /// Waits for a place among the requests in flight, at a time when the host may be asked, and for the rate: nothing
+    /// else is waited for after it.
     pub(crate) async fn place(&self) -> Place<'_> {
         loop {
             self.until_open().await;
             let place = self.limiter.place().await;
+            self.rate().await;
             // Whoever waited in the queue may have been overtaken by an answer that closed the host.
             if self.closed_for().is_none() {
                 return place;
@@ -132,7 +159,7 @@ impl Host {
 #[derive(Debug)]
 pub(crate) struct Question {
     host: Arc<Host>,
-    witness: Option<Url>,
+    witness: Option<(Url, Get)>,
     number: u64,
     asked: bool,
 }
@@ -156,8 +183,8 @@ impl Question {
     }
 
     /// What is to be asked for, in place of what the request itself wants.
-    pub(crate) fn witness(&self) -> Option<&Url> {
-        self.witness.as_ref()
+    pub(crate) fn witness(&self) -> Option<(&Url, Get)> {
+        self.witness.as_ref().map(|(url, kind)| (url, *kind))
     }
 
     /// It was sent, and its answer or its failure has come.

@@ -21,6 +21,8 @@ pub(crate) struct Limiter {
     places: Semaphore,
     state: Mutex<State>,
     max: usize,
+    /// The number does not adapt.
+    fixed: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,13 @@ impl Limiter {
     pub(crate) fn new(max: usize) -> Self {
         let limit = max.clamp(1, START);
         let state = State { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None };
-        Self { places: Semaphore::new(limit), state: Mutex::new(state), max: max.max(1) }
+        Self { places: Semaphore::new(limit), state: Mutex::new(state), max: max.max(1), fixed: false }
+    }
+
+    /// One that does not adapt: the pipeline knows better.
+    pub(crate) fn fixed(number: usize) -> Self {
+        let state = State { limit: number.max(1), debt: 0, successes: 0, answers: 0, lost: 0, lowered: None };
+        Self { places: Semaphore::new(state.limit), max: state.limit, state: Mutex::new(state), fixed: true }
     }
 
     pub(crate) async fn place(&self) -> Place<'_> {
@@ -64,6 +72,9 @@ impl Limiter {
     }
 
     pub(crate) fn learn(&self, signal: Signal) {
+        if self.fixed {
+            return;
+        }
         let mut state = super::lock(&self.state);
         state.answers += 1;
         match signal {
@@ -187,6 +198,19 @@ mod tests {
             limiter.learn(Signal::Lost);
         }
         assert_eq!(limiter.limit(), 32);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fixed_limit_learns_nothing() {
+        let limiter = Limiter::fixed(3);
+        let _places = [limiter.place().await, limiter.place().await, limiter.place().await];
+        assert_eq!(limiter.places.available_permits(), 0);
+        for _ in 0..100 {
+            limiter.learn(Signal::Answered);
+            limiter.learn(Signal::Overload);
+            tokio::time::advance(COOL_DOWN).await;
+        }
+        assert_eq!((limiter.limit(), limiter.places.available_permits()), (3, 0));
     }
 
     #[tokio::test(start_paused = true)]

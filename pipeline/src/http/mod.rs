@@ -1,22 +1,32 @@
 //! Resilient HTTP: GETs that get through, POSTs that are sent once and understood.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::Url;
 
+use credentials::Credentials;
+
+mod access;
+mod asking;
 mod budget;
 mod circuit;
 mod classify;
 mod counters;
+mod credentials;
 mod host;
 mod latency;
 mod limit;
 mod race;
+mod rate;
+mod redact;
 mod requester;
+mod token;
 mod transport;
 mod tries;
 mod turn;
 
+pub(crate) use access::Access;
+pub use access::Process;
 pub use classify::{PostOutcome, ProbeOutcome};
 pub use requester::Requester;
 pub use turn::Turn;
@@ -49,28 +59,36 @@ impl Default for RequesterConfig {
     }
 }
 
-/// A requester that cannot be made: the proxy or the trusted certificates are unusable.
+/// A requester that cannot be made: the proxy or the trusted certificates are unusable, or a secret is missing; it says
+/// which, where, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("HTTP cannot be set up: {0}")]
+#[error("{0}")]
 pub struct RequesterError(String);
 
 impl RequesterError {
     fn from_reqwest(error: reqwest::Error) -> Self {
         let error = error.without_url();
         match std::error::Error::source(&error) {
-            Some(cause) => Self(format!("{error}: {cause}")),
-            None => Self(error.to_string()),
+            Some(cause) => Self(format!("HTTP cannot be set up: {error}: {cause}")),
+            None => Self(format!("HTTP cannot be set up: {error}")),
         }
     }
 }
 
-/// What a GET is for; it decides how large the answer may be.
+/// Whether this process has all secrets that it needs.
+pub(crate) fn check_secrets(access: &Arc<Access>, process: Process) -> Result<(), RequesterError> {
+    Credentials::of(access, process).map(drop).map_err(RequesterError)
+}
+
+/// What a GET is for; it decides what the request carries and how large the answer may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Get {
     /// A page of the list.
     List,
     /// One record.
     Detail,
+    /// A further part of a record: the how-manieth under `source.enrich`, from 0.
+    Enrich(usize),
     /// Whether the target has a record: the status is the answer, the body is not looked at.
     Probe,
 }
@@ -137,6 +155,12 @@ pub enum FetchError {
         /// The status of the last one, if it had one.
         status: Option<u16>,
     },
+    /// The source wants to know who asks, and that cannot be told: nothing was sent.
+    #[error("{reason}")]
+    NoCredentials {
+        /// Which secret or token is missing, and why.
+        reason: String,
+    },
     /// Another 3xx or 4xx: the same request would fare the same.
     #[error("the source refuses the request with {status}: {}", excerpt(detail))]
     ClientError {
@@ -155,7 +179,10 @@ impl FetchError {
             FetchError::Gone { .. } | FetchError::ClientError { .. } => {
                 "check the pipeline's URL, and the parameters that go into it"
             }
-            FetchError::Refused { .. } => "it wants credentials, or other ones",
+            FetchError::Refused { .. } => {
+                "it wants credentials, or other ones: check auth in the pipeline, and what that refers to"
+            }
+            FetchError::NoCredentials { .. } => "check auth in the pipeline, and what that refers to",
             FetchError::WrongContent { .. } => {
                 "is this the API's address, or does a web page or a proxy's sign-in stand there?"
             }

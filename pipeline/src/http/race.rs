@@ -67,7 +67,7 @@ pub(crate) async fn run(
             return ended(host, failed.unwrap_or_else(silence), hedges);
         }
         if hedges + 1 < limits.hedge_copies {
-            if host.hedges.try_take() {
+            if host.may_hedge() {
                 hedges += 1;
                 copies.push(follow(hedges, now, transport.call(exchange())));
             } else if let Some(failed) = failed.take() {

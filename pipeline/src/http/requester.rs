@@ -6,24 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::Method;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::Service;
 use url::Url;
 
+use super::access::{Process, Purpose};
+use super::asking::reading;
 use super::circuit::Count;
 use super::classify::{self, GetOutcome, PostOutcome, ProbeOutcome};
 use super::counters::Counters;
+use super::credentials::Credentials;
 use super::host::{Host, Question};
 use super::limit::Signal;
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
 use super::tries::Tries;
-use super::turn::Turn;
+use super::turn::{Ready, Turn};
 use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
+use crate::compiled::CompiledPipeline;
 use crate::load::{Loader, Prober};
 use crate::record_id::RecordId;
 use crate::spec::Limits;
@@ -37,14 +41,25 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Sends the requests of one pipeline from one process. Cheap to clone; clones share what they know of each host.
 #[derive(Clone)]
 pub struct Requester {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     transport: Transport,
 }
 
-struct Shared {
-    limits: Limits,
+/// A request that is tried until it is answered as it should be.
+pub(super) struct Wanted<'a> {
+    /// Where it goes, as it may be shown.
+    pub(super) url: &'a Url,
+    /// What it is for; nothing when nobody else may ask for the same.
+    pub(super) get: Option<Get>,
+    pub(super) exchange: &'a (dyn Fn() -> Exchange + Sync),
+    /// The most in flight of it.
+    pub(super) copies: u32,
+}
+
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) credentials: Credentials,
     proxied: bool,
-    get_headers: HeaderMap,
     wait_for_first: bool,
     random: Mutex<fastrand::Rng>,
     hosts: RwLock<Vec<Arc<Host>>>,
@@ -54,8 +69,19 @@ struct Shared {
 }
 
 impl Requester {
-    /// Makes a requester for the limits of one pipeline.
+    /// Makes the requester of one process for a pipeline: with its limits, and as whom it says, for which the secrets that
+    /// this process needs are looked up here.
+    pub fn of(pipeline: &CompiledPipeline, process: Process, config: &RequesterConfig) -> Result<Self, RequesterError> {
+        let credentials = Credentials::of(pipeline.access(), process).map_err(RequesterError)?;
+        Self::make(pipeline.limits(), credentials, config)
+    }
+
+    /// Makes a requester with these limits that asks as nobody.
     pub fn new(limits: &Limits, config: &RequesterConfig) -> Result<Self, RequesterError> {
+        Self::make(limits, Credentials::nobody(), config)
+    }
+
+    fn make(limits: &Limits, credentials: Credentials, config: &RequesterConfig) -> Result<Self, RequesterError> {
         let mut limits = limits.clone();
         limits.concurrency = config.concurrency.unwrap_or(limits.concurrency).max(1);
         let transport = transport::over_reqwest(&TransportConfig {
@@ -64,14 +90,19 @@ impl Requester {
             connections: limits.concurrency * 2,
             connect_timeout: limits.get_timeout,
         })?;
-        Ok(Self::with(transport, limits, config))
+        Ok(Self::with(transport, limits, credentials, config))
     }
 
-    pub(super) fn with(transport: Transport, limits: Limits, config: &RequesterConfig) -> Self {
+    pub(super) fn with(
+        transport: Transport,
+        limits: Limits,
+        credentials: Credentials,
+        config: &RequesterConfig,
+    ) -> Self {
         let shared = Shared {
             limits,
+            credentials,
             proxied: config.proxy.is_some(),
-            get_headers: HeaderMap::from_iter([(ACCEPT, JSON)]),
             wait_for_first: config.wait_for_first,
             random: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             hosts: RwLock::default(),
@@ -87,7 +118,7 @@ impl Requester {
     pub async fn get(&self, url: &Url, kind: Get) -> (Result<Bytes, FetchError>, Cost) {
         let mut cost = Cost::default();
         let limit = self.shared.limit(kind);
-        let result = self.read(url, limit, |answer| classify::get(answer, kind, limit), &mut cost).await;
+        let result = self.read(url, kind, |answer| classify::get(answer, kind, limit), &mut cost).await;
         (result, cost)
     }
 
@@ -98,21 +129,26 @@ impl Requester {
     pub async fn probe(&self, prober: &Prober, id: &RecordId) -> (ProbeOutcome, Cost) {
         let mut cost = Cost::default();
         let meaning = |answer: Answer| classify::probe(prober, &answer);
-        let result = self.read(&prober.url(id), self.shared.limit(Get::Probe), meaning, &mut cost).await;
-        (result.unwrap_or_else(|error| ProbeOutcome::Unknown { reason: error.to_string() }), cost)
+        let result = self.read(&prober.url(id), Get::Probe, meaning, &mut cost).await;
+        let outcome = result.unwrap_or_else(|error| match error {
+            FetchError::NoCredentials { reason } => ProbeOutcome::NoCredentials { reason },
+            error => ProbeOutcome::Unknown { reason: error.to_string() },
+        });
+        (self.shared.credentials.redactor.probed(outcome), cost)
     }
 
-    /// Tries a GET until `meaning` finds in its answer what was wanted, or why there is no point.
-    async fn read<T>(
+    /// Tries a request until `meaning` finds in its answer what was wanted, or why there is no point.
+    pub(super) async fn tried<T>(
         &self,
-        url: &Url,
-        limit: usize,
+        wanted: &Wanted<'_>,
         meaning: impl Fn(Answer) -> GetOutcome<T>,
         cost: &mut Cost,
     ) -> Result<T, FetchError> {
         let shared = &*self.shared;
+        let url = wanted.url;
         let host = shared.host(url);
-        let exchange = || shared.reading(url, limit);
+        let limits = Limits { hedge_copies: wanted.copies, ..shared.limits.clone() };
+        let get = wanted.get.map(|kind| (url, kind));
         let mut transport = self.transport.clone();
         let mut tries = Tries::new(host.circuit.count());
         host.retries.deposit();
@@ -133,10 +169,10 @@ impl Requester {
             }
             cost.attempts += 1;
             tries.count += 1;
-            let race = race::run(&mut transport, &host, &shared.limits, exchange).await;
+            let race = race::run(&mut transport, &host, &limits, wanted.exchange).await;
             drop(place);
             shared.count(&race, cost);
-            let outcome = shared.judge(&host, url, race.result, &meaning);
+            let outcome = shared.judge(&host, get, race.result, &meaning);
             if let Some(question) = &mut question {
                 question.asked();
             }
@@ -168,13 +204,17 @@ impl Requester {
         let shared = &*self.shared;
         loop {
             let mut question = Question::or_pass(host, every).await?;
-            let Some(witness) = question.witness().cloned() else { return Some(question) };
+            let Some((url, kind)) = question.witness().map(|(url, kind)| (url.clone(), kind)) else {
+                return Some(question);
+            };
+            let pass = shared.credentials.as_known(Purpose::Get(kind), &url);
+            host.rate().await;
             cost.questions += 1;
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-            let answering = self.transport.clone().call(shared.reading(&witness, MAX_REASON));
+            let answering = self.transport.clone().call(reading(&url, &pass, MAX_REASON));
             let answer = tokio::time::timeout(shared.limits.get_timeout, answering).await;
             let result = answer.unwrap_or_else(|_| Err(race::silence_of(shared.limits.get_timeout)));
-            let _: GetOutcome<()> = shared.judge(host, &witness, result, |_| GetOutcome::Fetched(()));
+            let _: GetOutcome<()> = shared.judge(host, Some((&url, kind)), result, |_| GetOutcome::Fetched(()));
             question.asked();
         }
     }
@@ -189,10 +229,21 @@ impl Requester {
         body: Bytes,
         idempotency_key: &str,
         deadline: Instant,
-        turn: Turn,
+        mut turn: Turn,
     ) -> PostOutcome {
         let shared = &*self.shared;
         let host = shared.host(&loader.url);
+        let Ready { began, pass } = match turn.ready.take() {
+            Some(ready) => ready,
+            None => match timeout_at(deadline, self.ready(&loader.url, &host)).await {
+                Ok(ready) => ready,
+                Err(_) => return PostOutcome::NotSent { reason: "the deadline passed before it was ready".to_owned() },
+            },
+        };
+        let pass = match pass {
+            Ok(pass) => pass,
+            Err(error) => return PostOutcome::NoCredentials { reason: error.to_string() },
+        };
         if let Some(left) = host.closed_for() {
             let reason = format!("the host asked to be left alone for another {} ms", left.as_millis());
             return PostOutcome::NotSent { reason };
@@ -205,13 +256,11 @@ impl Requester {
         let Ok(key) = HeaderValue::from_str(idempotency_key) else {
             return PostOutcome::NotSent { reason: "the idempotency key cannot stand in a header".to_owned() };
         };
-        let exchange = Exchange {
-            method: Method::POST,
-            url: loader.url.clone(),
-            headers: HeaderMap::from_iter([(ACCEPT, JSON), (CONTENT_TYPE, JSON), (IDEMPOTENCY_KEY, key)]),
-            body,
-            limit: loader.answer_size,
-        };
+        let mut headers = pass.headers();
+        headers.entry(CONTENT_TYPE).or_insert(JSON);
+        headers.insert(IDEMPOTENCY_KEY, key);
+        let (url, limit) = (pass.url(&loader.url), loader.answer_size);
+        let exchange = Exchange { method: Method::POST, url, headers, body, limit };
         let counters = &shared.counters;
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
@@ -223,18 +272,44 @@ impl Requester {
         if let Ok(answer) = &result {
             shared.heed(&host, answer);
         }
-        classify::post(loader, result)
+        let status = result.as_ref().map(|answer| answer.status).ok();
+        if status.is_some_and(|status| status.is_success()) {
+            pass.is_taken();
+        }
+        let refused = status.filter(|status| matches!(status.as_u16(), 401 | 403));
+        let anew = refused.is_some_and(|status| shared.credentials.refused(&pass, status, began));
+        match shared.credentials.redactor.posted(classify::post(loader, result)) {
+            // A token ran out, say: the next POST goes out with another, and is announced for itself.
+            PostOutcome::PipelineWrong { status, detail } if anew => {
+                PostOutcome::NotApplied { status, retry_after: None, detail }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// All that a POST waits for by itself: who asks, and the rate.
+    async fn ready(&self, url: &Url, host: &Host) -> Ready {
+        let began = Instant::now();
+        let pass = self.pass(Purpose::Load, url).await;
+        host.rate().await;
+        Ready { began, pass }
     }
 
     /// Waits until a POST to this URL may be announced: while its host wants to be left alone (`Retry-After`) or serves
-    /// nothing, and, for a POST that `repeats` another, until the host's budget of retries has room.
+    /// nothing, for a token where it wants one, for the rate, and, for a POST that `repeats` another, until the host's
+    /// budget of retries has room.
     pub async fn turn(&self, url: &Url, repeats: bool) -> Turn {
         let host = self.shared.host(url);
         match repeats {
             true => host.retries.take().await,
             false => host.retries.deposit(),
         }
-        Turn { question: self.admitted(&host, OWN_POST, &mut Cost::default()).await }
+        // Before the right to ask is taken: whoever has it must wait for nobody.
+        let began = Instant::now();
+        let pass = self.pass(Purpose::Load, url).await;
+        let question = self.admitted(&host, OWN_POST, &mut Cost::default()).await;
+        host.rate().await;
+        Turn { question, ready: Some(Ready { began, pass }) }
     }
 
     /// How many hosts are down at the moment: they serve nothing, and requests to them wait.
@@ -307,10 +382,10 @@ impl Shared {
     }
 
     /// The most bytes of an answer, after decompression.
-    fn limit(&self, kind: Get) -> usize {
+    pub(super) fn limit(&self, kind: Get) -> usize {
         match kind {
             Get::List => self.limits.page_size,
-            Get::Detail => self.limits.record_size,
+            Get::Detail | Get::Enrich(_) => self.limits.record_size,
             Get::Probe => MAX_REASON,
         }
     }
@@ -319,12 +394,12 @@ impl Shared {
     fn judge<T>(
         &self,
         host: &Host,
-        url: &Url,
+        get: Option<(&Url, Get)>,
         result: Result<Answer, TransportError>,
         meaning: impl Fn(Answer) -> GetOutcome<T>,
     ) -> GetOutcome<T> {
-        host.saw(Some(url), &result);
-        match result {
+        host.saw(get, &result);
+        let outcome = match result {
             Ok(answer) => {
                 self.heed(host, &answer);
                 meaning(answer)
@@ -333,7 +408,8 @@ impl Shared {
                 host.limiter.learn(Signal::Lost);
                 GetOutcome::Again { status: None, reason: error.reason().to_owned() }
             }
-        }
+        };
+        self.credentials.redactor.outcome(outcome)
     }
 
     /// Counts an answer, and obeys a host that says it has too much to do.
@@ -348,11 +424,6 @@ impl Shared {
         if let Some(wished) = classify::retry_after(&answer.headers) {
             host.close_for(wished.min(self.limits.retry_after_max));
         }
-    }
-
-    fn reading(&self, url: &Url, limit: usize) -> Exchange {
-        let headers = self.get_headers.clone();
-        Exchange { method: Method::GET, url: url.clone(), headers, body: Bytes::new(), limit }
     }
 
     /// Whether a request that failed says less about itself than about its host: it served nothing since `before`.

@@ -44,7 +44,12 @@ fn scripted(limits: Limits, script: Script) -> Scripted {
         }
     }));
     Scripted {
-        requester: Requester::with(transport, limits, &RequesterConfig { seed: 7, ..RequesterConfig::default() }),
+        requester: Requester::with(
+            transport,
+            limits,
+            Credentials::nobody(),
+            &RequesterConfig { seed: 7, ..RequesterConfig::default() },
+        ),
         sent,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::compiled::CompiledPipeline;
 use crate::error::{SpecError, suggest};
+use crate::http::Access;
 use crate::schema::Schema;
 use crate::spec::field::Field;
 use crate::spec::tree::{Located, Node};
@@ -150,7 +151,8 @@ impl Pipeline {
         };
         let detail = detail.url.fill("source.detail.request.url", &parameters)?;
         let target = Target::new(&spec.load, &spec.limits, &parameters)?;
-        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, target))
+        let access = Access::new(&spec.source, &spec.load, &parameters)?;
+        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, target, access))
     }
 }
 

@@ -25,8 +25,13 @@ pub(crate) struct ValueTemplate {
 
 /// What a reference to a secret refers to cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NoSecret(String);
+#[error("the secret {reference} cannot be had: {what}")]
+pub(crate) struct NoSecret {
+    /// As the pipeline has it.
+    pub(crate) reference: String,
+    /// What is wrong.
+    pub(crate) what: String,
+}
 
 impl ValueTemplate {
     /// Reads a value that may be anybody's business, and may refer to secrets.
@@ -57,15 +62,23 @@ impl ValueTemplate {
         self.parts.iter().any(|part| matches!(part, Part::Env(_) | Part::File(_)))
     }
 
-    /// The value, with the secrets of this process.
-    pub(crate) fn resolve(&self, parameters: &BTreeMap<String, String>) -> Result<SecretString, NoSecret> {
+    /// The value, with the secrets of this process, which are also put into `secrets`: they must never be shown.
+    pub(crate) fn resolve(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        secrets: &mut Vec<SecretString>,
+    ) -> Result<SecretString, NoSecret> {
         let mut value = String::new();
+        let mut put = |value: &mut String, secret: SecretString| {
+            value.push_str(secret.expose_secret());
+            secrets.push(secret);
+        };
         for part in &self.parts {
             match part {
                 Part::Literal(text) => value.push_str(text),
                 Part::Parameter(name) => value.push_str(parameters.get(name).map(String::as_str).unwrap_or_default()),
-                Part::Env(name) => value.push_str(from_env(name)?.expose_secret()),
-                Part::File(path) => value.push_str(from_file(path)?.expose_secret()),
+                Part::Env(name) => put(&mut value, from_env(name)?),
+                Part::File(path) => put(&mut value, from_file(path)?),
                 Part::RecordId => {}
             }
         }
@@ -74,23 +87,29 @@ impl ValueTemplate {
 }
 
 fn from_env(name: &str) -> Result<SecretString, NoSecret> {
-    let value = std::env::var_os(name).ok_or_else(|| {
-        NoSecret(format!("the environment variable {name} is not set in the process that needs it, ${{env:{name}}}"))
-    })?;
-    let value = value.into_string().map_err(|_| NoSecret(format!("the environment variable {name} is no text")))?;
-    Ok(value.into())
+    let failed = |what: String| NoSecret { reference: format!("${{env:{name}}}"), what };
+    let value = std::env::var_os(name).ok_or_else(|| failed(format!("the variable {name} is not set")))?;
+    let value = value.into_string().map_err(|_| failed(format!("the variable {name} is no text")))?;
+    not_empty(value).ok_or_else(|| failed(format!("the variable {name} is empty")))
 }
 
 /// The file's content without line ends after it: editors and `echo` leave one there.
 fn from_file(path: &str) -> Result<SecretString, NoSecret> {
-    let failed = |error: std::io::Error| NoSecret(format!("the secret ${{file:{path}}} cannot be read: {error}"));
+    let failed = |what: String| NoSecret { reference: format!("${{file:{path}}}"), what };
+    let unreadable = |error: std::io::Error| failed(format!("the file {path} cannot be read: {error}"));
     let mut text = String::new();
-    let read = File::open(path).map_err(failed)?.take(MAX_SECRET + 1).read_to_string(&mut text).map_err(failed)?;
+    let file = File::open(path).map_err(unreadable)?;
+    let read = file.take(MAX_SECRET + 1).read_to_string(&mut text).map_err(unreadable)?;
     if read as u64 > MAX_SECRET {
-        return Err(NoSecret(format!("the secret ${{file:{path}}} is longer than {MAX_SECRET} bytes")));
+        return Err(failed(format!("the file {path} is longer than {MAX_SECRET} bytes")));
     }
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    Ok(text.into())
+    not_empty(text).ok_or_else(|| failed(format!("the file {path} is empty")))
+}
+
+/// An empty secret is one that somebody forgot.
+fn not_empty(text: String) -> Option<SecretString> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -109,13 +128,19 @@ mod tests {
         let file = Part::File(path.to_string_lossy().into_owned());
         let parameters = BTreeMap::from([("who".to_owned(), "me".to_owned())]);
         let value = template(vec![Part::Literal("a ".into()), Part::Parameter("who".into()), file]);
-        assert_eq!(value.resolve(&parameters).unwrap().expose_secret(), "a mes3cret");
-        assert!(!format!("{:?}", value.resolve(&parameters).unwrap()).contains("s3cret"));
+        let mut secrets = Vec::new();
+        assert_eq!(value.resolve(&parameters, &mut secrets).unwrap().expose_secret(), "a mes3cret");
+        assert_eq!(secrets.iter().map(|secret| secret.expose_secret()).collect::<Vec<_>>(), ["s3cret"]);
+        assert!(!format!("{:?}", value.resolve(&parameters, &mut secrets).unwrap()).contains("s3cret"));
+        std::fs::write(&path, "\n").unwrap();
+        let error = value.resolve(&parameters, &mut secrets).unwrap_err().to_string();
+        assert!(error.contains("is empty"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        let error = value.resolve(&parameters).unwrap_err().to_string();
+        let error = value.resolve(&parameters, &mut secrets).unwrap_err().to_string();
         assert!(error.contains("cannot be read: No such file"), "{error}");
-        assert!(!template(vec![Part::Env("PATH".into())]).resolve(&parameters).unwrap().expose_secret().is_empty());
-        let error = template(vec![Part::Env("MUSTER_NO_SUCH".into())]).resolve(&parameters).unwrap_err().to_string();
+        let of = |name: &str| template(vec![Part::Env(name.into())]).resolve(&parameters, &mut Vec::new());
+        assert!(!of("PATH").unwrap().expose_secret().is_empty());
+        let error = of("MUSTER_NO_SUCH").unwrap_err().to_string();
         assert!(error.contains("MUSTER_NO_SUCH is not set"), "{error}");
     }
 }

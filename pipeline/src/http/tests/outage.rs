@@ -32,7 +32,7 @@ fn zoo(limits: Limits, wait_for_first: bool, answer: impl Fn(&str, Duration) -> 
         }
     }));
     let config = RequesterConfig { seed: 7, wait_for_first, ..RequesterConfig::default() };
-    Zoo { requester: Requester::with(transport, limits, &config), start, sent }
+    Zoo { requester: Requester::with(transport, limits, Credentials::nobody(), &config), start, sent }
 }
 
 impl Zoo {

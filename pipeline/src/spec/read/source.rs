@@ -86,7 +86,7 @@ fn list(field: &Field<'_>, parameters: &[Parameter]) -> Result<ListSpec, SpecErr
         }
         return Ok(ListSpec::Ids(id_list(&ids, parameters)?));
     }
-    Ok(ListSpec::Paged(PagedList {
+    Ok(ListSpec::Paged(Box::new(PagedList {
         request: request(&table.need("request")?, parameters, Allowed::Fixed)?,
         pagination: pagination(&table.need("pagination")?)?,
         items: path(&table.need("items")?)?,

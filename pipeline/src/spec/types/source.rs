@@ -31,7 +31,7 @@ pub(crate) struct RequestSpec {
 #[derive(Debug, Clone)]
 pub(crate) enum ListSpec {
     /// The source says, page by page.
-    Paged(PagedList),
+    Paged(Box<PagedList>),
     /// The pipeline's user says.
     Ids(IdList),
 }
