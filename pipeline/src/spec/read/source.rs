@@ -95,7 +95,7 @@ fn list(field: &Field<'_>, parameters: &[Parameter]) -> Result<ListSpec, SpecErr
         concurrency: table.or("concurrency", 16, |field| small(&field, 1, 1024))?,
         max_pages: table.or("max_pages", MAX_PAGES, |field| field.integer(1, u64::from(u32::MAX)))?,
         order_check: table.or("order_check", OrderCheck::None, |field| field.one_of(&ORDER_CHECKS))?,
-    }))
+    })))
 }
 
 fn version(field: &Field<'_>) -> Result<Version, SpecError> {
