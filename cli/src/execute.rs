@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 
-use muster_pipeline::Pipeline;
+use muster_pipeline::{Pipeline, Process};
 use muster_proto::v1::{GetRunRequest, ResumeRunRequest, Run, RunState, StartRunRequest};
 use muster_telemetry::Stderr;
 use tokio_util::sync::CancellationToken;
@@ -56,9 +56,19 @@ pub async fn execute(order: &Order, stop: CancellationToken, stderr: &Stderr) ->
         // Nothing is made for a run that cannot be there.
         return Err(nothing_to_resume(order));
     }
+    if !order.resume {
+        // A run that is begun keeps to its own pipeline; one that is to begin had better not pause at once.
+        check_secrets(order)?;
+    }
     let own = if order.choice.built_in { Vec::new() } else { vec![order.choice.pipeline.clone()] };
     let begin = async |client: &Client| begin(client, order, stderr).await;
     carry_out(&order.setup, own, begin, stop, stderr).await
+}
+
+fn check_secrets(order: &Order) -> Result<(), Failure> {
+    let compiled = order.choice.pipeline.compile(&order.parameters);
+    let compiled = compiled.map_err(|error| Failure::usage(error.to_string()))?;
+    compiled.check_secrets(Process::Alone).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Opens the ledger, begins or finds a run in it, and works on that until it is over, paused, or `stop` is cancelled; then

@@ -225,7 +225,7 @@ impl<'a> Listing<'a> {
             ListError::Fetch(error) => (format!("page {number}: {error}"), error.advice()),
             ListError::Shape(what) => (what.clone(), "compare the answer with source.list in the pipeline"),
         };
-        format!("the source's list at {url} cannot be read: {what}; {advice}")
+        self.requester.redact(format!("the source's list at {url} cannot be read: {what}; {advice}"))
     }
 
     async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
@@ -240,7 +240,7 @@ impl<'a> Listing<'a> {
             ListError::Fetch(error) => format!("page {number}: {error}"),
             ListError::Shape(what) => what.clone(),
         };
-        let problem = Problem { code: "PAGE_GIVEN_UP", detail };
+        let problem = Problem { code: "PAGE_GIVEN_UP", detail: self.requester.redact(detail) };
         fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)
     }
 }

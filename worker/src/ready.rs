@@ -181,7 +181,9 @@ impl ReadyPipeline {
             Ok(Err(error)) => (error.stage.as_str(), error.reason),
             Err(_) => (Stage::Transform.as_str(), "validating or transforming it panicked".to_owned()),
         };
-        Fetched::Failed(Failure { stage: failed.0, reason: failed.1, http_status: 0, body: shown(raw) })
+        // The source may have said in a record what it was told.
+        let (reason, body) = (self.requester.redact(failed.1), self.requester.redact(shown(raw)));
+        Fetched::Failed(Failure { stage: failed.0, reason, http_status: 0, body })
     }
 }
 

@@ -55,6 +55,12 @@ impl Requester {
         }
     }
 
+    /// A text made of what a server said, without the secrets of this process.
+    #[must_use]
+    pub fn redact(&self, text: String) -> String {
+        self.shared.credentials.redactor.text(text)
+    }
+
     /// What a request carries to tell who asks. Where that is a token and there is none, one request fetches it and all
     /// others wait for that.
     pub(super) async fn pass(&self, purpose: Purpose, url: &Url) -> Result<Arc<Pass>, FetchError> {
