@@ -183,6 +183,7 @@ impl Api {
     fn process(&self, call: Call, parcel: Option<Parcel>, part: Option<u64>) -> Answer {
         match (call, parcel) {
             (Call::List(page), _) => self.list(page),
+            (Call::Face(asked), _) => asked.answer(&self.herd, self.shift(), |id| self.book.listed.set(id)),
             (Call::Detail(id), _) => self.detail(id),
             (Call::Home, Some(parcel)) => self.home(parcel, part),
             (Call::Asked(id), _) => self.asked(id),
@@ -201,11 +202,15 @@ impl Api {
         let Some(page) = u64::try_from(page).ok().filter(|page| *page > 0) else {
             return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_such_page());
         };
-        let shift = self.shifting.map_or(0, |shifting| {
+        answer::json(StatusCode::OK, self.herd.write_page(page, self.shift(), |id| self.book.listed.set(id)))
+    }
+
+    /// By how many places the list is turned for the page that is served now.
+    fn shift(&self) -> i64 {
+        self.shifting.map_or(0, |shifting| {
             let served = self.pages_served.fetch_add(1, Ordering::Relaxed) / shifting.every.max(1);
             i64::try_from(served).unwrap_or(i64::MAX).saturating_mul(shifting.by)
-        });
-        answer::json(StatusCode::OK, self.herd.write_page(page, shift, |id| self.book.listed.set(id)))
+        })
     }
 
     fn detail(&self, id: Number) -> Answer {

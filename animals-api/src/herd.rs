@@ -145,16 +145,25 @@ impl Herd {
     }
 
     /// One page of the list, turned by `shift` places; also says which IDs are on it.
-    pub(crate) fn write_page(&self, page: u64, shift: i64, mut listed: impl FnMut(u64)) -> Vec<u8> {
+    pub(crate) fn write_page(&self, page: u64, shift: i64, listed: impl FnMut(u64)) -> Vec<u8> {
         let mut json = Vec::with_capacity(64 + 64 * usize::try_from(self.page_size.min(1000)).unwrap_or(0));
         json.extend_from_slice(b"{\"page\":");
         push(&mut json, page);
         json.extend_from_slice(b",\"total_pages\":");
         push(&mut json, self.pages());
-        json.extend_from_slice(b",\"items\":[");
+        json.extend_from_slice(b",\"items\":");
         let first = page.saturating_sub(1).saturating_mul(self.page_size).min(self.len);
         let end = first.saturating_add(self.page_size).min(self.len);
-        for place in first..end {
+        json.extend_from_slice(&self.write_items(first..end, shift, listed));
+        json.push(b'}');
+        json
+    }
+
+    /// The animals at these places of the list, turned by `shift` places, as a JSON list; also says which they are.
+    pub(crate) fn write_items(&self, places: Range<u64>, shift: i64, mut listed: impl FnMut(u64)) -> Vec<u8> {
+        let mut json = vec![b'['];
+        let first = places.start;
+        for place in places {
             let id = self.turned(place, shift);
             listed(id);
             if place > first {
@@ -163,7 +172,7 @@ impl Herd {
             write_listed(&mut json, &self.animal(id));
             json.push(b'}');
         }
-        json.extend_from_slice(b"]}");
+        json.push(b']');
         json
     }
 

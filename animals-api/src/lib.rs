@@ -25,6 +25,7 @@ mod book;
 mod book_pages;
 mod chaos;
 mod config;
+mod faces;
 mod herd;
 mod knobs;
 mod moment;

@@ -7,6 +7,7 @@ use http::{Method, Request};
 use percent_encoding::percent_decode_str;
 
 use crate::chaos::Kind;
+use crate::faces::Asked;
 
 const LIST: &str = "/animals/v1/animals";
 const HOME: &str = "/animals/v1/home";
@@ -26,6 +27,8 @@ pub(crate) enum Route {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Call {
     List(Number),
+    /// The list with another face.
+    Face(Asked),
     Detail(Number),
     Home,
     /// Whether an animal has found home.
@@ -40,7 +43,7 @@ pub(crate) enum Call {
 impl Call {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Call::List(_) => Kind::List,
+            Call::List(_) | Call::Face(_) => Kind::List,
             Call::Detail(_) => Kind::Detail,
             Call::Home => Kind::Post,
             Call::Asked(_) => Kind::Asked,
@@ -75,6 +78,9 @@ pub(crate) fn route<B>(request: &Request<B>) -> Route {
     }
     if path == "/book" || path.starts_with("/book/") {
         return Route::Book;
+    }
+    if let Some(asked) = Asked::of(request) {
+        return Route::Api(if method == Method::GET { Call::Face(asked) } else { Call::NotAllowed("GET") });
     }
     Route::Api(call(method, path, request.uri().query()).unwrap_or_else(|| stray(request)))
 }
@@ -116,7 +122,7 @@ fn page(query: &str) -> Number {
     last.map_or(Number::Whole(1), |(_, value)| Number::parse(&decoded(value)))
 }
 
-fn decoded(text: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
     if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { Cow::Borrowed(text) }
 }
 

@@ -111,8 +111,12 @@ struct Listing<'a> {
     done: HashSet<u64>,
     /// The next page to be fetched.
     next: u64,
-    /// The last page; `None` while the source has not said.
+    /// The last page; `None` while it is not known.
     last: Option<u64>,
+    /// What the request for the next page carries, where a page says it.
+    cursor: Option<String>,
+    /// Whether it is listed the second time.
+    again: bool,
 }
 
 impl<'a> Listing<'a> {
@@ -120,17 +124,20 @@ impl<'a> Listing<'a> {
         let pipeline = compile(store, &granted.run).await?;
         let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
         let seed = u64::from(granted.lease.epoch);
-        let first = compiled.list().first_page();
+        let list = compiled.list();
         let progress = &granted.progress;
-        // A source that has said how many pages it has is known to serve: when it does not now, that passes.
-        let wait_for_first = progress.total_pages > 0;
+        // A source that has brought a page is known to serve: when it does not now, that passes.
+        let wait_for_first = progress.again || progress.first_open > 0;
         let config = RequesterConfig { seed, wait_for_first, ..RequesterConfig::default() };
         let requester =
             Requester::of(&compiled, Process::Coordinator, &config).map_err(|error| Left::Pause(error.to_string()))?;
-        let last = (progress.total_pages > 0).then(|| last_page(first, progress.total_pages));
+        // Ledgers of older versions know no more than how many pages there are.
+        let of_old = || (progress.total_pages > 0 && !progress.again).then(|| list.last_page(progress.total_pages));
+        let last = progress.last_page.or_else(of_old);
         let done = progress.done_after.iter().copied().collect();
-        let next = progress.first_open.max(first);
-        Ok(Self { store, granted, pipeline: compiled, requester, done, next, last })
+        let next = progress.first_open.max(list.first_page());
+        let (cursor, again) = (progress.cursor.clone(), progress.again);
+        Ok(Self { store, granted, pipeline: compiled, requester, done, next, last, cursor, again })
     }
 
     /// Fetches all pages that are missing, several at once, and closes the listing.
@@ -141,12 +148,16 @@ impl<'a> Listing<'a> {
         let mut pushed = self.store.events().pushed();
         let mut renew = tokio::time::interval(RENEW_EVERY);
         loop {
-            // Until the source has said how many pages it has, one page leads to the next.
+            // Until the last page is known, one page leads to the next.
             let window = if self.last.is_some() { list.concurrency() } else { 1 };
             while fetching.len() < window {
                 let Some(page) = self.next_page() else { break };
-                let (list, requester) = (&list, &requester);
-                fetching.push(async move { (page, list.fetch_page(requester, page).await) });
+                let (list, requester, cursor) = (&list, &requester, self.cursor.take());
+                fetching.push(async move { (page, list.fetch_page(requester, page, cursor.as_deref()).await) });
+            }
+            if fetching.is_empty() && list.is_listed_twice() && !self.again {
+                self.begin_again().await?;
+                continue;
             }
             if fetching.is_empty() {
                 return fenced(self.store.close_listing(&self.granted.lease).await);
@@ -179,6 +190,16 @@ impl<'a> Listing<'a> {
         Some(page)
     }
 
+    /// From the first pass to the second.
+    async fn begin_again(&mut self) -> Result<(), Left> {
+        fenced(self.store.list_again(&self.granted.lease).await)?;
+        self.again = true;
+        self.next = self.pipeline.list().first_page();
+        (self.last, self.cursor) = (None, None);
+        self.done.clear();
+        Ok(())
+    }
+
     async fn take(&mut self, number: u64, fetched: Result<Page, ListError>) -> Result<(), Left> {
         match fetched {
             Ok(page) => self.commit(page).await,
@@ -193,39 +214,32 @@ impl<'a> Listing<'a> {
     }
 
     async fn commit(&mut self, page: Page) -> Result<(), Left> {
-        let empty = page.items.is_empty();
-        let item = |item: muster_pipeline::ListedItem| ListedItem {
-            id: item.id.as_text().to_owned(),
-            version: item.version,
-            body: item.body,
-        };
-        let items = page.items.into_iter().map(item).collect();
-        let listed = ListedPage { page: page.number, items, total_pages: page.total_pages };
-        let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
-        match page.total_pages.map(|total| last_page(self.pipeline.list().first_page(), total)) {
-            // It may grow while it is listed; the ledger notes that it did. But a source that gives the same page for ever
-            // may promise one more with each.
-            Some(last) if self.last.is_none() || !outcome.is_repeated() => self.last = self.last.max(Some(last)),
-            Some(_) => {}
-            // A source that does not say ends with a page without items.
-            None if empty => self.last = Some(page.number),
-            // It would go on for ever; the ledger has named it.
-            None if self.last.is_none() && outcome.is_repeated() => self.last = Some(page.number),
-            None => {}
+        let list = self.pipeline.list();
+        let (cursor, number) = (page.cursor.clone(), page.number);
+        let mut listed = listed(page, list.is_given());
+        let most = list.most_pages();
+        if number >= most && listed.last.is_none_or(|last| last > number) {
+            let detail = format!(
+                "the list does not end on page {number}, and source.list.max_pages is reached: listing stopped there"
+            );
+            listed.problem = Some(Problem { code: "ENDLESS_LIST", detail });
+            (listed.last, listed.cursor) = (Some(number), None);
         }
+        listed.last = listed.last.map(|last| last.min(most));
+        let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
+        self.last = outcome.last;
+        self.cursor = cursor.filter(|_| self.last.is_none());
         Ok(())
     }
 
     /// What is wrong with the source's list, where, and what to do about it.
     fn words(&self, number: u64, error: &ListError) -> String {
-        let mut url = self.pipeline.list().page_url(number);
-        // The page is named, and what else stands in a query may be nobody's business.
-        url.set_query(None);
         let (what, advice) = match error {
             ListError::Fetch(error) => (format!("page {number}: {error}"), error.advice()),
             ListError::Shape(what) => (what.clone(), "compare the answer with source.list in the pipeline"),
+            ListError::Given(what) => (what.clone(), "see source.list.ids in the pipeline"),
         };
-        self.requester.redact(format!("the source's list at {url} cannot be read: {what}; {advice}"))
+        self.requester.redact(format!("{} cannot be read: {what}; {advice}", self.pipeline.list().place()))
     }
 
     async fn give_up(&mut self, number: u64, error: &ListError) -> Result<(), Left> {
@@ -238,15 +252,31 @@ impl<'a> Listing<'a> {
             { names::NEXT } = "listing goes on without it; the verdict will name it", "a page of the source's list is given up");
         let detail = match error {
             ListError::Fetch(error) => format!("page {number}: {error}"),
-            ListError::Shape(what) => what.clone(),
+            ListError::Shape(what) | ListError::Given(what) => what.clone(),
         };
         let problem = Problem { code: "PAGE_GIVEN_UP", detail: self.requester.redact(detail) };
         fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)
     }
 }
 
-fn last_page(first: u64, total: u64) -> u64 {
-    (first + total).saturating_sub(1)
+/// A page as the ledger takes it.
+fn listed(page: Page, given: bool) -> ListedPage {
+    let item = |item: muster_pipeline::ListedItem| ListedItem {
+        id: item.id.as_text().to_owned(),
+        version: item.version,
+        body: item.body,
+    };
+    ListedPage {
+        page: page.number,
+        items: page.items.into_iter().map(item).collect(),
+        total_pages: page.total_pages,
+        total: page.total,
+        last: page.last,
+        cursor: page.cursor,
+        size: page.size,
+        given,
+        problem: None,
+    }
 }
 
 fn fenced<T>(result: StoreResult<Fenced<T>>) -> Result<T, Left> {

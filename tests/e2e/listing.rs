@@ -63,7 +63,7 @@ fn page(ids: impl IntoIterator<Item = u64>, total_pages: u64) -> Option<(StatusC
 }
 
 /// The codes of all that stands against a run's completeness, and how many records were loaded.
-async fn run(base_url: &str, changes: &[(&str, &str)]) -> (Vec<String>, u64) {
+pub(crate) async fn run(base_url: &str, changes: &[(&str, &str)]) -> (Vec<String>, u64) {
     let _turn = turn::light().await;
     let here = tempfile::tempdir().expect("a folder");
     let pipelines = folder(here.path(), "listed", &variant(changes));
@@ -83,7 +83,7 @@ async fn run_scripted(script: Script, changes: &[(&str, &str)]) -> (Vec<String>,
     run(&format!("base_url={url}"), changes).await
 }
 
-fn named(codes: &[&str], loaded: u64) -> (Vec<String>, u64) {
+pub(crate) fn named(codes: &[&str], loaded: u64) -> (Vec<String>, u64) {
     (codes.iter().map(|code| (*code).to_owned()).collect(), loaded)
 }
 

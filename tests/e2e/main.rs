@@ -11,6 +11,7 @@ mod doubt;
 mod drain;
 mod grpcurl;
 mod kills;
+mod list_styles;
 mod listing;
 mod live;
 mod outage;

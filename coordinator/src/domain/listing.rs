@@ -18,12 +18,18 @@ pub struct ListingProgress {
     pub total_pages: u64,
     /// Every page below this one is committed or given up.
     pub first_open: u64,
+    /// Whether it is listed a second time, to hold it against itself; all pages below are those of that pass.
+    pub again: bool,
+    /// The number of the last page, if it is known.
+    pub last_page: Option<u64>,
+    /// What the request for the next page carries, in a list where only a page says how the next is asked for.
+    pub cursor: Option<String>,
     /// Pages at or after `first_open` that are committed or given up, ascending; bounded by the lister's window.
     pub done_after: Vec<u64>,
 }
 
 /// One page of the source's list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ListedPage {
     /// Page number, or how many pages came before it plus one.
     pub page: u64,
@@ -31,6 +37,18 @@ pub struct ListedPage {
     pub items: Vec<ListedItem>,
     /// Pages the source says it has.
     pub total_pages: Option<u64>,
+    /// Records the source says it has.
+    pub total: Option<u64>,
+    /// The number of the last page, where this one lets it be known.
+    pub last: Option<u64>,
+    /// What the request for the next page carries; without it the next number is asked for.
+    pub cursor: Option<String>,
+    /// Items that each page but the last must have, where records are lost if one has fewer.
+    pub size: Option<u64>,
+    /// Whether the IDs were given by the pipeline's user: such a list stands still.
+    pub given: bool,
+    /// What is wrong with the list beyond what the ledger finds.
+    pub problem: Option<Problem>,
 }
 
 /// One item of a page.

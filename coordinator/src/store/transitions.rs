@@ -44,10 +44,12 @@ pub struct GrantedListing {
 /// What a committed page brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageOutcome {
-    /// IDs that were not in the ledger before.
+    /// IDs that were not listed before; when it is listed a second time, not in that pass.
     pub fresh: u64,
     /// IDs that were.
     pub duplicates: u64,
+    /// The number of the last page, as far as it is known now.
+    pub last: Option<u64>,
 }
 
 impl PageOutcome {
@@ -90,6 +92,8 @@ pub trait Transitions: Send + Sync {
     async fn renew_listing(&self, lease: &ListingLease, ttl: Duration) -> StoreResult<Fenced<()>>;
     /// Writes a page: its IDs, full batches, the page's row.
     async fn commit_page(&self, lease: &ListingLease, page: ListedPage) -> StoreResult<Fenced<PageOutcome>>;
+    /// Begins to list a second time, to hold the list against itself. Nothing when it is listed a second time already.
+    async fn list_again(&self, lease: &ListingLease) -> StoreResult<Fenced<()>>;
     /// Gives a page up.
     async fn give_up_page(&self, lease: &ListingLease, page: u64, problem: Problem) -> StoreResult<Fenced<()>>;
     /// Closes a listing and cuts the last batch.

@@ -28,6 +28,7 @@ use super::tries::Tries;
 use super::turn::{Ready, Turn};
 use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
 use crate::compiled::CompiledPipeline;
+use crate::list::ListAnswer;
 use crate::load::{Loader, Prober};
 use crate::record_id::RecordId;
 use crate::spec::Limits;
@@ -120,6 +121,20 @@ impl Requester {
         let limit = self.shared.limit(kind);
         let result = self.read(url, kind, |answer| classify::get(answer, kind, limit), &mut cost).await;
         (result, cost)
+    }
+
+    /// Gets a page of a list as [`Requester::get`] gets JSON, with the headers that came with it.
+    pub(crate) async fn list_page(&self, url: &Url) -> Result<ListAnswer, FetchError> {
+        let limit = self.shared.limit(Get::List);
+        let meaning = |answer: Answer| {
+            let headers = answer.headers.clone();
+            match classify::get(answer, Get::List, limit) {
+                GetOutcome::Fetched(body) => GetOutcome::Fetched(ListAnswer { headers, body }),
+                GetOutcome::Again { status, reason } => GetOutcome::Again { status, reason },
+                GetOutcome::Failed(error) => GetOutcome::Failed(error),
+            }
+        };
+        self.read(url, Get::List, meaning, &mut Cost::default()).await
     }
 
     /// Asks the target whether it has a record, through failures, stalls and refusals as [`Requester::get`]; and says

@@ -60,6 +60,17 @@ impl Template {
         &self.text
     }
 
+    /// Fills the parameters in, for what is no URL.
+    pub(crate) fn fill_text(&self, parameters: &BTreeMap<String, String>) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
+            // These may not stand in one: see `Allowed`.
+            Part::RecordId | Part::Env(_) | Part::File(_) => String::new(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Fills the parameters in and checks that the result is an http(s) URL whose host does not depend on the record.
     pub(crate) fn fill(&self, key: &str, parameters: &BTreeMap<String, String>) -> Result<RecordUrl, SpecError> {
         let mut literals = vec![String::new()];

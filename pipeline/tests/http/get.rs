@@ -119,13 +119,13 @@ async fn pages_are_listed() {
     let compiled = pipeline(&server.url(), "", "");
     let (list, requester) = (compiled.list(), requester(|_| {}));
     assert_eq!(list.first_page(), 1);
-    let page = list.fetch_page(&requester, 1).await.unwrap();
+    let page = list.fetch_page(&requester, 1, None).await.unwrap();
     assert_eq!((page.number, page.total_pages, page.items.len()), (1, Some(2), 3));
     let ids: Vec<&str> = page.items.iter().map(|item| item.id.as_text()).collect();
     assert_eq!(ids, ["0", "\"a b\"", "0"], "duplicates are the ledger's to count");
-    let past = list.fetch_page(&requester, 3).await.unwrap();
+    let past = list.fetch_page(&requester, 3, None).await.unwrap();
     assert_eq!((past.items.len(), past.total_pages), (0, Some(2)));
-    let error = list.fetch_page(&requester, 2).await.unwrap_err();
+    let error = list.fetch_page(&requester, 2, None).await.unwrap_err();
     assert!(matches!(error, ListError::Fetch(FetchError::Gone { status: 404 })), "{error}");
 }
 
@@ -151,7 +151,7 @@ async fn a_page_of_another_shape_is_told_with_its_place() {
     ] {
         let server = Server::start(move |_, _| json(200, body)).await;
         let compiled = pipeline(&server.url(), "", "");
-        let error = compiled.list().fetch_page(&requester(|_| {}), 7).await.unwrap_err();
+        let error = compiled.list().fetch_page(&requester(|_| {}), 7, None).await.unwrap_err();
         assert_eq!(error.to_string(), message);
     }
 }

@@ -236,7 +236,7 @@ pub(crate) fn probing_run(name: &str) -> NewRun {
 }
 
 pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
-    ListedPage { page: number, items: ids.iter().map(|id| item(id)).collect(), total_pages }
+    ListedPage { page: number, items: ids.iter().map(|id| item(id)).collect(), total_pages, ..ListedPage::default() }
 }
 
 /// An item that brings nothing but an ID.

@@ -75,7 +75,7 @@ async fn a_holder_that_was_overtaken_is_stale(bench: &Bench) {
     assert_eq!(store.release_listing(&first).await.unwrap(), Fenced::Stale);
     assert_eq!(store.close_listing(&first).await.unwrap(), Fenced::Stale);
     assert_eq!(bench.counts(&run).await.listed, 0);
-    let outcome = PageOutcome { fresh: 1, duplicates: 0 };
+    let outcome = PageOutcome { fresh: 1, duplicates: 0, last: None };
     assert_eq!(store.commit_page(&second, page(1, &["1"], None)).await.unwrap(), Fenced::Committed(outcome));
     assert_eq!(store.close_listing(&second).await.unwrap(), Fenced::Committed(()));
     assert_eq!(bench.counts(&run).await.listed, 1);
@@ -100,7 +100,7 @@ async fn a_page_is_committed_once(bench: &Bench) {
     let lease = bench.take_listing("first").await;
     let ids = ["1", "2", "3"];
     let first = bench.store().commit_page(&lease, page(1, &ids, Some(1))).await.unwrap();
-    assert_eq!(first, Fenced::Committed(PageOutcome { fresh: 3, duplicates: 0 }));
+    assert_eq!(first, Fenced::Committed(PageOutcome { fresh: 3, duplicates: 0, last: None }));
     let again = bench.store().commit_page(&lease, page(1, &ids, Some(1))).await.unwrap();
     assert_eq!(again, Fenced::Committed(PageOutcome::default()));
     bench.store().close_listing(&lease).await.unwrap();
@@ -133,7 +133,7 @@ async fn an_id_twice_on_a_page_is_listed_once(bench: &Bench) {
     let run = bench.start(new_run("one")).await;
     let lease = bench.take_listing("first").await;
     let outcome = bench.store().commit_page(&lease, page(1, &["1", "2", "1"], Some(1))).await.unwrap();
-    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 2, duplicates: 1 }));
+    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 2, duplicates: 1, last: None }));
     bench.store().close_listing(&lease).await.unwrap();
     assert_eq!(bench.counts(&run).await.listed, 2);
     assert_eq!(codes(bench, &run).await, ["ID_TWICE_ON_A_PAGE"]);
@@ -222,7 +222,7 @@ async fn a_page_that_repeats_others_is_suspicious(bench: &Bench) {
     let lease = bench.take_listing("first").await;
     bench.store().commit_page(&lease, page(1, &["1", "2"], None)).await.unwrap();
     let again = bench.store().commit_page(&lease, page(2, &["1", "2"], None)).await.unwrap();
-    assert_eq!(again, Fenced::Committed(PageOutcome { fresh: 0, duplicates: 2 }));
+    assert_eq!(again, Fenced::Committed(PageOutcome { fresh: 0, duplicates: 2, last: Some(2) }));
     bench.store().close_listing(&lease).await.unwrap();
     let verdict = bench.verdict(&run).await;
     assert!(!verdict.is_complete());
@@ -281,7 +281,7 @@ async fn a_paused_run_takes_pages_on_their_way(bench: &Bench) {
     let lease = bench.take_listing("first").await;
     store.pause_run(&run.id, "why").await.unwrap();
     let outcome = store.commit_page(&lease, page(1, &["1"], None)).await.unwrap();
-    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 1, duplicates: 0 }));
+    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 1, duplicates: 0, last: None }));
     store.release_listing(&lease).await.unwrap();
     store.resume_run(&run.id).await.unwrap();
     let progress = store.take_listing("second", LISTING_TTL).await.unwrap().unwrap().progress;

@@ -16,6 +16,7 @@ mod leases;
 mod listing;
 mod migrations;
 mod open;
+mod pages;
 mod protection;
 mod queries;
 mod reports;

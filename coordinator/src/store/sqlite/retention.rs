@@ -38,6 +38,8 @@ pub(super) fn sweep(tx: &Tx<'_>) -> rusqlite::Result<Swept> {
         sql!("sweep_items"),
         sql!("sweep_records"),
         sql!("sweep_pages"),
+        sql!("sweep_cursors"),
+        sql!("sweep_seen"),
     ] {
         rows += tx.connection.prepare_cached(table)?.execute(params![run, i64::try_from(ROWS - rows).unwrap_or(0)])?;
         if rows >= ROWS {

@@ -35,6 +35,12 @@ async fn listing() {
 }
 
 #[tokio::test]
+async fn list_guards() {
+    let (backend, _folder) = backend();
+    conformance::list_guards(&backend).await;
+}
+
+#[tokio::test]
 async fn acquiring() {
     let (backend, _folder) = backend();
     conformance::acquiring(&backend).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, deliveries, leases, listing, reports, retention, rounds, runs, settling};
+use super::{SqliteStore, deliveries, leases, listing, pages, reports, retention, rounds, runs, settling};
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
@@ -78,12 +78,17 @@ impl Transitions for SqliteStore {
 
     async fn commit_page(&self, lease: &ListingLease, page: ListedPage) -> StoreResult<Fenced<PageOutcome>> {
         let lease = lease.clone();
-        self.writer()?.call(move |tx| listing::commit_page(tx, &lease, &page)).await
+        self.writer()?.call(move |tx| pages::commit_page(tx, &lease, &page)).await
+    }
+
+    async fn list_again(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.writer()?.call(move |tx| listing::again(tx, &lease)).await
     }
 
     async fn give_up_page(&self, lease: &ListingLease, page: u64, problem: Problem) -> StoreResult<Fenced<()>> {
         let lease = lease.clone();
-        self.writer()?.call(move |tx| listing::give_up_page(tx, &lease, page, &problem)).await
+        self.writer()?.call(move |tx| pages::give_up_page(tx, &lease, page, &problem)).await
     }
 
     async fn close_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {

@@ -10,3 +10,38 @@ CREATE TABLE items (
     body  BLOB NOT NULL,    -- JSON as it came
     PRIMARY KEY (run, round, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Lists of every style, and lists that are held against themselves.
+ALTER TABLE listings ADD COLUMN pass INTEGER NOT NULL DEFAULT 1; -- 2: it is listed a second time
+ALTER TABLE listings ADD COLUMN last_page INTEGER;               -- NULL: not known yet
+ALTER TABLE listings ADD COLUMN cursor TEXT;                     -- what the next request carries; NULL: nothing
+ALTER TABLE listings ADD COLUMN total INTEGER;                   -- records that the source says it has
+
+CREATE TABLE pages_of_passes (
+    run          INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    pass         INTEGER NOT NULL,
+    page         INTEGER NOT NULL,
+    items        INTEGER NOT NULL,
+    fresh        INTEGER NOT NULL, -- IDs that were not in the ledger before
+    given_up     INTEGER NOT NULL DEFAULT 0,
+    committed_at INTEGER NOT NULL,
+    PRIMARY KEY (run, pass, page)
+) STRICT, WITHOUT ROWID;
+INSERT INTO pages_of_passes SELECT run, 1, page, items, fresh, given_up, committed_at FROM pages;
+DROP TABLE pages;
+ALTER TABLE pages_of_passes RENAME TO pages;
+
+-- What was asked for in a list whose pages lead on by cursors, hashed; gone when it closes.
+CREATE TABLE cursors (
+    run    INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    pass   INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    PRIMARY KEY (run, pass, sha256)
+) STRICT, WITHOUT ROWID;
+
+-- Records that the second pass brought again; gone when it closes.
+CREATE TABLE seen (
+    run INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;

@@ -1,6 +1,6 @@
 -- What a round has to account for: the first what the pages brought, later ones what they took over.
 SELECT l.closed_at IS NOT NULL, l.total_pages,
-       (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.given_up = 0),
+       (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.pass = 1 AND p.given_up = 0),
        CASE ?2 WHEN 1 THEN (SELECT coalesce(sum(p.fresh), 0) FROM pages p WHERE p.run = l.run)
                ELSE (SELECT o.records FROM rounds o WHERE o.run = l.run AND o.round = ?2) END,
        (SELECT count(*) FROM records r WHERE r.run = l.run AND r.round = ?2),

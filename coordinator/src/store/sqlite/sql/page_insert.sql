@@ -1,2 +1,2 @@
 -- 0 rows: the page was committed before.
-INSERT OR IGNORE INTO pages (run, page, items, fresh, given_up, committed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT OR IGNORE INTO pages (run, page, items, fresh, given_up, committed_at, pass) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)

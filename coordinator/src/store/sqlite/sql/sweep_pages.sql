@@ -1,1 +1,1 @@
-DELETE FROM pages WHERE (run, page) IN (SELECT run, page FROM pages WHERE run = ?1 LIMIT ?2)
+DELETE FROM pages WHERE (run, pass, page) IN (SELECT run, pass, page FROM pages WHERE run = ?1 LIMIT ?2)

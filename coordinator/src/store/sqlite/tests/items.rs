@@ -34,7 +34,11 @@ async fn items_are_kept_once_and_taken_over() {
         item("1", Some("c"), Some("{\"id\":1,\"late\":true}")),
         item("3", None, None),
     ];
-    bench.store().commit_page(&lease, ListedPage { page: 1, items, total_pages: Some(1) }).await.unwrap();
+    bench
+        .store()
+        .commit_page(&lease, ListedPage { page: 1, items, total_pages: Some(1), ..Default::default() })
+        .await
+        .unwrap();
     bench.store().close_listing(&lease).await.unwrap();
     let first: Vec<Row> = vec![
         (1, "1".into(), Some("a".into()), Some(b"{\"id\":1}".to_vec())),

@@ -1,0 +1,2 @@
+SELECT count(*), min(r.id) FROM records r
+WHERE r.run = ?1 AND r.round = ?2 AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.run = r.run AND s.seq = r.seq)

@@ -1,0 +1,2 @@
+-- 0 rows: the second pass brought it before.
+INSERT OR IGNORE INTO seen (run, seq) VALUES (?1, ?2)

@@ -1,0 +1,196 @@
+//! Listing a source's record IDs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use url::Url;
+
+use crate::error::SpecError;
+use crate::http::{FetchError, Requester};
+use crate::record_id::RecordId;
+use crate::spec::types::{ListSpec, OrderCheck, SourceSpec};
+
+mod ids;
+mod link;
+mod page;
+mod style;
+
+use ids::GivenIds;
+use page::Items;
+use style::Pages;
+
+/// How a source lists its IDs, with the parameters filled in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ListSource {
+    from: Arc<From>,
+}
+
+#[derive(Debug)]
+enum From {
+    /// The source says, page by page.
+    Source { pages: Pages, items: Items, concurrency: usize, max_pages: u64, twice: bool },
+    /// The pipeline's user says.
+    Given(GivenIds),
+}
+
+/// How one page leads to the next, and so what can be resumed and fetched at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListStyle {
+    /// A page's number is enough to ask for it: pages may be fetched in any order and at the same time.
+    Numbered,
+    /// Only a page says how the next is asked for.
+    Sequential,
+}
+
+/// One page of IDs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Its number; in a sequential list, one more than that of the page before.
+    pub number: u64,
+    /// Its items, in their order, as they came: duplicates included.
+    pub items: Vec<ListedItem>,
+    /// How many pages the source says it has, where it says so.
+    pub total_pages: Option<u64>,
+    /// How many records the source says it has, where it says so.
+    pub total: Option<u64>,
+    /// The number of the last page, where this one lets it be known.
+    pub last: Option<u64>,
+    /// What the request for the next page carries, in a sequential list that goes on.
+    pub cursor: Option<String>,
+    /// How many items each page but the last must have, where records are lost if one has fewer.
+    pub size: Option<u64>,
+}
+
+/// One item of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedItem {
+    /// Its record's ID.
+    pub id: RecordId,
+    /// What tells its versions apart, where the pipeline asks for it and the item has it.
+    pub version: Option<String>,
+    /// The item itself, as JSON, where it is the whole record.
+    pub body: Option<Bytes>,
+}
+
+/// Why a page could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// It could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It is not what the pipeline says; names the page, the place in it and what stands there.
+    #[error("{0}")]
+    Shape(String),
+    /// The list that the pipeline's user gave cannot be read.
+    #[error("{0}")]
+    Given(String),
+}
+
+/// What a source answered when it was asked for a page.
+pub(crate) struct ListAnswer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl ListSource {
+    pub(crate) fn new(source: &SourceSpec, parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
+        let from = match &source.list {
+            ListSpec::Ids(ids) => From::Given(GivenIds::new(ids, parameters)?),
+            ListSpec::Paged(list) => From::Source {
+                pages: Pages::new(list, &source.auth, parameters)?,
+                items: Items::new(list, &source.detail),
+                concurrency: list.concurrency,
+                max_pages: list.max_pages,
+                twice: list.order_check == OrderCheck::Relist,
+            },
+        };
+        Ok(Self { from: Arc::new(from) })
+    }
+
+    /// How one page leads to the next.
+    #[must_use]
+    pub fn style(&self) -> ListStyle {
+        match &*self.from {
+            From::Source { pages, .. } => pages.style(),
+            From::Given(ids) => ids.style(),
+        }
+    }
+
+    /// The number of the first page.
+    #[must_use]
+    pub fn first_page(&self) -> u64 {
+        match &*self.from {
+            From::Source { pages, .. } => pages.first(),
+            From::Given(_) => 1,
+        }
+    }
+
+    /// The number of the last of so many pages.
+    #[must_use]
+    pub fn last_page(&self, total_pages: u64) -> u64 {
+        self.first_page().saturating_add(total_pages).saturating_sub(1)
+    }
+
+    /// The number of the last page that is asked for, whatever the list says.
+    #[must_use]
+    pub fn most_pages(&self) -> u64 {
+        match &*self.from {
+            From::Source { max_pages, .. } => self.last_page(*max_pages),
+            From::Given(_) => u64::MAX,
+        }
+    }
+
+    /// How many pages may be fetched at once, once the last one is known.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        match &*self.from {
+            From::Source { concurrency, .. } => *concurrency,
+            From::Given(_) => 1,
+        }
+    }
+
+    /// Whether it is listed a second time and held against the first.
+    #[must_use]
+    pub fn is_listed_twice(&self) -> bool {
+        matches!(&*self.from, From::Source { twice: true, .. })
+    }
+
+    /// Whether the pipeline's user gave the IDs: such a list stands still, and the source is not asked.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        matches!(&*self.from, From::Given(_))
+    }
+
+    /// Where a numbered page is read from, or the first of a sequential list. A list that was given has no URL.
+    #[must_use]
+    pub fn page_url(&self, page: u64) -> Option<Url> {
+        match &*self.from {
+            From::Source { pages, .. } => pages.url(page, None).ok(),
+            From::Given(_) => None,
+        }
+    }
+
+    /// What it is and where, for people. What stands in a query may be nobody's business.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &*self.from {
+            From::Source { pages, .. } => format!("the source's list at {}", pages.place()),
+            From::Given(ids) => ids.place(),
+        }
+    }
+
+    /// Fetches and reads one page; in a sequential list with what the page before said that its request carries.
+    pub async fn fetch_page(&self, requester: &Requester, page: u64, cursor: Option<&str>) -> Result<Page, ListError> {
+        let (pages, items) = match &*self.from {
+            From::Source { pages, items, .. } => (pages, items),
+            From::Given(ids) => return ids.page(page, cursor).await.map_err(ListError::Given),
+        };
+        let wrong = |what: String| ListError::Shape(format!("page {page}: {what}"));
+        let url = pages.url(page, cursor).map_err(wrong)?;
+        let answer = requester.list_page(&url).await?;
+        let listed = items.read(&answer.body).map_err(wrong)?;
+        pages.read(page, cursor, &url, &answer, listed).map_err(wrong)
+    }
+}
