@@ -40,8 +40,8 @@ fn styled(path: &str, style: &str) -> String {
 /// animals.yaml with a list that its user gives.
 fn given(ids: &str, parameter: &str) -> String {
     let text = variant(&[(
-        "      default: http://127.0.0.1:3123\n",
-        &format!("      default: http://127.0.0.1:3123\n{parameter}"),
+        "    default: http://127.0.0.1:3123\n",
+        &format!("    default: http://127.0.0.1:3123\n{parameter}"),
     )]);
     let from = text.find("  list:\n").expect("a list");
     let to = text.find("  # One record.").expect("what comes after it");
