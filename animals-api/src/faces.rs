@@ -47,12 +47,12 @@ impl Asked {
     /// The face at a path, if there is one.
     pub(crate) fn of<B>(request: &Request<B>) -> Option<Asked> {
         let (face, parameter) = match request.uri().path().strip_prefix(FACES)? {
-            "/offset" => (Face::Offset, "offset"),
-            "/cursor" => (Face::Cursor, "cursor"),
-            "/next" => (Face::Next, "after"),
-            "/link" => (Face::Link, "after"),
-            "/token" => (Face::Token, "token"),
-            "/single" => (Face::Single, ""),
+            "/offset" => (Face::Offset, Some("offset")),
+            "/cursor" => (Face::Cursor, Some("cursor")),
+            "/next" => (Face::Next, Some("after")),
+            "/link" => (Face::Link, Some("after")),
+            "/token" => (Face::Token, Some("token")),
+            "/single" => (Face::Single, None),
             _ => return None,
         };
         let query = request.uri().query().unwrap_or_default();
@@ -69,7 +69,7 @@ impl Asked {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         Some(Asked {
             face,
-            place: value(parameter).map_or(Some(0), place),
+            place: parameter.and_then(value).map_or(Some(0), place),
             limit: value("limit").and_then(|limit| limit.parse().ok()),
             host: host.to_owned(),
         })

@@ -9,7 +9,7 @@ use animals_api::Config;
 use axum::extract::{Path as InPath, Query};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use muster_proto::v1::RunState;
+use muster_proto::v1::{Run, RunState};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::within;
 use muster_tests::judge::assert_nothing_lost;
@@ -92,7 +92,9 @@ async fn every_style_lists_all_there_is() {
         runs.push((*name, server, run_id));
     }
     for (name, server, run_id) in runs {
-        let run = cluster.watch(&run_id).await;
+        // One that pauses by itself ends the test as well, and says why.
+        let ended = |run: &Run| run.finished_at.is_some() || run.state() == RunState::Paused;
+        let run = cluster.watch_until(&run_id, ended).await;
         assert_eq!(run.state(), RunState::Finished, "{name}: {}", run.state_reason);
         let verdict = cluster.verify(&run_id).await;
         assert!(verdict.complete && verdict.balanced, "{name}: {:?}", verdict.discrepancies);
