@@ -30,9 +30,18 @@ pub struct ListSource {
 #[derive(Debug)]
 enum From {
     /// The source says, page by page.
-    Source { pages: Pages, items: Items, concurrency: usize, max_pages: u64, twice: bool },
+    Source(Box<Paged>),
     /// The pipeline's user says.
     Given(GivenIds),
+}
+
+#[derive(Debug)]
+struct Paged {
+    pages: Pages,
+    items: Items,
+    concurrency: usize,
+    max_pages: u64,
+    twice: bool,
 }
 
 /// How one page leads to the next, and so what can be resumed and fetched at once.
@@ -98,13 +107,13 @@ impl ListSource {
     pub(crate) fn new(source: &SourceSpec, parameters: &BTreeMap<String, String>) -> Result<Self, SpecError> {
         let from = match &source.list {
             ListSpec::Ids(ids) => From::Given(GivenIds::new(ids, parameters)?),
-            ListSpec::Paged(list) => From::Source {
+            ListSpec::Paged(list) => From::Source(Box::new(Paged {
                 pages: Pages::new(list, &source.auth, parameters)?,
                 items: Items::new(list, &source.detail),
                 concurrency: list.concurrency,
                 max_pages: list.max_pages,
                 twice: list.order_check == OrderCheck::Relist,
-            },
+            })),
         };
         Ok(Self { from: Arc::new(from) })
     }
@@ -113,7 +122,7 @@ impl ListSource {
     #[must_use]
     pub fn style(&self) -> ListStyle {
         match &*self.from {
-            From::Source { pages, .. } => pages.style(),
+            From::Source(list) => list.pages.style(),
             From::Given(ids) => ids.style(),
         }
     }
@@ -122,7 +131,7 @@ impl ListSource {
     #[must_use]
     pub fn first_page(&self) -> u64 {
         match &*self.from {
-            From::Source { pages, .. } => pages.first(),
+            From::Source(list) => list.pages.first(),
             From::Given(_) => 1,
         }
     }
@@ -137,7 +146,7 @@ impl ListSource {
     #[must_use]
     pub fn most_pages(&self) -> u64 {
         match &*self.from {
-            From::Source { max_pages, .. } => self.last_page(*max_pages),
+            From::Source(list) => self.last_page(list.max_pages),
             From::Given(_) => u64::MAX,
         }
     }
@@ -146,7 +155,7 @@ impl ListSource {
     #[must_use]
     pub fn concurrency(&self) -> usize {
         match &*self.from {
-            From::Source { concurrency, .. } => *concurrency,
+            From::Source(list) => list.concurrency,
             From::Given(_) => 1,
         }
     }
@@ -154,7 +163,7 @@ impl ListSource {
     /// Whether it is listed a second time and held against the first.
     #[must_use]
     pub fn is_listed_twice(&self) -> bool {
-        matches!(&*self.from, From::Source { twice: true, .. })
+        matches!(&*self.from, From::Source(list) if list.twice)
     }
 
     /// Whether the pipeline's user gave the IDs: such a list stands still, and the source is not asked.
@@ -167,7 +176,7 @@ impl ListSource {
     #[must_use]
     pub fn page_url(&self, page: u64) -> Option<Url> {
         match &*self.from {
-            From::Source { pages, .. } => pages.url(page, None).ok(),
+            From::Source(list) => list.pages.url(page, None).ok(),
             From::Given(_) => None,
         }
     }
@@ -176,15 +185,15 @@ impl ListSource {
     #[must_use]
     pub fn place(&self) -> String {
         match &*self.from {
-            From::Source { pages, .. } => format!("the source's list at {}", pages.place()),
+            From::Source(list) => format!("the source's list at {}", list.pages.place()),
             From::Given(ids) => ids.place(),
         }
     }
 
     /// Fetches and reads one page; in a sequential list with what the page before said that its request carries.
     pub async fn fetch_page(&self, requester: &Requester, page: u64, cursor: Option<&str>) -> Result<Page, ListError> {
-        let (pages, items) = match &*self.from {
-            From::Source { pages, items, .. } => (pages, items),
+        let Paged { pages, items, .. } = match &*self.from {
+            From::Source(list) => &**list,
             From::Given(ids) => return ids.page(page, cursor).await.map_err(ListError::Given),
         };
         let wrong = |what: String| ListError::Shape(format!("page {page}: {what}"));

@@ -35,16 +35,17 @@ impl Items {
     }
 
     pub(super) fn read(&self, body: &[u8]) -> Result<Vec<ListedItem>, String> {
-        let items = self.items.find(body).map_err(not_json)?.ok_or_else(|| missing(&self.items, body))?;
+        let items =
+            self.items.find(body).map_err(|error| not_json(&error))?.ok_or_else(|| missing(&self.items, body))?;
         let elements: Vec<&RawValue> = serde_json::from_str(items.get())
             .map_err(|_| format!("{} must be a list, it is {}", self.items, kind_of(items)))?;
         let mut listed = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
             let place = || format!("item {index} of {}", self.items);
-            let raw = self.id.find(element.get().as_bytes()).map_err(not_json)?;
+            let raw = self.id.find(element.get().as_bytes()).map_err(|error| not_json(&error))?;
             let raw = raw.ok_or_else(|| format!("{}: {}", place(), missing(&self.id, element.get().as_bytes())))?;
             let id = RecordId::from_json(raw).map_err(|error| format!("{}: {}: {error}", place(), self.id))?;
-            let version = self.version(element).map_err(not_json)?;
+            let version = self.version(element).map_err(|error| not_json(&error))?;
             let body = self.whole.then(|| Bytes::copy_from_slice(element.get().as_bytes()));
             listed.push(ListedItem { id, version, body });
         }
@@ -110,7 +111,7 @@ impl ListAnswer {
             Spot::Body(path) => match self.raw(path)? {
                 Some(raw) if matches!(raw.get(), "null" | "false") => None,
                 Some(raw) => match raw.get().as_bytes().first() {
-                    Some(b'"') => Some(serde_json::from_str(raw.get()).map_err(not_json)?),
+                    Some(b'"') => Some(serde_json::from_str(raw.get()).map_err(|error| not_json(&error))?),
                     Some(b'-' | b'0'..=b'9') => Some(raw.get().to_owned()),
                     _ => return Err(format!("{path} must be a text or a number, it is {}", kind_of(raw))),
                 },
@@ -121,7 +122,7 @@ impl ListAnswer {
     }
 
     fn raw(&self, path: &JsonPath) -> Result<Option<&RawValue>, String> {
-        path.find(&self.body).map_err(not_json)
+        path.find(&self.body).map_err(|error| not_json(&error))
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>, String> {
@@ -134,7 +135,7 @@ fn sha256_of(text: &str) -> String {
     hex::encode(sha256(text.as_bytes()))
 }
 
-fn not_json(error: serde_json::Error) -> String {
+fn not_json(error: &serde_json::Error) -> String {
     format!("the answer is not JSON: {error}")
 }
 

@@ -50,7 +50,7 @@ fn cursor(first: Option<&str>, more: bool) -> Pages {
     }))
 }
 
-fn answer(value: serde_json::Value, headers: &[(&'static str, &'static str)]) -> ListAnswer {
+fn answer(value: &serde_json::Value, headers: &[(&'static str, &'static str)]) -> ListAnswer {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -76,7 +76,7 @@ fn numbered_pages_are_asked_for() {
 #[test]
 fn a_numbered_list_ends_where_it_says() {
     let last = |pages: &Pages, number, items, value| {
-        let page = read(pages, number, None, items, &answer(value, &[])).unwrap();
+        let page = read(pages, number, None, items, &answer(&value, &[])).unwrap();
         (page.last, page.total_pages, page.total)
     };
     let by_pages = numbered(|list| list.total_pages = Some(body("$.pages")));
@@ -95,13 +95,14 @@ fn a_numbered_list_ends_where_it_says() {
     assert_eq!(last(&sized, 0, 2, json!({})).0, None, "the first may be capped");
     assert_eq!(last(&offset(true, false), 1, 2, json!({"total": 7})), (Some(3), None, Some(7)));
     assert_eq!(last(&offset(false, true), 2, 2, json!({"more": true})).0, None);
-    let wrong = read(&by_more, 4, None, 1, &answer(json!({"more": "perhaps"}), &[])).unwrap_err();
+    let wrong = read(&by_more, 4, None, 1, &answer(&json!({"more": "perhaps"}), &[])).unwrap_err();
     assert!(wrong.contains("$.more must be true or false, it is \"perhaps\""), "{wrong}");
 }
 
 #[test]
 fn cursors_lead_on_until_there_is_none() {
-    let next = |pages: &Pages, asked, items, value| read(pages, 2, asked, items, &answer(value, &[])).map(|p| p.cursor);
+    let next =
+        |pages: &Pages, asked, items, value| read(pages, 2, asked, items, &answer(&value, &[])).map(|p| p.cursor);
     let list = cursor(None, false);
     assert_eq!(list.url(1, None).unwrap().query(), Some("sort=id"));
     assert_eq!(list.url(2, Some("a&b=c")).unwrap().query(), Some("sort=id&after=a%26b%3Dc"));
@@ -127,16 +128,16 @@ fn cursors_lead_on_until_there_is_none() {
         total: Some(Spot::Header("x-total".to_owned())),
         more: None,
     }));
-    let page = read(&header, 1, None, 1, &answer(json!([]), &[("x-next", "b"), ("x-total", "9")])).unwrap();
+    let page = read(&header, 1, None, 1, &answer(&json!([]), &[("x-next", "b"), ("x-total", "9")])).unwrap();
     assert_eq!((page.cursor.as_deref(), page.total, page.last), (Some("b"), Some(9), None));
-    let wrong = read(&header, 1, None, 1, &answer(json!([]), &[])).unwrap_err();
+    let wrong = read(&header, 1, None, 1, &answer(&json!([]), &[])).unwrap_err();
     assert_eq!(wrong, "the answer has no header x-total");
 }
 
 #[test]
 fn next_urls_stay_where_the_list_is() {
     let list = pages(Pagination::NextUrl(NextUrl { next: body("$.next"), total: None }));
-    let next = |value: &str| read(&list, 1, None, 1, &answer(json!({ "next": value }), &[])).map(|page| page.cursor);
+    let next = |value: &str| read(&list, 1, None, 1, &answer(&json!({ "next": value }), &[])).map(|page| page.cursor);
     for (value, url) in [
         ("https://a.test/v1/list?page=2#x", "https://a.test/v1/list?page=2"),
         ("https://a.test:443/other", "https://a.test/other"),
@@ -158,7 +159,7 @@ fn next_urls_stay_where_the_list_is() {
         let error = next(value).unwrap_err();
         assert!(error.contains("not followed") && !error.contains("s3cret"), "{value}: {error}");
     }
-    assert_eq!(read(&list, 1, None, 1, &answer(json!({}), &[])).unwrap().last, Some(1));
+    assert_eq!(read(&list, 1, None, 1, &answer(&json!({}), &[])).unwrap().last, Some(1));
     // What the ledger holds is looked at again: the pipeline's parameters say where the list is.
     assert!(list.url(2, Some("https://evil.test/")).is_err());
 }
@@ -166,13 +167,13 @@ fn next_urls_stay_where_the_list_is() {
 #[test]
 fn links_lead_on_and_a_single_page_does_not() {
     let list = pages(Pagination::LinkHeader(LinkHeader { rel: "next".to_owned(), total: None }));
-    let linked = answer(json!([]), &[("link", "<?page=2>; rel=\"next\"")]);
+    let linked = answer(&json!([]), &[("link", "<?page=2>; rel=\"next\"")]);
     let page = read(&list, 1, None, 1, &linked).unwrap();
     assert_eq!((page.cursor.as_deref(), page.last), (Some("https://a.test/v1/list?page=2"), None));
-    assert_eq!(read(&list, 2, None, 1, &answer(json!([]), &[])).unwrap().last, Some(2));
-    let evil = answer(json!([]), &[("link", "<https://evil.test/2>; rel=\"next\"")]);
+    assert_eq!(read(&list, 2, None, 1, &answer(&json!([]), &[])).unwrap().last, Some(2));
+    let evil = answer(&json!([]), &[("link", "<https://evil.test/2>; rel=\"next\"")]);
     assert!(read(&list, 1, None, 1, &evil).unwrap_err().contains("evil.test"));
     let single = pages(Pagination::Single(Single { total: Some(body("$.total")) }));
-    let page = read(&single, 1, None, 2, &answer(json!({"total": 2}), &[])).unwrap();
+    let page = read(&single, 1, None, 2, &answer(&json!({"total": 2}), &[])).unwrap();
     assert_eq!((page.last, page.total), (Some(1), Some(2)));
 }
