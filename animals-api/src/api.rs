@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use crate::book::{Book, Judged, count};
 use crate::book_pages;
 use crate::chaos::{Chaos, Fortune, Kind, Outcome};
 use crate::config::{Config, Disconnect, Shifting};
+use crate::guard::{self, Door, NoToken};
 use crate::herd::{Fate, Herd};
 use crate::knobs::Knobs;
 use crate::posted::{self, Posted};
@@ -35,6 +36,8 @@ pub(crate) struct Api {
     shifting: Option<Shifting>,
     max_body: usize,
     knobs: RwLock<Knobs>,
+    door: Door,
+    echo: bool,
     chaos: Chaos,
     pages_served: AtomicU64,
     in_flight: AtomicU64,
@@ -44,6 +47,7 @@ pub(crate) struct Api {
 /// What a POST brought besides its path.
 struct Parcel {
     key: Option<Box<str>>,
+    authorization: Option<HeaderValue>,
     /// Its content type lets FastAPI read it as JSON.
     is_json: bool,
     body: Bytes,
@@ -59,6 +63,8 @@ impl Api {
             shifting: config.shifting,
             max_body: config.max_body,
             knobs: RwLock::new(Knobs::new(config)),
+            door: Door::new(config),
+            echo: config.echo,
             chaos: Chaos::new(config.seed),
             pages_served: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
@@ -90,15 +96,26 @@ impl Api {
     /// Lets a request meet its fortune.
     async fn meet(self: Arc<Api>, call: Call, request: Request<Incoming>) -> Answer {
         let mut flight = Flight::new(self.clone(), call.kind());
+        let said = self.echo.then(|| guard::said(request.uri(), request.headers()));
+        let echoed = |answer| match &said {
+            Some(said) => guard::echoed(answer, said),
+            None => answer,
+        };
+        // Who asks for a token has none yet.
+        let is_let_in = call == Call::Token || self.door.lets_in(request.uri(), request.headers());
         // The body is read even for a request that is not going to be processed: an early answer would reset a
         // connection that is still sending, and `Sorry!` would not arrive.
         let parcel = match &call {
-            Call::Home => match self.receive(request).await {
+            Call::Home | Call::Token => match self.receive(request).await {
                 Ok(parcel) => Some(parcel),
                 Err(answer) => return flight.land(answer),
             },
             _ => None,
         };
+        if !is_let_in {
+            count(&self.book.tally.unauthorized);
+            return flight.land(echoed(guard::unauthorized()));
+        }
         let knobs = self.knobs();
         let fortune = self.chaos.draw(&knobs, call.kind());
         self.note(&fortune, call.kind());
@@ -112,7 +129,7 @@ impl Api {
                 Disconnect::Drop => waiting.await,
             }
         };
-        flight.land(answer)
+        flight.land(echoed(answer))
     }
 
     /// First the wait, then the answer; a server that closes meanwhile processes nothing more.
@@ -149,7 +166,12 @@ impl Api {
     async fn receive(&self, request: Request<Incoming>) -> Result<Parcel, Answer> {
         let (head, body) = request.into_parts();
         match Limited::new(body, self.max_body).collect().await {
-            Ok(body) => Ok(Parcel { key: key(&head.headers), is_json: is_json(&head.headers), body: body.to_bytes() }),
+            Ok(body) => Ok(Parcel {
+                key: key(&head.headers),
+                authorization: head.headers.get(AUTHORIZATION).cloned(),
+                is_json: is_json(&head.headers),
+                body: body.to_bytes(),
+            }),
             Err(error) if error.is::<LengthLimitError>() => {
                 count(&self.book.tally.refused_413);
                 Err(answer::detail(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"))
@@ -187,11 +209,12 @@ impl Api {
             (Call::Detail(id), _) => self.detail(id),
             (Call::Home, Some(parcel)) => self.home(parcel, part),
             (Call::Asked(id), _) => self.asked(id),
+            (Call::Token, Some(parcel)) => self.token(&parcel),
             (Call::Docs, _) => answer::html(include_str!("pages/docs.html")),
             (Call::OpenApi, _) => answer::json(StatusCode::OK, include_str!("pages/openapi.json")),
             (Call::NotAllowed(allowed), _) => answer::not_allowed(allowed),
             (Call::Elsewhere(location), _) => answer::elsewhere(location),
-            (Call::Unknown | Call::Home, _) => answer::not_found(),
+            (Call::Unknown | Call::Home | Call::Token, _) => answer::not_found(),
         }
     }
 
@@ -236,6 +259,24 @@ impl Api {
         match u64::try_from(id).ok().filter(|id| self.book.times(*id) > 0) {
             Some(id) => answer::json(StatusCode::OK, format!("{{\"id\":{id}}}")),
             None => answer::not_found(),
+        }
+    }
+
+    /// A token for a client that is known: not of the real API, but what many APIs want.
+    fn token(&self, parcel: &Parcel) -> Answer {
+        let tally = &self.book.tally;
+        let error = |status, code: &str| answer::json(status, format!("{{\"error\":\"{code}\"}}"));
+        match self.door.token(parcel.authorization.as_ref(), &parcel.body) {
+            Ok(granted) => {
+                count(&tally.tokens);
+                answer::json(StatusCode::OK, granted)
+            }
+            Err(NoToken::NoneHere) => answer::not_found(),
+            Err(NoToken::Wrong(code)) => error(StatusCode::BAD_REQUEST, code),
+            Err(NoToken::Stranger) => {
+                count(&tally.unauthorized);
+                answer::with_challenge(error(StatusCode::UNAUTHORIZED, "invalid_client"))
+            }
         }
     }
 

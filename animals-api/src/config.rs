@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bits::Bits;
+use crate::guard::{Guard, TokenLife};
 use crate::knobs::Knobs;
 
 /// The book needs up to 16 bytes for each.
@@ -49,6 +50,12 @@ pub struct Config {
     pub malformed: Amount,
     /// 429 with Retry-After beyond this rate; none by default.
     pub rate_limit: Option<RateLimit>,
+    /// What requests must carry, all but those for `/` and the book; nothing by default.
+    pub guard: Option<Guard>,
+    /// How long the tokens live that [`Guard::OAuth2`] wants; an hour by default.
+    pub token_life: TokenLife,
+    /// Every answer, good or bad, says back what its request carried, credentials too, as careless servers do.
+    pub echo: bool,
     /// The verifying mode: a POST crosses its animals off one by one and answers 500 `Internal Server Error` at the
     /// first that is unknown, differs from what was expected, or was crossed off before. What went before it stays
     /// crossed off, so that the batch fails for ever.
@@ -86,6 +93,9 @@ impl Config {
             gone: Amount::NONE,
             malformed: Amount::NONE,
             rate_limit: None,
+            guard: None,
+            token_life: TokenLife::Time(Duration::from_hours(1)),
+            echo: false,
             strict: false,
             shifting: None,
             keep_payloads: false,

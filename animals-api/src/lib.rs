@@ -26,6 +26,7 @@ mod book_pages;
 mod chaos;
 mod config;
 mod faces;
+mod guard;
 mod herd;
 mod knobs;
 mod moment;
@@ -37,6 +38,7 @@ mod server;
 
 pub use book::{Book, Counters, Entry, Post, Sample, Summary};
 pub use config::{Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Shifting, parse_duration, parse_range};
+pub use guard::{Guard, TokenLife};
 pub use herd::{Animal, Fate};
 pub use knobs::Knobs;
 pub use server::Server;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use animals_api::{
-    Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Server, Shifting, parse_duration, parse_range,
+    Amount, BadValue, ChaosOn, Config, Disconnect, Guard, RateLimit, Server, Shifting, TokenLife, parse_duration,
+    parse_range,
 };
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
@@ -17,7 +18,8 @@ use clap::{Parser, ValueEnum};
 ///
 /// Lists animals at GET /animals/v1/animals?page=1, gives one at GET /animals/v1/animals/{id} and takes batches at
 /// POST /animals/v1/home; GET /animals/v1/home/{id} tells whether one has arrived. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
-/// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. The book meets no chaos.
+/// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. The book meets no chaos, and
+/// needs no credentials; with --guard all the rest does. With an oauth2 guard POST /zoo/v1/token gives tokens.
 #[derive(Debug, Parser)]
 #[command(name = "animals-api", version)]
 struct Flags {
@@ -76,6 +78,16 @@ struct Flags {
     /// Answer 429 beyond so many requests per second; burst: one second's worth unless given [default: no limit]
     #[arg(long, env = "ANIMALS_API_RATE_LIMIT", value_name = "RATE[/BURST]")]
     rate_limit: Option<RateLimit>,
+    /// Credentials without which requests are answered 401: bearer:TOKEN, basic:USER:PASSWORD, header:NAME:KEY,
+    /// query:NAME:KEY or oauth2:CLIENT:SECRET. They are made up for tests: do not give it real ones [default: none]
+    #[arg(long, env = "ANIMALS_API_GUARD", value_name = "KIND:CREDENTIALS", hide_env_values = true)]
+    guard: Option<Guard>,
+    /// How long the tokens of an oauth2 guard live: 500 requests, or 30s
+    #[arg(long, env = "ANIMALS_API_TOKEN_LIFE", default_value = "60m", value_name = "REQUESTS|DURATION")]
+    token_life: TokenLife,
+    /// Say back in every answer what its request carried, credentials too
+    #[arg(long, env = "ANIMALS_API_ECHO", value_parser = BoolishValueParser::new())]
+    echo: bool,
     /// Cross animals off one by one, and answer 500 for ever at the first that is not expected
     #[arg(long, env = "ANIMALS_API_STRICT", value_parser = BoolishValueParser::new())]
     strict: bool,
@@ -136,6 +148,9 @@ impl Flags {
             gone: self.gone,
             malformed: self.malformed,
             rate_limit: self.rate_limit,
+            guard: self.guard.clone(),
+            token_life: self.token_life,
+            echo: self.echo,
             strict: self.strict,
             shifting: self.shifting,
             keep_payloads: self.keep_payloads,

@@ -11,6 +11,7 @@ use crate::faces::Asked;
 
 const LIST: &str = "/animals/v1/animals";
 const HOME: &str = "/animals/v1/home";
+const TOKEN: &str = "/zoo/v1/token";
 
 /// Where a request goes.
 #[derive(Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub(crate) enum Call {
     Home,
     /// Whether an animal has found home.
     Asked(Number),
+    /// For a token, where they are given.
+    Token,
     Docs,
     OpenApi,
     Unknown,
@@ -92,6 +95,7 @@ fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
         LIST => Some(get(Call::List(page(query.unwrap_or_default())))),
         HOME if method == Method::POST => Some(Call::Home),
         HOME => Some(Call::NotAllowed("POST")),
+        TOKEN if method == Method::POST => Some(Call::Token),
         "/docs" => Some(get(Call::Docs)),
         "/openapi.json" => Some(get(Call::OpenApi)),
         _ => {
@@ -148,6 +152,8 @@ mod tests {
         assert_eq!(get("/docs"), Route::Api(Call::Docs));
         assert_eq!(at(Method::POST, HOME), Route::Api(Call::Home));
         assert_eq!(get(HOME), Route::Api(Call::NotAllowed("POST")));
+        assert_eq!(at(Method::POST, TOKEN), Route::Api(Call::Token));
+        assert_eq!(get(TOKEN), Route::Api(Call::Unknown));
         assert_eq!(at(Method::DELETE, LIST), Route::Api(Call::NotAllowed("GET")));
         assert_eq!(get("/animals/v1/animals/7/friends"), Route::Api(Call::Unknown));
     }

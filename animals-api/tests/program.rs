@@ -66,6 +66,8 @@ fn flags_that_make_no_sense_are_refused_by_name() {
         ["--rate-limit", "0"],
         ["--shifting", "1"],
         ["--page-size", "0"],
+        ["--guard", "cookie:a:b"],
+        ["--token-life", "0"],
     ];
     for [flag, value] in cases {
         let (code, complaint) = Program::start(&[&format!("{flag}={value}")], &[]).end();
@@ -96,6 +98,9 @@ fn help_names_every_knob_and_its_variable() {
         "gone",
         "malformed",
         "rate-limit",
+        "guard",
+        "token-life",
+        "echo",
         "strict",
         "shifting",
         "keep-payloads",

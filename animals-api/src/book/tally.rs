@@ -63,6 +63,11 @@ counters! {
     clients_left,
     /// Answers 429 of the rate limit; not processed.
     limited,
+    /// Answers 401 to requests without the credentials that are wanted, or to a client that asks for a token and is not
+    /// known; not processed.
+    unauthorized,
+    /// Tokens that were given.
+    tokens,
     /// POSTs that were accepted whole.
     accepted_posts,
     /// Animals in them, copies included.
