@@ -16,6 +16,7 @@ use super::*;
 use crate::spec::Limits;
 
 mod outage;
+mod tokens;
 
 /// What the n-th request (from 0) meets: a status after a time, with headers.
 type Script = fn(u32) -> (Duration, u16, &'static [(&'static str, &'static str)]);

@@ -124,9 +124,10 @@ impl Client {
             serde_json::Value::String(seconds) => seconds.parse().ok(),
             _ => None,
         });
-        let lives = lives.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(UNKNOWN);
+        let lives = lives.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let used = lives.map_or(UNKNOWN, |lives| lives.saturating_sub((lives / 5).min(EARLY)));
         // A day is long enough for any token, and short enough for any clock.
-        let used = lives.saturating_sub((lives / 5).min(EARLY)).min(Duration::from_hours(24));
+        let used = used.min(Duration::from_hours(24));
         GetOutcome::Fetched(Token { text: granted.access_token.into(), renew_at: Instant::now() + used })
     }
 

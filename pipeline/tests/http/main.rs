@@ -5,4 +5,5 @@
 mod auth;
 mod get;
 mod post;
+mod rate;
 mod support;
