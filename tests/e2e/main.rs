@@ -2,6 +2,7 @@
 
 mod announced;
 mod audit_files;
+mod auth;
 mod bad_input;
 mod cancel;
 mod commands;
