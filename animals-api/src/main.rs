@@ -80,7 +80,7 @@ struct Flags {
     rate_limit: Option<RateLimit>,
     /// Credentials without which requests are answered 401: bearer:TOKEN, basic:USER:PASSWORD, header:NAME:KEY,
     /// query:NAME:KEY or oauth2:CLIENT:SECRET. They are made up for tests: do not give it real ones [default: none]
-    #[arg(long, env = "ANIMALS_API_GUARD", value_name = "KIND:CREDENTIALS", hide_env_values = true)]
+    #[arg(long, env = "ANIMALS_API_GUARD", value_name = "KIND:CREDENTIALS")]
     guard: Option<Guard>,
     /// How long the tokens of an oauth2 guard live: 500 requests, or 30s
     #[arg(long, env = "ANIMALS_API_TOKEN_LIFE", default_value = "60m", value_name = "REQUESTS|DURATION")]
