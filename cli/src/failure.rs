@@ -7,7 +7,7 @@ use crate::render::clean;
 use crate::render::paint::{self, Tone};
 
 /// Why a command ended without a result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     exit: Exit,
     what: String,
@@ -37,6 +37,11 @@ impl Failure {
     pub fn help_first(mut self, help: impl Into<String>) -> Failure {
         self.help.insert(0, help.into());
         self
+    }
+
+    /// What is wrong, without what to do about it.
+    pub fn what(&self) -> &str {
+        &self.what
     }
 
     /// Itself in the colours of standard error.

@@ -85,6 +85,14 @@ with `muster run`.",
     ("workers", "  muster workers\n  muster workers --all --json"),
     ("pipelines", "  muster pipelines\n  muster pipelines --db muster.db"),
     (
+        "pipeline",
+        "  muster pipeline init https://api.example/items -o items.yaml
+  muster pipeline check items.yaml
+  muster pipeline try items.yaml --records 5
+
+Nothing of this sends anything to a target.",
+    ),
+    (
         "completions",
         "  muster completions bash > ~/.local/share/bash-completion/completions/muster
   muster completions zsh > ~/.zfunc/_muster
@@ -100,6 +108,58 @@ source <(muster completions bash)",
     ("man", "  muster man | man -l -\n  muster man ~/.local/share/man/man1"),
 ];
 
+/// The same for the tools of `muster pipeline`.
+const TOOLS: &[(&str, &str)] = &[
+    (
+        "check",
+        "  muster pipeline check items.yaml
+  muster pipeline check pipelines/items.yaml pipelines/orders.yaml --json
+  muster pipeline check --live items.yaml --set base_url=http://127.0.0.1:3123 --records 20
+
+Without --live nobody is asked: 0 when every file is right, 2 when one is not. With --live: 0 when
+all records that were read would be loaded, 3 when some would be dead letters, 1 when the source
+cannot be read.",
+    ),
+    ("explain", "  muster pipeline explain animals\n  muster pipeline explain items.yaml | less"),
+    (
+        "try",
+        "  muster pipeline try items.yaml
+  muster pipeline try items.yaml --records 20 --json | jq .after
+  muster pipeline try items.yaml --id 4711 --id 4712
+
+3 when some of the records would be dead letters, 1 when the source cannot be read.",
+    ),
+    (
+        "init",
+        "  muster pipeline init https://api.example/items
+  muster pipeline init https://api.example/items --header 'Authorization: Bearer abc' -o items.yaml
+
+The list is asked for once, and a few of its records at URL/ID. What is sent with --header stands in
+the file by reference only.",
+    ),
+    (
+        "record",
+        "  muster pipeline record items.yaml --cassette items.cassette.yaml --records 5
+
+Credentials, cookies, keys in headers and queries, and tokens are taken out; so is every secret that
+the pipeline refers to, wherever it stands in an answer.",
+    ),
+    (
+        "test",
+        "  muster pipeline test items.yaml --cassette items.cassette.yaml --update
+  muster pipeline test items.yaml --cassette items.cassette.yaml
+
+A request that is not on the cassette is an error: 1. When what comes of the records is not what is
+expected, the differences are shown: 3.",
+    ),
+    ("schema", "  muster pipeline schema > pipeline.schema.json"),
+];
+
+/// The examples of a tool of `muster pipeline`.
+pub fn examples_of_tool(tool: &str) -> Option<&'static str> {
+    TOOLS.iter().find(|(name, _)| *name == tool).map(|(_, examples)| *examples)
+}
+
 /// The examples of a command.
 pub fn examples(command: &str) -> Option<&'static str> {
     EXAMPLES.iter().find(|(name, _)| *name == command).map(|(_, examples)| *examples)
@@ -107,7 +167,11 @@ pub fn examples(command: &str) -> Option<&'static str> {
 
 /// Adds to each command its examples and the exit codes.
 pub fn with_examples(command: Command) -> Command {
-    EXAMPLES.iter().fold(command, |command, (name, examples)| {
+    with(EXAMPLES, command).mut_subcommand("pipeline", |tools| with(TOOLS, tools))
+}
+
+fn with(examples: &[(&'static str, &str)], command: Command) -> Command {
+    examples.iter().fold(command, |command, (name, examples)| {
         command.mut_subcommand(name, |sub| {
             let long = format!("Examples:\n{examples}\n\n{}", exit::HELP);
             sub.after_help(headed(exit::HELP)).after_long_help(headed(&long))
@@ -129,7 +193,14 @@ mod tests {
         for (name, examples) in EXAMPLES {
             assert!(examples.starts_with(&format!("  muster {name}")), "{name}: the first example, indented");
         }
-        for line in EXAMPLES.iter().flat_map(|(_, examples)| examples.lines()) {
+        let tools = Cli::command();
+        let tools = tools.find_subcommand("pipeline").expect("the tools");
+        let names: Vec<_> = tools.get_subcommands().map(|sub| sub.get_name()).collect();
+        assert_eq!(names, TOOLS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        for (name, examples) in TOOLS {
+            assert!(examples.starts_with(&format!("  muster pipeline {name}")), "{name}: the first example, indented");
+        }
+        for line in EXAMPLES.iter().chain(TOOLS).flat_map(|(_, examples)| examples.lines()) {
             let Some(line) = line.strip_prefix("  muster ") else { continue };
             let line = line.split(['|', '>']).next().unwrap_or(line).trim_end();
             let words = std::iter::once("muster".into()).chain(words(line));

@@ -24,15 +24,32 @@ pub struct Page {
 /// None in practice: the pages are written into memory.
 pub fn pages() -> io::Result<Vec<Page>> {
     let mut root = Cli::command().disable_help_subcommand(true);
+    root = root.mut_subcommand("pipeline", |tools| tools.disable_help_subcommand(true));
     root.build();
     let names: Vec<String> = root.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     let first = page(&root, &names.iter().map(|name| format!("muster-{name}")).collect::<Vec<_>>());
-    let others = root.get_subcommands().map(|sub| page(sub, &["muster".to_owned()]));
-    std::iter::once(first).chain(others).collect()
+    let mut pages = vec![first?];
+    for sub in root.get_subcommands() {
+        let tools: Vec<&Command> = sub.get_subcommands().collect();
+        let name = sub.get_name();
+        let mut see_also = vec!["muster".to_owned()];
+        see_also.extend(tools.iter().map(|tool| format!("muster-{name}-{}", tool.get_name())));
+        pages.push(page(sub, &see_also)?);
+        for tool in tools {
+            let full = format!("{name}-{}", tool.get_name());
+            let page = written(tool, &full, help::examples_of_tool(tool.get_name()), &[format!("muster-{name}")])?;
+            pages.push(page);
+        }
+    }
+    Ok(pages)
 }
 
 fn page(command: &Command, see_also: &[String]) -> io::Result<Page> {
     let name = command.get_name();
+    written(command, name, help::examples(name), see_also)
+}
+
+fn written(command: &Command, name: &str, examples: Option<&str>, see_also: &[String]) -> io::Result<Page> {
     let full = if name == "muster" { name.to_owned() } else { format!("muster-{name}") };
     // What follows options and commands in --help gets sections of its own here.
     let command = command.clone().after_help("").after_long_help("").subcommand_help_heading("COMMANDS");
@@ -51,7 +68,7 @@ fn page(command: &Command, see_also: &[String]) -> io::Result<Page> {
         man.render_subcommands_section(&mut text)?;
     }
     let mut rest = Roff::new();
-    if let Some(examples) = help::examples(name) {
+    if let Some(examples) = examples {
         verbatim(&mut rest, "EXAMPLES", examples);
     }
     verbatim(&mut rest, "EXIT STATUS", exit::HELP.trim_start_matches("Exit codes:\n"));
@@ -83,21 +100,20 @@ mod tests {
         let pages = pages().expect("in memory");
         let names: Vec<_> =
             Cli::command().get_subcommands().map(|sub| format!("muster-{}.1", sub.get_name())).collect();
-        assert_eq!(pages.iter().map(|page| page.file.as_str()).collect::<Vec<_>>()[1..], names);
+        let own = pages[1..].iter().map(|page| page.file.as_str()).filter(|file| !file.starts_with("muster-pipeline-"));
+        assert_eq!(own.collect::<Vec<_>>(), names);
+        assert_eq!(pages.len() - 1 - names.len(), 7, "a page for each tool of pipeline");
         assert_eq!(pages[0].file, "muster.1");
         for Page { file, text } in &pages {
             let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
-            let own = if file == "muster.1" { "COMMANDS" } else { "EXAMPLES" };
-            let expected = [
-                "NAME",
-                "SYNOPSIS",
-                "DESCRIPTION",
-                "OPTIONS",
-                "\"OPTIONS OF ALL COMMANDS\"",
-                own,
-                "\"EXIT STATUS\"",
-                "\"SEE ALSO\"",
-            ];
+            let own: &[&str] = match file.as_str() {
+                "muster.1" => &["COMMANDS"],
+                "muster-pipeline.1" => &["COMMANDS", "EXAMPLES"],
+                _ => &["EXAMPLES"],
+            };
+            let mut expected = vec!["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "\"OPTIONS OF ALL COMMANDS\""];
+            expected.extend(own);
+            expected.extend(["\"EXIT STATUS\"", "\"SEE ALSO\""]);
             assert_eq!(sections, expected, "{file}");
             assert!(text.contains("finished with dead letters or doubts"), "{file}");
             assert!(!text.contains('\u{1b}'), "{file} has an escape in it");

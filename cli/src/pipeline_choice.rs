@@ -1,5 +1,6 @@
 //! What PIPELINE and --set mean on a command line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -24,12 +25,14 @@ const LONGEST_VALUE: usize = 8 << 10;
 
 /// The pipeline that was meant: a built-in one by its name, else the one in a file.
 pub fn choose(typed: &str) -> Result<Choice, Failure> {
-    let read = |yaml: &str, built_in| {
-        let pipeline = Pipeline::from_yaml(yaml, typed).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Choice { pipeline, built_in })
-    };
+    let pipeline = Pipeline::from_yaml(&text(typed)?, typed).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(Choice { pipeline, built_in: built_in(typed).is_some() })
+}
+
+/// Its text.
+pub fn text(typed: &str) -> Result<Cow<'static, str>, Failure> {
     if let Some(yaml) = built_in(typed) {
-        return read(yaml, true);
+        return Ok(yaml.into());
     }
     let path = Path::new(typed);
     let looks_like_a_path = typed.contains(std::path::MAIN_SEPARATOR)
@@ -37,7 +40,7 @@ pub fn choose(typed: &str) -> Result<Choice, Failure> {
     if !looks_like_a_path && !path.is_file() {
         return Err(unknown(typed));
     }
-    read(&std::fs::read_to_string(path).map_err(|error| unreadable(typed, path, &error))?, false)
+    std::fs::read_to_string(path).map(Cow::from).map_err(|error| unreadable(typed, path, &error))
 }
 
 fn unreadable(typed: &str, path: &Path, error: &std::io::Error) -> Failure {

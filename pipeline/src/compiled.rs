@@ -98,6 +98,11 @@ impl CompiledPipeline {
         self.inner.detail.of(id).expect("a checked template with an encoded record ID is a URL")
     }
 
+    /// The schema of source records, as the pipeline has it.
+    pub(crate) fn schema_source(&self) -> &serde_json::Value {
+        self.inner.spec.schema.source()
+    }
+
     /// Validates and transforms one source record into the compact JSON of exactly one output record.
     pub fn process(&self, raw: &[u8]) -> Result<Bytes, RecordError> {
         let error = |stage| move |reason| RecordError { stage, reason };

@@ -53,6 +53,18 @@ impl SpecError {
         self.place
     }
 
+    /// What is wrong, without its place.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What mends it, where that is known.
+    #[must_use]
+    pub fn mend(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// The dotted key that is wrong, such as `source.list.items`; empty when the file as a whole is.
     #[must_use]
     pub fn dotted_key(&self) -> &str {

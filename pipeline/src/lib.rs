@@ -6,11 +6,15 @@
 
 mod built_in;
 mod compiled;
+mod drift;
 mod error;
+mod format;
 mod http;
 mod list;
 mod load;
+mod propose;
 mod record_id;
+mod sample;
 mod schema;
 mod spec;
 mod target;
@@ -18,13 +22,20 @@ mod transform;
 
 pub use built_in::{built_in, built_in_names};
 pub use compiled::{CompiledPipeline, RecordError, Stage};
+pub use drift::{Drift, Unknown};
 pub use error::{Place, SpecError};
+pub use format::FORMAT_SCHEMA;
 pub use http::{
-    Cost, FetchError, Get, PostOutcome, ProbeOutcome, Process, Requester, RequesterConfig, RequesterError,
-    RequesterStats, Turn, excerpt,
+    Cassette, CassetteError, Cost, FetchError, Get, LookError, Looked, Played, Player, PostOutcome, ProbeOutcome,
+    Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt, look,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Page};
 pub use load::{Loader, Prober, idempotency_key, sha256};
+pub use propose::{Proposal, ProposeError, Wish, propose};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
-pub use spec::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SourceSpec, Watermark};
+pub use sample::{Sample, SampledRecord, Wanted};
+pub use spec::{
+    Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SecretReference, SourceSpec,
+    Watermark,
+};
 pub use target::{Delivery, Target};

@@ -13,12 +13,16 @@ use crate::{exit, help};
 
 mod manner;
 mod operate;
+mod pipeline;
 mod read;
 mod shell;
 
 pub use manner::MannerArgs;
 pub use operate::{
     DeadLettersArgs, DeleteArgs, Ended, ExportArgs, ExportFormat, InDoubtArgs, RedriveArgs, SettleArgs, Stage,
+};
+pub use pipeline::{
+    CassetteArgs, CheckArgs, ExplainArgs, InitArgs, PipelineArgs, PipelineTool, SchemaArgs, TestArgs, TryArgs,
 };
 pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
 pub use shell::{CompletionsArgs, ManArgs};
@@ -81,6 +85,8 @@ pub enum Command {
     Workers(WorkersArgs),
     /// List the pipelines that a run can be started of
     Pipelines(PipelinesArgs),
+    /// Tools for whoever writes a pipeline: check, explain, try, init, record, test
+    Pipeline(PipelineArgs),
     /// Print the script that completes commands and flags in a shell
     Completions(CompletionsArgs),
     /// Print the manual page, or write all pages into a folder
@@ -343,7 +349,8 @@ mod tests {
     fn the_command_line_is_well_formed_and_every_flag_has_an_environment_variable() {
         let command = help::with_examples(Cli::command());
         command.clone().debug_assert();
-        for sub in command.get_subcommands() {
+        let tools = command.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for sub in command.get_subcommands().chain(tools) {
             for arg in sub.get_arguments().filter(|arg| !arg.is_positional()) {
                 let id = arg.get_id();
                 assert!(arg.get_env().is_some() || id == "help" || id == "version", "{} --{id}", sub.get_name());

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod export;
 pub mod lists;
 pub mod look;
+pub mod pipeline;
 pub mod redrive;
 pub mod run;
 pub mod settle;

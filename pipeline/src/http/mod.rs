@@ -9,6 +9,7 @@ use credentials::Credentials;
 mod access;
 mod asking;
 mod budget;
+mod cassette;
 mod circuit;
 mod classify;
 mod counters;
@@ -16,6 +17,7 @@ mod credentials;
 mod host;
 mod latency;
 mod limit;
+mod look;
 mod race;
 mod rate;
 mod redact;
@@ -27,7 +29,9 @@ mod turn;
 
 pub(crate) use access::Access;
 pub use access::Process;
+pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
 pub use classify::{PostOutcome, ProbeOutcome};
+pub use look::{LookError, Looked, look};
 pub use requester::Requester;
 pub use turn::Turn;
 

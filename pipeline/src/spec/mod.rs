@@ -13,15 +13,19 @@ use crate::target::Target;
 use crate::transform::Transform;
 
 mod canonical;
+mod explain;
 pub(crate) mod field;
+mod filled;
 pub(crate) mod json_path;
 mod read;
+mod references;
 pub(crate) mod template;
 pub(crate) mod tree;
 pub(crate) mod types;
 mod units;
 pub(crate) mod value;
 
+pub use references::SecretReference;
 pub use types::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Rate, SourceSpec, Watermark};
 
 /// A pipeline that was read and checked, with all its defaults filled in. Cheap to clone.
@@ -159,3 +163,7 @@ impl Pipeline {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tests/format.rs"]
+mod format_tests;

@@ -171,7 +171,8 @@ pub(crate) fn parse_checked(
     Ok(parts)
 }
 
-fn parse(text: &str) -> Result<Vec<Part>, (String, String)> {
+/// Takes a text with references apart.
+pub(crate) fn parse(text: &str) -> Result<Vec<Part>, (String, String)> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;

@@ -291,8 +291,8 @@ fn what_does_not_use_newer_keys_keeps_its_revision() {
     assert_eq!(Pipeline::from_yaml(crate::built_in("animals").unwrap(), "animals").unwrap().revision(), revision);
 }
 
-#[test]
-fn a_canonical_form_survives_every_setting() {
+/// Pipelines that together use every key.
+pub(super) fn samples() -> Vec<String> {
     let full = WHOLE.replace(
         "load:",
         "load:\n  on_doubt: hold\n  answer: any\n  settle_after: 1.5s\n  not_applied: [{ status: [503] }]",
@@ -326,7 +326,12 @@ fn a_canonical_form_survives_every_setting() {
     texts.push(format!("{}    ids: {{ parameter: key }}\n{}", &WHOLE[..head], &WHOLE[tail..]));
     texts.push(format!("{}    ids: {{ file: \"${{param:key}}.txt\" }}\n{}", &WHOLE[..head], &WHOLE[tail..]));
     texts.push(WHOLE.replace("detail: { request: { url: \"${param:base}/${record:id}\" } }", "detail: none"));
-    for text in &texts {
+    texts
+}
+
+#[test]
+fn a_canonical_form_survives_every_setting() {
+    for text in &samples() {
         let pipeline = Pipeline::from_yaml(text, "p.yaml").unwrap_or_else(|error| panic!("{error} in\n{text}"));
         let again = Pipeline::from_canonical(pipeline.canonical()).unwrap();
         assert_eq!((again.canonical(), again.revision()), (pipeline.canonical(), pipeline.revision()));
@@ -372,4 +377,40 @@ fn a_record_cannot_choose_its_host() {
         error.to_string().contains("source.detail.request.url: the record's ID must not stand in the host"),
         "{error}"
     );
+}
+
+/// Pipelines that are wrong in what stands where, whatever it says.
+pub(super) fn wrong_in_shape() -> Vec<String> {
+    let table = [
+        ("    items:", "    itms:"),
+        ("limits:", "limit:"),
+        ("    id: $.id\n", ""),
+        ("name: test\n", ""),
+        ("page_number: {}", "curser: {}"),
+        ("page_number: {}", ""),
+        ("page_number: {}", "page_number: {}, single: {}"),
+        ("muster: 1", "muster: 2"),
+        ("name: test", "name: My Test"),
+        ("name: test", "name: 7"),
+        ("3s", "3"),
+        ("get_timeout: 3s", "page_size: 8MB"),
+        ("get_timeout: 3s", "retry_budget: 20"),
+        ("get_timeout: 3s", "concurrency: 0"),
+        ("get_timeout: 3s", "hedge_copies: lots"),
+        ("get_timeout: 3s", "burst: 5"),
+        ("$.items", "items"),
+        ("limits:\n  get_timeout: 3s", "limits: fast"),
+        ("/home\" }", "/home\", method: GET }"),
+        ("/home\" }", "/home\" }\n  on_doubt: hodl"),
+        ("/home\" }", "/home\" }\n  files: { url: \"file:///x\" }"),
+        ("/home\" }", "/home\" }\n  rejected: [200]"),
+        ("/home\" }", "/home\" }\n  rejected: 400"),
+        ("/home\" }", "/home\" }\n  not_applied: [{ body: x }]"),
+        ("/${record:id}", "/x"),
+        ("source:", "source:\n  auth: { bearer: letmein }"),
+        ("source:", "source:\n  headers: { Authorization: x }"),
+        ("type: url", "type: uri"),
+        ("type: object", "type: objekt"),
+    ];
+    table.iter().map(|(from, to)| WHOLE.replacen(from, to, 1)).collect()
 }

@@ -52,6 +52,11 @@ impl ValueTemplate {
         Ok(Self { text: text.to_owned(), parts })
     }
 
+    /// The value of a single reference.
+    pub(crate) fn of_part(part: Part) -> Self {
+        Self { text: String::new(), parts: vec![part] }
+    }
+
     /// The text as the file has it, references and all.
     pub(crate) fn text(&self) -> &str {
         &self.text

@@ -1,0 +1,134 @@
+//! What is taken out before anything is written down: secrets, by where they stand and by what they are.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::{Asked, Body, Headers, Interaction, REDACTED, Values};
+
+/// Headers that carry secrets, whatever they are called elsewhere.
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "www-authenticate", "authentication-info"];
+
+/// Parts of names that say that a header, a query parameter or a member of an answer is a secret.
+const SECRET_WORDS: [&str; 9] =
+    ["api-key", "apikey", "token", "secret", "password", "passwd", "signature", "credential", "session"];
+
+/// Members of a form or of an answer that are secrets only in the exchange with a token endpoint.
+const TOKENS: [&str; 6] =
+    ["access_token", "refresh_token", "id_token", "client_secret", "client_assertion", "password"];
+
+/// Secrets by what they are.
+#[derive(Debug, Default)]
+pub(super) struct Scrubber {
+    /// Each secret in the forms in which it may stand in a text; the longest first, as one may contain another.
+    forms: Vec<String>,
+}
+
+impl Scrubber {
+    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut forms = Vec::new();
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty() && secret != REDACTED) {
+            let json = serde_json::Value::from(secret.as_str()).to_string();
+            let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            forms.extend([
+                json[1..json.len() - 1].to_owned(),
+                utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string(),
+                form,
+                secret,
+            ]);
+        }
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        Self { forms }
+    }
+
+    /// Takes all secrets out of what is about to be written down.
+    pub(super) fn clean(&self, interaction: &mut Interaction) {
+        let Interaction { request, response } = interaction;
+        request.uri = self.text(&uri(&request.uri));
+        self.headers(&mut request.headers);
+        self.headers(&mut response.headers);
+        if let Some(body) = &mut request.body {
+            *body = self.body(&form(body));
+        }
+        response.body.string = self.body(&response.body.string);
+    }
+
+    fn headers(&self, headers: &mut Headers) {
+        for (name, values) in headers {
+            let secret = SECRET_HEADERS.contains(&name.as_str()) || is_secret_name(name);
+            let clean = |value: &str| if secret { REDACTED.to_owned() } else { self.text(value) };
+            *values = Values::Many(values.iter().map(clean).collect());
+        }
+    }
+
+    fn body(&self, body: &Body) -> Body {
+        match std::str::from_utf8(&body.0) {
+            Ok(text) => Body(self.text(&json_tokens(text)).into_bytes()),
+            Err(_) => body.clone(),
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form, REDACTED))
+    }
+}
+
+/// The secrets that an exchange itself brings: tokens, of which later requests are made.
+pub(super) fn brought(asked: &Asked, answer: &[u8]) -> Vec<String> {
+    if asked.method == "GET" {
+        return Vec::new();
+    }
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    TOKENS.iter().filter_map(|name| answer[*name].as_str()).map(str::to_owned).collect()
+}
+
+/// A URL without the secrets that the names of its query parameters tell. What is asked for in a replay is brought to the
+/// same form.
+pub(super) fn uri(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
+    if !url.query_pairs().any(|(name, _)| is_secret_name(&name)) {
+        return uri.to_owned();
+    }
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let clean = |(name, value): &(String, String)| {
+        let value = if is_secret_name(name) { REDACTED.to_owned() } else { value.clone() };
+        (name.clone(), value)
+    };
+    url.query_pairs_mut().clear().extend_pairs(pairs.iter().map(clean));
+    url.into()
+}
+
+/// Names of cursors often have "token" in them: those are no secrets.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    let cursor = ["page", "next", "continuation", "cursor"].iter().any(|word| name.contains(word));
+    !cursor && SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A form of which the secret fields are taken out; anything else as it is.
+fn form(body: &Body) -> Body {
+    let Ok(text) = std::str::from_utf8(&body.0) else { return body.clone() };
+    if !TOKENS.iter().any(|name| text.contains(&format!("{name}="))) {
+        return body.clone();
+    }
+    let mut clean = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+        clean.append_pair(&name, if TOKENS.contains(&&*name) { REDACTED } else { &value });
+    }
+    Body(clean.finish().into_bytes())
+}
+
+/// A JSON object of which the tokens are taken out; anything else as it is.
+fn json_tokens(text: &str) -> String {
+    if !["access_token", "refresh_token", "id_token"].iter().any(|name| text.contains(name)) {
+        return text.to_owned();
+    }
+    let Ok(serde_json::Value::Object(mut entries)) = serde_json::from_str(text) else { return text.to_owned() };
+    for name in TOKENS {
+        if let Some(value) = entries.get_mut(name).filter(|value| value.is_string()) {
+            *value = REDACTED.into();
+        }
+    }
+    serde_json::Value::Object(entries).to_string()
+}

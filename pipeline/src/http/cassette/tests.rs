@@ -1,0 +1,153 @@
+//! Cassettes as this program writes and reads them.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use super::*;
+use crate::http::{Get, RequesterConfig};
+use crate::{Limits, Requester};
+
+/// As vcrpy 8 writes it.
+const BY_VCRPY: &str = r#"interactions:
+- request:
+    body: null
+    headers:
+      Accept:
+      - '*/*'
+      User-Agent:
+      - python-requests/2.32.5
+    method: GET
+    uri: http://127.0.0.1:3123/list?page=1&size=2
+  response:
+    body:
+      string: '{"items":[{"id":1},{"id":2}],"it''s":"so"}'
+    headers:
+      Content-Type:
+      - application/json
+    status:
+      code: 200
+      message: OK
+- request:
+    body: null
+    headers: {}
+    method: GET
+    uri: http://127.0.0.1:3123/items/1
+  response:
+    body:
+      string: !!binary |
+        eyJuYW1lIjoiw6kifQ==
+    headers:
+      Content-Type:
+      - application/json
+    status:
+      code: 200
+      message: OK
+version: 1
+"#;
+
+fn asked(method: &str, uri: &str) -> Asked {
+    Asked { body: None, headers: Headers::new(), method: method.to_owned(), uri: uri.to_owned() }
+}
+
+fn answered(body: &str) -> Answered {
+    Answered {
+        body: AnswerBody { string: Body(body.as_bytes().to_vec()) },
+        headers: Headers::new(),
+        status: Status { code: 200, message: Some("OK".to_owned()) },
+    }
+}
+
+async fn get(requester: &Requester, url: &str) -> Result<String, String> {
+    let (answer, _) = requester.get(&url::Url::parse(url).unwrap(), Get::Detail).await;
+    answer.map(|body| String::from_utf8(body.to_vec()).unwrap()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_is_written_can_be_read_whatever_stands_in_it() {
+    for body in
+        ["", "{\"a\":1}", "line\nline\n", "  \u{1}\u{7f}é\u{2028}\r\n# '\"\\ \t", "null", "7", "- a", "---\n", "a: b"]
+    {
+        let interaction = Interaction { request: asked("GET", "http://h.test/?a=b&c=%20"), response: answered(body) };
+        let cassette = Cassette { interactions: vec![interaction], version: VERSION, records: Some(3) };
+        let yaml = cassette.to_yaml();
+        assert_eq!(Cassette::from_yaml(&yaml).unwrap_or_else(|error| panic!("{error} in\n{yaml}")), cassette);
+    }
+    for (text, says) in
+        [("a: b", "no cassette"), ("<html>", "no cassette"), ("interactions: []\nversion: 2", "version is 2")]
+    {
+        assert!(Cassette::from_yaml(text).unwrap_err().to_string().contains(says), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_cassette_of_another_program_is_played_strictly() {
+    let cassette = Cassette::from_yaml(BY_VCRPY).unwrap();
+    assert_eq!((cassette.len(), cassette.records()), (2, None));
+    let player = Player::new(cassette);
+    let requester = Requester::playing(&Limits::default(), &RequesterConfig::default(), &player);
+    assert_eq!(player.played().unused.len(), 2);
+    // The order of query parameters says nothing.
+    let list = get(&requester, "http://127.0.0.1:3123/list?size=2&page=1").await.unwrap();
+    assert_eq!(list, r#"{"items":[{"id":1},{"id":2}],"it's":"so"}"#);
+    let wrong = get(&requester, "http://127.0.0.1:3123/items/2").await.unwrap_err();
+    let says = "GET http://127.0.0.1:3123/items/2 is not on the cassette; the nearest that is: \
+                GET http://127.0.0.1:3123/items/1";
+    assert!(wrong.contains(says), "{wrong}");
+    let again = get(&requester, "http://127.0.0.1:3123/list?page=1&size=2").await.unwrap_err();
+    assert!(again.contains("is asked more often than the cassette has answers to it"), "{again}");
+    let played = player.played();
+    assert_eq!(played.unused, ["GET http://127.0.0.1:3123/items/1"]);
+    assert_eq!((played.missing.len(), played.missing[0].as_str()), (2, says));
+    assert_eq!(get(&requester, "http://127.0.0.1:3123/items/1").await.unwrap(), "{\"name\":\"é\"}");
+}
+
+#[test]
+fn no_secret_is_written_down_wherever_it_stood() {
+    const CANARIES: [&str; 7] = [
+        "canary-key",
+        "canary\"quoted",
+        "canary/plus+ é",
+        "canary-token",
+        "canary-cookie",
+        "canary-basic",
+        "canary-new",
+    ];
+    let header = |name: &str, value: &str| (name.to_owned(), Values::Many(vec![value.to_owned()]));
+    let mut token = asked("POST", "https://id.test/token");
+    token.body = Some(Body(b"grant_type=client_credentials&client_secret=canary%2Fplus%2B+%C3%A9&scope=all".to_vec()));
+    token.headers = BTreeMap::from([header("authorization", "Basic canary-basic")]);
+    let mut list = asked("GET", "https://h.test/list?key=canary-key&access_token=canary-token&page_token=kept&page=1");
+    list.headers = BTreeMap::from([header("x-api-key", "whatever"), header("x-tenant", "canary-key")]);
+    let mut answer = answered(
+        "{\"next\":\"https://h.test/?key=canary-key&q=canary%2Fplus%2B%20%C3%A9\",\"said\":\"canary\\\"quoted\",\"kept\":1}",
+    );
+    answer.headers =
+        BTreeMap::from([header("set-cookie", "a=canary-cookie"), header("content-type", "application/json")]);
+    let granted = "{\"access_token\":\"canary-token\",\"refresh_token\":\"canary-new\",\"expires_in\":60}";
+    let mut interactions = vec![
+        Interaction { request: token.clone(), response: answered(granted) },
+        Interaction { request: list, response: answer },
+        Interaction { request: asked("GET", "https://h.test/canary-new"), response: answered("canary-new") },
+    ];
+    let known = ["canary-key", "canary\"quoted", "canary/plus+ é"].map(str::to_owned);
+    let brought = scrub::brought(&token, granted.as_bytes());
+    assert_eq!(brought, ["canary-token", "canary-new"]);
+    let scrubber = scrub::Scrubber::new(known.into_iter().chain(brought));
+    interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
+    let yaml = Cassette { interactions, version: VERSION, records: None }.to_yaml();
+    for canary in CANARIES {
+        assert!(!yaml.contains(canary), "{canary} in\n{yaml}");
+    }
+    assert!(!yaml.contains("canary"), "{yaml}");
+    for kept in ["page_token=kept", "application/json", "expires_in", "scope=all", "kept"] {
+        assert!(yaml.contains(kept), "{kept} is not in\n{yaml}");
+    }
+}
+
+#[test]
+fn a_recorder_takes_the_secrets_out_before_it_gives_anything_away() {
+    let cassette = Recorder::default().cassette(5, &[SecretString::from("x")]);
+    assert!(cassette.is_empty());
+    assert_eq!(cassette.records(), Some(5));
+}
