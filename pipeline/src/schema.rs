@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::error::SpecError;
+use crate::error::{Place, SpecError, suggest};
 use crate::spec::field::Field;
+use crate::spec::tree::{Located, Node};
 
 /// How many violations of one record are told; the first ones are enough to mend it.
 const MAX_TOLD: usize = 5;
@@ -25,15 +26,23 @@ impl Schema {
         if let Err(error) = jsonschema::draft202012::meta::validate(&source) {
             let at = error.instance_path().to_string();
             let within = if at.is_empty() { String::new() } else { format!(" (at {at})") };
-            return Err(field.error(format!("this is not a JSON Schema of 2020-12: {error}{within}")));
+            let what = match error.instance().as_str() {
+                Some(word) if at.ends_with("/type") => format!("\"{word}\" is no type"),
+                _ => error.to_string(),
+            };
+            let wrong = field.error(format!("this is not a JSON Schema of 2020-12: {what}{within}"));
+            return Err(wrong.at(place_at(field.node(), &at)).help(mend_of(error.instance(), &at)));
         }
         let validator = jsonschema::options()
             .with_draft(jsonschema::Draft::Draft202012)
             .should_validate_formats(true)
             .build(&source)
             .map_err(|error| {
+                // What follows is about the library's own settings.
+                let what = error.to_string();
+                let what = what.split(" and retrieving it failed").next().unwrap_or(&what);
                 field
-                    .error(format!("this JSON Schema cannot be used: {error}"))
+                    .error(format!("this JSON Schema cannot be used: {what}"))
                     .help("a $ref must point into this schema; nothing is fetched")
             })?;
         Ok(Self { source: Arc::new(source), validator: Some(Arc::new(validator)) })
@@ -76,6 +85,31 @@ impl Schema {
             })
             .collect();
         Err(told.join("; "))
+    }
+}
+
+/// Where a JSON pointer leads in the file: the last part of the way that has a place.
+fn place_at(node: &Located<Node>, pointer: &str) -> Option<Place> {
+    let (mut node, mut place) = (node, node.place);
+    for word in pointer.split('/').skip(1) {
+        let word = word.replace("~1", "/").replace("~0", "~");
+        let next = match &node.value {
+            Node::Table(entries) => entries.iter().find(|(key, _)| key.value == word).map(|(_, value)| value),
+            Node::List(items) => word.parse().ok().and_then(|index: usize| items.get(index)),
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        node = next;
+        place = node.place.or(place);
+    }
+    place
+}
+
+fn mend_of(wrong: &Value, pointer: &str) -> String {
+    const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "object", "array", "null"];
+    match wrong.as_str() {
+        Some(word) if pointer.ends_with("/type") => suggest(word, TYPES),
+        _ => "see https://json-schema.org for what may stand there".to_owned(),
     }
 }
 

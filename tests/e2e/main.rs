@@ -16,6 +16,7 @@ mod list_styles;
 mod listing;
 mod live;
 mod outage;
+mod pipeline_tools;
 mod probe;
 mod resume;
 mod rounds;

@@ -28,6 +28,8 @@ pub enum Process {
     Worker,
     /// It does both, as `muster run` does.
     Alone,
+    /// It reads the source and loads nothing, as the tools for whoever writes a pipeline do.
+    Reader,
 }
 
 /// What a request is for; it decides what the request carries.
@@ -59,6 +61,7 @@ impl Process {
             Process::Coordinator => purpose == Purpose::Get(Get::List),
             Process::Worker => purpose != Purpose::Get(Get::List),
             Process::Alone => true,
+            Process::Reader => !matches!(purpose, Purpose::Load | Purpose::Get(Get::Probe)),
         }
     }
 
@@ -73,7 +76,7 @@ impl Process {
                 "the worker's process",
                 "let every worker have it (a variable only when it is started anew), then muster resume the run",
             ),
-            Process::Alone => ("this process", "let it have it and type the same command again"),
+            Process::Alone | Process::Reader => ("this process", "let it have it and type the same command again"),
         }
     }
 }

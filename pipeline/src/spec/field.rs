@@ -172,7 +172,10 @@ impl<'a> Table<'a> {
 
     pub(crate) fn need(&self, name: &str) -> Result<Field<'a>, SpecError> {
         self.get(name).ok_or_else(|| {
-            SpecError::new(self.origin, format!("the key \"{name}\" is missing")).at(self.node.place).key(&self.key)
+            SpecError::new(self.origin, format!("the key \"{name}\" is missing"))
+                .at(self.node.place)
+                .key(&self.key)
+                .help(format!("such as {}", example_of(name)))
         })
     }
 
@@ -197,4 +200,29 @@ impl<'a> Table<'a> {
 
 fn join(key: &str, name: &str) -> String {
     if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") }
+}
+
+/// What a key that must be there looks like.
+fn example_of(name: &str) -> String {
+    let table = [
+        ("muster", "muster: 1"),
+        ("name", "name: my-herd"),
+        ("list", "list: { request: ..., pagination: ..., items: $.items, id: $.id }"),
+        ("detail", "detail: { request: { url: \"https://api.example/items/${record:id}\" } }, or detail: none"),
+        ("load", "load: { request: { url: \"https://api.example/items\" } }"),
+        ("request", "request: { url: \"https://api.example/items\" }"),
+        ("url", "url: \"https://api.example/items\""),
+        ("pagination", "pagination: { page_number: {} }"),
+        ("items", "items: $.items"),
+        ("id", "id: $.id"),
+        ("next", "next: $.next"),
+        ("status", "status: [503]"),
+        ("outcomes", "outcomes: .results"),
+        ("value", "value: \"${env:NAME}\""),
+        ("password", "password: \"${env:NAME}\""),
+        ("client_secret", "client_secret: \"${env:NAME}\""),
+        ("table", "table: animals"),
+    ];
+    let known = table.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| format!("{name}: ..."), |(_, example)| (*example).to_owned())
 }

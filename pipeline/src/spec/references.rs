@@ -30,7 +30,9 @@ impl SecretReference {
     }
 
     fn value(&self) -> Result<SecretString, String> {
-        ValueTemplate::of_part(self.part.clone()).resolve(&BTreeMap::new()).map_err(|error| error.to_string())
+        ValueTemplate::of_part(self.part.clone())
+            .resolve(&BTreeMap::new(), &mut Vec::new())
+            .map_err(|error| error.to_string())
     }
 }
 

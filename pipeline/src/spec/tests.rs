@@ -228,7 +228,7 @@ fn errors_say_what_where_and_what_to_do() {
         ("description: \"Which herd.\"", "required: false", "a parameter that is not required needs a default"),
         ("type: url,", "type: url, required: true,", "a parameter with a default is never required; drop one of them"),
         // schema
-        ("type: object", "type: objekt", "p.yaml:14:3: schema: this is not a JSON Schema of 2020-12: "),
+        ("type: object", "type: objekt", "p.yaml:14:9: schema: this is not a JSON Schema of 2020-12: "),
         ("type: object", "$ref: http://host.test/s.json", "p.yaml:14:3: schema: this JSON Schema cannot be used: "),
         // transform
         (

@@ -46,6 +46,7 @@ fn mend_of(what: &str) -> &'static str {
         ("quoted scalar", "close the quote, on the same line"),
         ("expected ':'", "write `name: value`: a colon and a blank stand between a key and its value"),
         ("uplicate", "give each key once"),
+        ("bracket", "close each { and [ , with commas between what stands in them"),
         ("flow", "close each { and [ , with commas between what stands in them"),
         ("", "keys of one table begin in the same column, what belongs to a key stands deeper"),
     ];

@@ -1,6 +1,6 @@
 //! `pipeline check --live`: a look at the source, as the earliest notice that it changed.
 
-use muster_pipeline::{Drift, Requester, Sample, Wanted};
+use muster_pipeline::{Drift, Sample, Wanted};
 use serde_json::{Value, json};
 
 use super::sampling::{self, Ready};
@@ -17,8 +17,7 @@ pub async fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage("--live looks at one source at a time").help("give one FILE"));
     };
     let ready = sampling::ready(file, &args.set)?;
-    let requester = Requester::new(ready.pipeline.limits(), &sampling::config());
-    let requester = requester.map_err(|error| Failure::new(error.to_string()))?;
+    let requester = sampling::requester(&ready)?;
     let sample = ready.compiled.sample(&requester, &Wanted::First(args.records)).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;
     if let Some(failure) = sampling::all_unreadable(&sample.records) {

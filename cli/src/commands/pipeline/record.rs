@@ -14,8 +14,8 @@ use crate::render::numbers::counted;
 pub async fn record(args: CassetteArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     let ready = sampling::ready(&args.file, &args.set)?;
     let recorder = Recorder::default();
-    let requester = Requester::recording(ready.pipeline.limits(), &sampling::config(), &recorder);
-    let requester = requester.map_err(|error| Failure::new(error.to_string()))?;
+    let requester = Requester::recording(&ready.compiled, &sampling::config(), &recorder);
+    let requester = requester.map_err(|error| Failure::usage(error.to_string()))?;
     let sample = ready.compiled.sample(&requester, &Wanted::First(args.records)).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;
     if let Some(failure) = sampling::all_unreadable(&sample.records) {

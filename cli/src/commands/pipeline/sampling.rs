@@ -3,7 +3,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use muster_pipeline::{CompiledPipeline, ListError, Pipeline, RecordId, RequesterConfig, SampledRecord};
+use muster_pipeline::{
+    CompiledPipeline, ListError, Pipeline, Process, RecordId, Requester, RequesterConfig, SampledRecord,
+};
 use serde_json::{Value, json};
 
 use crate::args::SetArgs;
@@ -25,6 +27,12 @@ pub fn ready(file: &str, set: &SetArgs) -> Result<Ready, Failure> {
     let parameters = pipeline_choice::parameters(&set.set)?;
     let compiled = pipeline.compile(&parameters).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Ready { pipeline, compiled })
+}
+
+/// What asks the source. A secret that is missing is named.
+pub fn requester(ready: &Ready) -> Result<Requester, Failure> {
+    let requester = Requester::of(&ready.compiled, Process::Reader, &config());
+    requester.map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// How a tool asks.

@@ -1,6 +1,6 @@
 //! `pipeline try`: a few records, before and after.
 
-use muster_pipeline::{Requester, SampledRecord, Wanted};
+use muster_pipeline::{SampledRecord, Wanted};
 use serde_json::{Value, json};
 
 use super::sampling;
@@ -15,8 +15,7 @@ use crate::render::paint::{self, Tone};
 pub async fn try_out(args: TryArgs) -> Result<Exit, Failure> {
     let ready = sampling::ready(&args.file, &args.set)?;
     let ids = sampling::ids(&args.id)?;
-    let requester = Requester::new(ready.pipeline.limits(), &sampling::config());
-    let requester = requester.map_err(|error| Failure::new(error.to_string()))?;
+    let requester = sampling::requester(&ready)?;
     let wanted = if ids.is_empty() { Wanted::First(args.records) } else { Wanted::These(ids) };
     let sample = ready.compiled.sample(&requester, &wanted).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;

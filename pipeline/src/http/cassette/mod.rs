@@ -20,8 +20,7 @@ pub use record::Recorder;
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// What stands where a secret stood. Secrets that are looked up for a replay are all this word, so that what is asked
-/// then is what was written down.
+/// What stands where a secret stood.
 pub(crate) const REDACTED: &str = "REDACTED";
 
 /// Requests with their answers.

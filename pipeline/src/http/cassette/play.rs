@@ -10,7 +10,7 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
-use super::{Answered, Asked, Cassette, Interaction, scrub};
+use super::{Answered, Asked, Cassette, Interaction, REDACTED, scrub};
 use crate::http::lock;
 use crate::http::transport::{Answer, BodyEnd, Exchange, Transport, TransportError};
 
@@ -90,14 +90,17 @@ fn named(asked: &Asked) -> String {
     format!("{} {}", asked.method, normal(&asked.uri))
 }
 
-/// A URL in the one form in which it is compared: without secrets, the query parameters sorted.
+/// A URL in the one form in which it is compared: without secrets, which a replay does not have, the query parameters
+/// sorted.
 fn normal(uri: &str) -> String {
     let uri = scrub::uri(uri);
     let Ok(mut url) = Url::parse(&uri) else { return uri };
     let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    pairs.retain(|(_, value)| value != REDACTED);
+    pairs.sort();
+    url.set_query(None);
     if !pairs.is_empty() {
-        pairs.sort();
-        url.query_pairs_mut().clear().extend_pairs(pairs);
+        url.query_pairs_mut().extend_pairs(pairs);
     }
     url.into()
 }

@@ -46,7 +46,11 @@ fn read(field: &Field<'_>, parameters: &[Parameter]) -> Result<Auth, SpecError> 
             match (table.get("header"), table.get("query")) {
                 (Some(field), None) => Auth::ApiKey { place: KeyPlace::Header, name: header_name(&field)?, value },
                 (None, Some(field)) => Auth::ApiKey { place: KeyPlace::Query, name: field.text()?.to_owned(), value },
-                _ => return Err(field.error("an API key goes into a header or into the query: name one of them")),
+                _ => {
+                    return Err(field
+                        .error("an API key goes into a header or into the query: name one of them")
+                        .help("such as header: X-Api-Key, or query: api_key"));
+                }
             }
         }
         _ => Auth::OAuth2(oauth2(&field, parameters)?),
@@ -98,7 +102,9 @@ fn checked_name(field: &Field<'_>, name: &str) -> Result<String, SpecError> {
     let parsed = http::HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| field.error(format!("\"{name}\" is not a header's name")))?;
     if OURS.contains(&parsed.as_str()) {
-        return Err(field.error(format!("{name} is not for a pipeline to set")));
+        return Err(field
+            .error(format!("{name} is not for a pipeline to set"))
+            .help("drop it: it follows from the request"));
     }
     Ok(parsed.as_str().to_owned())
 }

@@ -219,7 +219,9 @@ fn postgres(field: &Field<'_>) -> Result<PostgresTarget, SpecError> {
     let text = name.text()?;
     let parts: Vec<&str> = text.split('.').collect();
     if parts.len() > 2 || parts.iter().any(|part| !is_identifier(part)) {
-        return Err(name.error("a table's name is table or schema.table, of letters, digits and _"));
+        return Err(name
+            .error("a table's name is table or schema.table, of letters, digits and _")
+            .help("such as zoo.animals"));
     }
     let column = |field: Field<'_>| {
         let text = field.text()?;
@@ -276,7 +278,9 @@ fn patterns(field: &Field<'_>) -> Result<Vec<AnswerPattern>, SpecError> {
             regex::bytes::RegexBuilder::new(field.text()?).size_limit(1 << 20).build().map_err(|error| {
                 let reason = error.to_string();
                 let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                field.error(format!("this is not a regular expression: {reason}"))
+                field
+                    .error(format!("this is not a regular expression: {reason}"))
+                    .help("a sign that stands for itself has a backslash before it: \\\\(")
             })
         });
         Ok(AnswerPattern { status: statuses(&table.need("status")?, 300, 599)?, body: body.transpose()? })

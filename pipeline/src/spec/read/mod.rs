@@ -86,7 +86,7 @@ fn name(field: &Field<'_>) -> Result<String, SpecError> {
     let text = field.text()?;
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
-        return Err(field.error("a name has 1 to 64 characters of a to z, 0 to 9, - and _"));
+        return Err(field.error("a name has 1 to 64 characters of a to z, 0 to 9, - and _").help("such as my-herd"));
     }
     Ok(text.to_owned())
 }
@@ -151,7 +151,17 @@ pub(crate) fn parameter_value(kind: ParameterKind, value: &str) -> Result<String
 }
 
 fn path(field: &Field<'_>) -> Result<JsonPath, SpecError> {
-    JsonPath::parse(field.text()?).map_err(|what| field.error(what))
+    let text = field.text()?;
+    JsonPath::parse(text).map_err(|what| field.error(what).help(mend_of_path(text)))
+}
+
+/// What a text that is no path was most likely meant to be.
+fn mend_of_path(text: &str) -> String {
+    let meant = format!("$.{}", text.trim_start_matches(['$', '.']));
+    match JsonPath::parse(&meant) {
+        Ok(_) => format!("write {meant}"),
+        Err(_) => "a path is names and [numbers]; nothing in it stands for several places".to_owned(),
+    }
 }
 
 fn limits(field: &Field<'_>) -> Result<Limits, SpecError> {
