@@ -92,7 +92,7 @@ impl Values {
     }
 }
 
-/// A text, or bytes under the tag `!!binary`.
+/// A text, also one under the tag `!!binary`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Body(pub(crate) Vec<u8>);
 
@@ -104,7 +104,7 @@ impl Serialize for Body {
 
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_byte_buf(BodyVisitor)
+        deserializer.deserialize_string(BodyVisitor)
     }
 }
 
@@ -114,15 +114,11 @@ impl Visitor<'_> for BodyVisitor {
     type Value = Body;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or bytes")
+        f.write_str("a text")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Body, E> {
         Ok(Body(text.as_bytes().to_vec()))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Body, E> {
-        Ok(Body(bytes.to_vec()))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Body, E> {
@@ -144,7 +140,12 @@ impl Cassette {
     pub fn from_yaml(text: &str) -> Result<Self, CassetteError> {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let read: Result<Self, _> = serde_saphyr::from_str_with_options(text, options);
-        let cassette = read.map_err(|error| CassetteError(error.to_string()))?;
+        let cassette = read.map_err(|error| {
+            let what = error.to_string();
+            let compressed =
+                what.contains("UTF-8").then_some("; is it compressed? vcrpy has decode_compressed_response=True");
+            CassetteError(format!("{what}{}", compressed.unwrap_or_default()))
+        })?;
         match cassette.version {
             VERSION => Ok(cassette),
             other => Err(CassetteError(format!("its version is {other}; only {VERSION} is known"))),
