@@ -82,7 +82,9 @@ impl Player {
             }
         };
         state.missing.push(what.clone());
-        Err(TransportError::NotSent(what))
+        // Not a failure of the connection: such requests are sent again, for as long as the host may be down.
+        let body = Bytes::from(what);
+        Ok(Answer { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body, end: BodyEnd::Whole })
     }
 }
 
