@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::compiled::{CompiledPipeline, RecordError};
 use crate::drift::Drift;
 use crate::http::{FetchError, Get, Requester};
-use crate::list::ListError;
+use crate::list::{ListError, ListStyle};
 use crate::record_id::RecordId;
 
 /// Which records are wanted.
@@ -26,6 +26,8 @@ pub struct Sample {
     pub listed: usize,
     /// How many pages the source says it has, where it says so.
     pub total_pages: Option<u64>,
+    /// How many records it says it has, where it says so.
+    pub total: Option<u64>,
     /// The records.
     pub records: Vec<SampledRecord>,
 }
@@ -83,22 +85,30 @@ impl CompiledPipeline {
         sample: &mut Sample,
     ) -> Result<Vec<(RecordId, Option<Bytes>)>, ListError> {
         let mut items: Vec<(RecordId, Option<Bytes>)> = Vec::new();
-        let mut number = self.list().first_page();
+        let list = self.list();
+        let (mut number, mut cursor) = (list.first_page(), None);
+        let mut last = list.most_pages();
         loop {
-            let page = self.list().fetch_page(requester, number).await?;
+            let page = list.fetch_page(requester, number, cursor.as_deref()).await?;
             sample.pages += 1;
             sample.listed += page.items.len();
             sample.total_pages = page.total_pages;
-            let is_last = page.items.is_empty() || page.total_pages.is_some_and(|total| sample.pages >= total);
+            sample.total = page.total;
+            last = page.last.unwrap_or(last).min(last);
+            let goes_on = match list.style() {
+                ListStyle::Numbered => !page.items.is_empty(),
+                ListStyle::Sequential => page.cursor.is_some(),
+            };
             for item in page.items {
                 if items.iter().all(|(id, _)| *id != item.id) {
                     items.push((item.id, item.body));
                 }
             }
-            if items.len() >= most || is_last {
+            if items.len() >= most || number >= last || !goes_on {
                 items.truncate(most);
                 return Ok(items);
             }
+            cursor = page.cursor;
             number += 1;
         }
     }

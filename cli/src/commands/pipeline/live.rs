@@ -41,7 +41,7 @@ fn as_json(ready: &Ready, sample: &Sample, drift: &Drift) -> Value {
         sample.records.iter().filter(|record| record.dead_letter().is_some()).map(sampling::outcome).collect();
     json!({
         "ok": dead.is_empty(), "name": ready.pipeline.name(), "revision": ready.pipeline.revision(),
-        "pages_read": sample.pages, "listed": sample.listed, "total_pages": sample.total_pages,
+        "pages_read": sample.pages, "listed": sample.listed, "total_pages": sample.total_pages, "total": sample.total,
         "records": sample.records.len(), "dead_letters": dead,
         "drift": {"unknown": unknown, "never_came": drift.never_came},
     })
@@ -58,7 +58,8 @@ fn in_words(file: &str, ready: &Ready, sample: &Sample, drift: &Drift) -> String
     let mut say = |label: &str, words: &str| text.push_str(&format!("  {label:<13}  {}\n", clean(words)));
     say("pipeline", &format!("{}, revision {}", ready.pipeline.name(), ready.pipeline.revision()));
     let of = sample.total_pages.map_or(String::new(), |total| format!(" of {total}"));
-    say("list", &format!("{}{of} pages read, with {} items", sample.pages, sample.listed));
+    let total = sample.total.map_or(String::new(), |total| format!(" of {total}"));
+    say("list", &format!("{}{of} pages read, with {} items{total}", sample.pages, sample.listed));
     let fine = sample.records.iter().filter(|record| matches!(record.output, Some(Ok(_)))).count();
     let gone = sample.records.len() - fine - dead.len();
     let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };

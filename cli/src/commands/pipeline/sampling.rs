@@ -56,6 +56,7 @@ pub fn unreadable(error: &ListError) -> Failure {
     let failure = Failure::new(format!("the source's list cannot be read: {error}"));
     match error {
         ListError::Fetch(error) => failure.help(error.advice()),
+        ListError::Given(_) => failure.help("IDs stand one a line, or in a JSON list"),
         ListError::Shape(_) => {
             failure.help("do source.list.items and source.list.id say where they stand in the answer?")
         }
