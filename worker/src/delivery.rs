@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use muster_pipeline::{Delivery, Turn, idempotency_key, sha256};
+use muster_pipeline::{Delivery, Turn, excerpt, idempotency_key, sha256};
 use muster_proto::v1::RecordOutcome;
 use muster_telemetry::names;
 use tokio::time::Instant;
@@ -254,7 +254,10 @@ fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: Posted
         { names::NEXT } = "the rest of the batch goes on",
         "the target refuses the record"
     );
-    let reason = format!("the target refuses it with {}", posted.http_status);
+    let reason = match posted.http_status {
+        0 => format!("the target refuses it: {}", excerpt(&posted.words)),
+        status => format!("the target refuses it with {status}"),
+    };
     let failure = Failure { stage: LOAD, reason, http_status: posted.http_status, body: posted.words };
     book.note_record(record.position, RecordOutcome::DeadLetter, failure);
 }

@@ -216,6 +216,8 @@ fn posted(outcome: PostOutcome, url: &str) -> Posted {
         }
         PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
         PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
+        // Not by HTTP: it says itself what to do.
+        PostOutcome::PipelineWrong { status: 0, detail } => (Verdict::PipelineWrong, None, detail),
         PostOutcome::PipelineWrong { status, detail } => {
             let (url, told) = (without_query(url), excerpt(&detail));
             let words = format!(

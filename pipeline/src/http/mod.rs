@@ -11,7 +11,7 @@ mod asking;
 mod budget;
 mod cassette;
 mod circuit;
-mod classify;
+pub(crate) mod classify;
 mod counters;
 mod credentials;
 mod host;
@@ -33,6 +33,7 @@ pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
 pub use classify::{PostOutcome, ProbeOutcome};
 pub use look::{LookError, Looked, look};
 pub use requester::Requester;
+pub(crate) use transport::{Answer, Exchange, TransportError};
 pub use turn::Turn;
 
 /// What a process wants of its requests, beside the pipeline's limits.

@@ -259,15 +259,6 @@ impl Requester {
             Ok(pass) => pass,
             Err(error) => return PostOutcome::NoCredentials { reason: error.to_string() },
         };
-        if let Some(left) = host.closed_for() {
-            let reason = format!("the host asked to be left alone for another {} ms", left.as_millis());
-            return PostOutcome::NotSent { reason };
-        }
-        let now = Instant::now();
-        let until = deadline.min(now + loader.timeout);
-        if until <= now {
-            return PostOutcome::NotSent { reason: "the deadline had passed before it was sent".to_owned() };
-        }
         let Ok(key) = HeaderValue::from_str(idempotency_key) else {
             return PostOutcome::NotSent { reason: "the idempotency key cannot stand in a header".to_owned() };
         };
@@ -276,17 +267,8 @@ impl Requester {
         headers.insert(IDEMPOTENCY_KEY, key);
         let (url, limit) = (pass.url(&loader.url), loader.answer_size);
         let exchange = Exchange { method: Method::POST, url, headers, body, limit };
-        let counters = &shared.counters;
-        counters.requests.fetch_add(1, Ordering::Relaxed);
-        counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
-        let mut transport = self.transport.clone();
-        let silence = || race::silence_of(until.duration_since(now));
-        let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
-        host.saw(None, &result);
-        turn.sent();
-        if let Ok(answer) = &result {
-            shared.heed(&host, answer);
-        }
+        let until = deadline.min(Instant::now() + loader.timeout);
+        let result = self.once(exchange, until, turn).await;
         let status = result.as_ref().map(|answer| answer.status).ok();
         if status.is_some_and(|status| status.is_success()) {
             pass.is_taken();
@@ -300,6 +282,32 @@ impl Requester {
             }
             outcome => outcome,
         }
+    }
+
+    /// Sends a request, once, and gives its answer; no answer is waited for beyond `until`.
+    pub(crate) async fn once(&self, exchange: Exchange, until: Instant, turn: Turn) -> Result<Answer, TransportError> {
+        let shared = &*self.shared;
+        let host = shared.host(&exchange.url);
+        if let Some(left) = host.closed_for() {
+            let reason = format!("the host asked to be left alone for another {} ms", left.as_millis());
+            return Err(TransportError::NotSent(reason));
+        }
+        let now = Instant::now();
+        if until <= now {
+            return Err(TransportError::NotSent("the deadline had passed before it was sent".to_owned()));
+        }
+        let counters = &shared.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
+        let mut transport = self.transport.clone();
+        let silence = || race::silence_of(until.duration_since(now));
+        let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
+        host.saw(None, &result);
+        turn.sent();
+        if let Ok(answer) = &result {
+            shared.heed(&host, answer);
+        }
+        result
     }
 
     /// All that a POST waits for by itself: who asks, and the rate.
@@ -324,7 +332,7 @@ impl Requester {
         let pass = self.pass(Purpose::Load, url).await;
         let question = self.admitted(&host, OWN_POST, &mut Cost::default()).await;
         host.rate().await;
-        Turn { question, ready: Some(Ready { began, pass }) }
+        Turn::at_host(question, Ready { began, pass })
     }
 
     /// How many hosts are down at the moment: they serve nothing, and requests to them wait.

@@ -13,11 +13,21 @@ use crate::load::{Loader, Prober};
 use crate::record_id::RecordId;
 use crate::spec::types::{Limits, LoadSpec, TargetSpec};
 
+mod files;
+mod postgres;
+
+pub use files::Files;
+pub use postgres::PostgresTable;
+
 /// Where a compiled pipeline's records go.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// An HTTP API.
     Http(Box<Loader>),
+    /// Files in a folder or a bucket, one a delivery.
+    Files(Box<Files>),
+    /// A table of a PostgreSQL database.
+    Postgres(PostgresTable),
 }
 
 /// What is sent at once, and was announced as such.
@@ -43,9 +53,8 @@ impl Target {
     ) -> Result<Self, SpecError> {
         match &load.target {
             TargetSpec::Http(_) => Ok(Self::Http(Box::new(Loader::new(load, limits, parameters)?))),
-            TargetSpec::Files(_) | TargetSpec::Postgres(_) => {
-                Err(SpecError::new("the pipeline", "this target is not built yet").key("load"))
-            }
+            TargetSpec::Files(files) => Ok(Self::Files(Box::new(Files::new(files, load.post_timeout, parameters)?))),
+            TargetSpec::Postgres(table) => Ok(Self::Postgres(PostgresTable::new(table, load.post_timeout))),
         }
     }
 
@@ -54,6 +63,7 @@ impl Target {
     pub fn http(&self) -> Option<&Loader> {
         match self {
             Self::Http(loader) => Some(loader),
+            Self::Files(_) | Self::Postgres(_) => None,
         }
     }
 
@@ -68,6 +78,8 @@ impl Target {
     pub fn timeout(&self) -> Duration {
         match self {
             Self::Http(loader) => loader.timeout(),
+            Self::Files(files) => files.timeout(),
+            Self::Postgres(table) => table.timeout(),
         }
     }
 
@@ -76,6 +88,8 @@ impl Target {
     pub fn shown(&self) -> Cow<'_, str> {
         match self {
             Self::Http(loader) => loader.url().as_str().split('?').next().unwrap_or_default().into(),
+            Self::Files(files) => files.url().into(),
+            Self::Postgres(table) => format!("the table {}", table.name()).into(),
         }
     }
 
@@ -83,7 +97,8 @@ impl Target {
     #[must_use]
     pub fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
         match self {
-            Self::Http(_) => crate::load::array_body(records),
+            Self::Http(_) | Self::Postgres(_) => crate::load::array_body(records),
+            Self::Files(files) => files.body(records),
         }
     }
 
@@ -91,6 +106,8 @@ impl Target {
     pub async fn turn(&self, requester: &Requester, repeats: bool) -> Turn {
         match self {
             Self::Http(loader) => requester.turn(loader.url(), repeats).await,
+            Self::Files(files) => files.turn(requester, repeats).await,
+            Self::Postgres(table) => table.turn().await,
         }
     }
 
@@ -98,6 +115,8 @@ impl Target {
     pub async fn reachable(&self, requester: &Requester) -> bool {
         match self {
             Self::Http(loader) => requester.reachable(loader.url()).await,
+            Self::Files(files) => files.reachable(requester).await,
+            Self::Postgres(table) => table.reachable().await,
         }
     }
 
@@ -114,6 +133,12 @@ impl Target {
     ) -> PostOutcome {
         match self {
             Self::Http(loader) => requester.post(loader, delivery.body, delivery.key, deadline, turn).await,
+            Self::Files(files) => files.deliver(requester, delivery, deadline, turn).await,
+            Self::Postgres(table) => {
+                let outcome = table.deliver(&delivery, deadline).await;
+                drop(turn);
+                outcome
+            }
         }
     }
 }
