@@ -23,6 +23,7 @@ mod rounds;
 mod scale;
 mod settle;
 mod stopped;
+mod targets;
 mod terminal;
 mod versions;
 

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod judge;
 pub mod ledger;
 pub mod pipelines;
+pub mod postgres;
 pub mod powerless;
 pub mod process;
 pub mod programs;
