@@ -30,7 +30,7 @@ pub use http::{
     Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt, look,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Page};
-pub use load::{Loader, Prober, idempotency_key, sha256};
+pub use load::{Loader, Prober, RecordAnswer, idempotency_key, sha256};
 pub use propose::{Proposal, ProposeError, Wish, propose};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
 pub use sample::{Sample, SampledRecord, Wanted};

@@ -18,6 +18,9 @@ use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
 
+/// The version of the protocol that first had deliveries that are applied in part.
+const PARTLY_APPLIED_SINCE: i32 = 3;
+
 /// What all steps of a batch need.
 pub(crate) struct Work {
     pub(crate) session: Arc<Session>,
@@ -71,7 +74,7 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
     let tries = async {
         loop {
             match session.pipelines.get(&session.coordinator, run).await {
-                Ok(pipeline) => return Ok(pipeline),
+                Ok(pipeline) => return knows_what_it_needs(session, pipeline),
                 Err(NoPipeline::Unusable(reason)) => return Err(End { pause_reason: Some(reason), ..End::default() }),
                 Err(NoPipeline::Later(status)) => {
                     debug!({ names::RUN } = run.run_id, { names::ERROR } = ?status.code(), "pipeline not there yet");
@@ -85,6 +88,19 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
         _ = lease.stopped(Stop::Draining) => Err(End { untouched: true, ..End::default() }),
         pipeline = tries => pipeline,
     }
+}
+
+/// A coordinator is not told what it does not know: it would refuse the whole report.
+fn knows_what_it_needs(session: &Session, pipeline: Arc<ReadyPipeline>) -> Result<Arc<ReadyPipeline>, End> {
+    let spoken = session.coordinator.protocol();
+    if spoken >= PARTLY_APPLIED_SINCE || !pipeline.is_per_record() {
+        return Ok(pipeline);
+    }
+    let reason = format!(
+        "the pipeline reads answers record by record (load.per_record), which takes version {PARTLY_APPLIED_SINCE} of the \
+         worker protocol; the coordinator speaks version {spoken}: upgrade the coordinator, or drop load.per_record"
+    );
+    Err(End { pause_reason: Some(reason), ..End::default() })
 }
 
 async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {

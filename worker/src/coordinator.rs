@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
@@ -30,6 +30,8 @@ pub(crate) struct Coordinator {
     session_id: String,
     info: WorkerInfo,
     link: Link,
+    /// Version of the protocol that it spoke last.
+    protocol: AtomicI32,
 }
 
 impl fmt::Debug for Coordinator {
@@ -47,6 +49,7 @@ impl Coordinator {
             session_id: session_id.to_owned(),
             info,
             link: Link::default(),
+            protocol: AtomicI32::new(0),
         }
     }
 
@@ -68,7 +71,16 @@ impl Coordinator {
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
             wait: prost_types::Duration::try_from(wait).ok(),
         };
-        self.within(wait + CALL_DEADLINE, self.worker.clone().acquire_leases(request)).await
+        let answer = self.within(wait + CALL_DEADLINE, self.worker.clone().acquire_leases(request)).await;
+        if let Ok(answer) = &answer {
+            self.protocol.store(answer.protocol, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Version of the protocol that the coordinator spoke when it last granted leases; the first did not tell.
+    pub(crate) fn protocol(&self) -> i32 {
+        self.protocol.load(Ordering::Relaxed).max(1)
     }
 
     /// Opens the stream of pushes.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use muster_pipeline::{Delivery, Turn, excerpt, idempotency_key, sha256};
+use muster_pipeline::{Delivery, RecordAnswer, Turn, excerpt, idempotency_key, sha256};
 use muster_proto::v1::RecordOutcome;
 use muster_telemetry::names;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 use crate::announce::{Announced, Message, announce};
 use crate::batch::Work;
 use crate::held::Stop;
-use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, ReadyRecord, Verdict, decide};
+use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, ReadyRecord, Verdict, decide, sort};
 use crate::planted::{self, Bug};
 use crate::ready::Posted;
 use crate::report::{Book, Failure, LOAD};
@@ -64,7 +64,7 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
             Ok(posted) => posted,
             Err(ending) => return ending,
         };
-        let next = decide(chunk, &posted.verdict, pauses.next(), work.lease.stop() == Stop::Draining);
+        let next = follow(work, chunk, &posted, pauses.next(), book);
         log_posted(work, ordinal, &posted, &next);
         if !matches!(next, Next::Again { .. } | Next::WhenReachable { .. }) {
             pauses.reset();
@@ -76,7 +76,7 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
                 queue.push_front(second);
                 queue.push_front(first);
             }
-            Next::DeadLetter(record) => note_refused(work, &record, retry_of, posted, book),
+            Next::DeadLetter(record) => note_refused(work, &record, retry_of, &posted, posted.words.clone(), book),
             Next::Again { chunk, after } => {
                 pause(work, after).await;
                 queue.push_front(chunk);
@@ -92,6 +92,23 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
         }
     }
     Ending::Over
+}
+
+/// What follows from a POST. Where the target says what became of each record, those that it has and those that it
+/// refuses are noted, and the rest is what it did not apply.
+fn follow(work: &Work, chunk: Chunk, posted: &Posted, pause: Duration, book: &mut Book) -> Next {
+    let draining = work.lease.stop() == Stop::Draining;
+    let Verdict::PerRecord { answers, retry_after } = &posted.verdict else {
+        return decide(chunk, &posted.verdict, pause, draining);
+    };
+    let retry_of = chunk.retry_of;
+    let sorted = sort(chunk, answers);
+    book.note_present(sorted.present);
+    for (record, reason) in sorted.refused {
+        note_refused(work, &record, retry_of, posted, reason, book);
+    }
+    let rest = Verdict::NotApplied { retry_after: *retry_after };
+    sorted.again.map_or(Next::Done, |again| decide(again, &rest, pause, draining))
 }
 
 /// Whether a POST that begins now ends before a drain would cut it off and make a doubt of it.
@@ -193,6 +210,10 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn) -> Post
     }
     match posted.verdict {
         Verdict::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
+        Verdict::PerRecord { ref answers, .. } => {
+            let applied = answers.iter().filter(|answer| **answer == RecordAnswer::Applied);
+            count(&work.session.tally.records_applied, applied.count());
+        }
         Verdict::InDoubt | Verdict::WrongContent => count(&work.session.tally.deliveries_in_doubt, 1),
         _ => {}
     }
@@ -203,6 +224,9 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn) -> Post
 fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
     let next = match next {
         Next::Done if posted.verdict == Verdict::Applied => "its records are loaded",
+        Next::Done if matches!(posted.verdict, Verdict::PerRecord { .. }) => {
+            "what it has is loaded, what it refuses is a dead letter"
+        }
         Next::Done => "sent again when the target cannot act on it any more, as the pipeline's on_doubt says",
         Next::Split(_) => "its halves are sent",
         Next::DeadLetter(_) => "its record is reported as refused",
@@ -229,6 +253,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
     match posted.verdict {
         Verdict::Applied => line!(debug, "delivery applied"),
         Verdict::Rejected => line!(info, "delivery rejected"),
+        Verdict::PerRecord { .. } => line!(info, "delivery applied in part, as the target says of each record"),
         Verdict::NotApplied { .. } => line!(debug, "delivery not applied"),
         // The host's own lines say when it goes down and comes back.
         Verdict::NotSent => line!(debug, "delivery not sent"),
@@ -240,7 +265,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
 
 /// Notes a record that the target refuses even alone. When it repeats a doubt, the coordinator keeps it in doubt and
 /// does not send it again.
-fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: Posted, book: &mut Book) {
+fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: &Posted, words: String, book: &mut Book) {
     warn!(
         { names::RUN } = work.lease.run_id(),
         { names::BATCH } = work.lease.batch(),
@@ -250,14 +275,14 @@ fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: Posted
         { names::STAGE } = LOAD,
         { names::HTTP_STATUS } = posted.http_status,
         { names::URL } = work.pipeline.target().as_ref(),
-        { names::REASON } = posted.words,
+        { names::REASON } = words,
         { names::NEXT } = "the rest of the batch goes on",
         "the target refuses the record"
     );
     let reason = match posted.http_status {
-        0 => format!("the target refuses it: {}", excerpt(&posted.words)),
+        0 => format!("the target refuses it: {}", excerpt(&words)),
         status => format!("the target refuses it with {status}"),
     };
-    let failure = Failure { stage: LOAD, reason, http_status: posted.http_status, body: posted.words };
+    let failure = Failure { stage: LOAD, reason, http_status: posted.http_status, body: words };
     book.note_record(record.position, RecordOutcome::DeadLetter, failure);
 }

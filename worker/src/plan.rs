@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use muster_pipeline::RecordId;
+use muster_pipeline::{RecordAnswer, RecordId};
 use muster_proto::v1::DeliveryOutcome;
 
 /// How often the same records are sent under one lease while the target certainly does not apply them.
@@ -67,6 +67,8 @@ pub(crate) enum Verdict {
     NotApplied { retry_after: Option<Duration> },
     /// It certainly has none of them, because it could not be reached.
     NotSent,
+    /// It says of each record, in their order, what became of it, and asks for this pause; it does not have all.
+    PerRecord { answers: Vec<RecordAnswer>, retry_after: Option<Duration> },
     /// It may have them.
     InDoubt,
     /// It may have them, and it is not what answers.
@@ -83,8 +85,43 @@ impl Verdict {
             Self::Rejected => DeliveryOutcome::Rejected,
             Self::NotApplied { .. } | Self::NotSent | Self::PipelineWrong => DeliveryOutcome::NotApplied,
             Self::InDoubt | Self::WrongContent => DeliveryOutcome::InDoubt,
+            Self::PerRecord { answers, .. } if answers.contains(&RecordAnswer::Applied) => {
+                DeliveryOutcome::PartlyApplied
+            }
+            Self::PerRecord { answers, .. }
+                if answers.iter().any(|answer| matches!(answer, RecordAnswer::Rejected { .. })) =>
+            {
+                DeliveryOutcome::Rejected
+            }
+            Self::PerRecord { .. } => DeliveryOutcome::NotApplied,
         }
     }
+}
+
+/// The records of a delivery by what the target says of each.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    /// Places in the batch of those that it has.
+    pub(crate) present: Vec<u32>,
+    /// Those that it refuses, and why.
+    pub(crate) refused: Vec<(ReadyRecord, String)>,
+    /// Those that it did nothing with.
+    pub(crate) again: Option<Chunk>,
+}
+
+/// Sorts the records of a chunk by what the target says of each, in their order.
+pub(crate) fn sort(chunk: Chunk, answers: &[RecordAnswer]) -> Sorted {
+    let mut sorted = Sorted::default();
+    let mut again = Chunk { records: Vec::new(), ..chunk };
+    for (record, answer) in chunk.records.into_iter().zip(answers) {
+        match answer {
+            RecordAnswer::Applied => sorted.present.push(record.position),
+            RecordAnswer::Rejected { reason } => sorted.refused.push((record, reason.clone())),
+            RecordAnswer::NotApplied { .. } => again.records.push(record),
+        }
+    }
+    sorted.again = Some(again).filter(|again| !again.records.is_empty());
+    sorted
 }
 
 /// What to do after a POST.
@@ -111,7 +148,8 @@ pub(crate) enum Next {
 /// does not try again itself.
 pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, draining: bool) -> Next {
     match verdict {
-        Verdict::Applied | Verdict::InDoubt => Next::Done,
+        // Its records were sorted: what is left of it is decided about as not applied.
+        Verdict::PerRecord { .. } | Verdict::Applied | Verdict::InDoubt => Next::Done,
         Verdict::PipelineWrong | Verdict::WrongContent => Next::Pause,
         Verdict::Rejected if chunk.records.len() > 1 => Next::Split(chunk.halves()),
         Verdict::Rejected => chunk.records.pop().map_or(Next::Done, Next::DeadLetter),
@@ -241,6 +279,28 @@ mod tests {
     fn a_draining_worker_does_not_try_again() {
         let verdict = Verdict::NotApplied { retry_after: None };
         assert!(matches!(decide(chunk(0..3, 0), &verdict, PAUSE, true), Next::GiveBack { .. }));
+    }
+
+    #[test]
+    fn an_answer_about_each_record_sorts_them() {
+        let rejected = RecordAnswer::Rejected { reason: "no".to_owned() };
+        let busy = RecordAnswer::NotApplied { reason: String::new() };
+        let mut sent = chunk(3..7, 9);
+        sent.tries = 2;
+        let sorted = sort(sent, &[RecordAnswer::Applied, rejected.clone(), busy.clone(), RecordAnswer::Applied]);
+        assert_eq!(sorted.present, [3, 6]);
+        assert_eq!(
+            sorted.refused.iter().map(|(record, why)| (record.position, &**why)).collect::<Vec<_>>(),
+            [(4, "no")]
+        );
+        let again = sorted.again.unwrap();
+        assert_eq!((again.records.len(), again.records[0].position, again.retry_of, again.tries), (1, 5, 9, 2));
+        assert!(sort(chunk(0..1, 0), &[RecordAnswer::Applied]).again.is_none());
+        let outcome =
+            |answers: &[RecordAnswer]| Verdict::PerRecord { answers: answers.to_vec(), retry_after: None }.outcome();
+        assert_eq!(outcome(&[busy.clone(), RecordAnswer::Applied, rejected.clone()]), DeliveryOutcome::PartlyApplied);
+        assert_eq!(outcome(&[busy.clone(), rejected]), DeliveryOutcome::Rejected);
+        assert_eq!(outcome(&[busy]), DeliveryOutcome::NotApplied);
     }
 
     #[test]

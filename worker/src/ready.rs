@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, Process, RecordId,
-    Requester, RequesterConfig, Stage, Turn, excerpt,
+    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, Process, RecordAnswer,
+    RecordId, Requester, RequesterConfig, Stage, Turn, excerpt,
 };
 use tokio::time::Instant;
 
@@ -114,6 +114,11 @@ impl ReadyPipeline {
         without_query(self.compiled.detail_url(id).as_str()).to_owned()
     }
 
+    /// Whether the target may say what became of each record of a delivery.
+    pub(crate) fn is_per_record(&self) -> bool {
+        self.compiled.target().is_per_record()
+    }
+
     /// The body of a delivery of these records.
     pub(crate) fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
         self.compiled.target().body(records)
@@ -215,6 +220,10 @@ fn posted(outcome: PostOutcome, url: &str) -> Posted {
             (Verdict::PipelineWrong, None, words)
         }
         PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
+        PostOutcome::PerRecord { status, answers, retry_after } => {
+            let words = summary(&answers);
+            (Verdict::PerRecord { answers, retry_after }, Some(status), words)
+        }
         PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
         // Not by HTTP: it says itself what to do.
         PostOutcome::PipelineWrong { status: 0, detail } => (Verdict::PipelineWrong, None, detail),
@@ -241,6 +250,25 @@ fn posted(outcome: PostOutcome, url: &str) -> Posted {
         PostOutcome::InDoubt { status, reason, detail } => (Verdict::InDoubt, status, format!("{reason}: {detail}")),
     };
     Posted { verdict, http_status: status.map_or(0, i32::from), words }
+}
+
+/// What the target says of all records together, with its first reason.
+fn summary(answers: &[RecordAnswer]) -> String {
+    let (mut applied, mut rejected, mut not_applied, mut told) = (0, 0, 0, "");
+    for answer in answers {
+        let reason = match answer {
+            RecordAnswer::Applied => {
+                applied += 1;
+                continue;
+            }
+            RecordAnswer::Rejected { reason } => (&mut rejected, reason),
+            RecordAnswer::NotApplied { reason } => (&mut not_applied, reason),
+        };
+        *reason.0 += 1;
+        told = if told.is_empty() { reason.1 } else { told };
+    }
+    let words = format!("{applied} records applied, {rejected} refused, {not_applied} not applied");
+    if told.is_empty() { words } else { format!("{words}; the first reason: {}", excerpt(told)) }
 }
 
 /// A URL as it may be shown: what stands in its query may be nobody's business.
@@ -295,6 +323,13 @@ mod tests {
         let doubt =
             posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() }, URL);
         assert_eq!((doubt.verdict, doubt.http_status, doubt.words.as_str()), (Verdict::InDoubt, 0, "timed out"));
+        let answers = vec![
+            RecordAnswer::NotApplied { reason: String::new() },
+            RecordAnswer::Rejected { reason: "no colour".into() },
+            RecordAnswer::Applied,
+        ];
+        let each = posted(PostOutcome::PerRecord { status: 207, answers, retry_after: None }, URL);
+        assert_eq!(each.words, "1 records applied, 1 refused, 1 not applied; the first reason: no colour");
         let unsent = posted(PostOutcome::NotSent { reason: "refused".into() }, URL);
         assert_eq!(unsent.verdict, Verdict::NotSent);
     }

@@ -22,6 +22,8 @@ const MAX_REPORT: usize = 896 << 10;
 /// What a record and a delivery in a report take at most beside their texts, in bytes.
 const RECORD_FRAME: usize = 32;
 const DELIVERY_FRAME: usize = 16;
+/// What the place of a record that is present takes at most.
+const PLACE: usize = 2;
 /// The stage at which the target refuses a record.
 pub(crate) const LOAD: &str = "load";
 /// How often a draining worker tries to give one lease back: its goodbye frees the rest.
@@ -47,7 +49,20 @@ impl Book {
     /// Notes what came of the delivery with the ordinal [`Book::next_ordinal`].
     pub(crate) fn note_delivery(&mut self, outcome: DeliveryOutcome, http_status: i32, detail: &str) {
         let (ordinal, detail) = (self.next_ordinal(), clip(detail, MAX_TEXT).to_owned());
-        self.deliveries.push(DeliveryReport { ordinal, outcome: outcome.into(), http_status, detail });
+        self.deliveries.push(DeliveryReport {
+            ordinal,
+            outcome: outcome.into(),
+            http_status,
+            detail,
+            present: Vec::new(),
+        });
+    }
+
+    /// The target has these records, by their places, of the delivery noted last, and none of its others.
+    pub(crate) fn note_present(&mut self, present: Vec<u32>) {
+        if let Some(last) = self.deliveries.last_mut() {
+            last.present = present;
+        }
     }
 
     /// Notes what the target said of records in doubt.
@@ -87,7 +102,8 @@ impl Book {
 
     fn into_request(self, session_id: &str, lease: &HeldLease, end: &End) -> CompleteBatchRequest {
         let Self { mut deliveries, mut records, probes, stats, .. } = self;
-        let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len();
+        let places: usize = deliveries.iter().map(|delivery| delivery.present.len()).sum();
+        let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len() + PLACE * places;
         let texts = 2 * records.len() + deliveries.len();
         let room = (MAX_REPORT.saturating_sub(frames) / texts.max(1)).min(MAX_TEXT);
         let shorten = |text: &mut String| text.truncate(clip(text, room).len());

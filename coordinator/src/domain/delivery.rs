@@ -16,7 +16,8 @@ pub enum DeliveryState {
     Rejected,
     /// It may or may not have been applied.
     InDoubt,
-    /// It was in doubt, and part of its records turned out to have been applied: `present` names them.
+    /// Part of its records was applied: `present` names them. The target's answer says so of each record, or it was in
+    /// doubt and turned out to be so.
     PartlyApplied,
 }
 
@@ -41,6 +42,8 @@ pub struct Evidence {
     pub http_status: u16,
     /// The reason in words.
     pub detail: String,
+    /// With `PartlyApplied`: the records that the target has. It has none of the others by this delivery.
+    pub present: Positions,
 }
 
 /// Evidence for one delivery of a lease.
@@ -97,8 +100,8 @@ pub struct DeliveryFact {
     pub body_sha256: [u8; 32],
     /// The delivery in doubt that it repeats; 0 for none.
     pub retry_of: i64,
-    /// Of one that was in doubt: records that the target turned out to have. They count once all are known, so that an
-    /// acknowledgement is never added to.
+    /// Records that the target has, of a delivery that was partly applied or that is or was in doubt. They count once all
+    /// are known, so that an acknowledgement is never added to.
     pub present: Positions,
     /// Records that it turned out not to have. They count at once.
     pub absent: Positions,

@@ -92,6 +92,8 @@ pub struct Terms {
     pub max_gone: f64,
     /// Batches refused as a whole, one after another, before the run pauses and nobody is judged.
     pub max_rejected: u32,
+    /// Version of the worker protocol that a worker must speak.
+    pub protocol: i32,
 }
 
 /// A run as it is to be started.

@@ -113,10 +113,19 @@ fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status
         v1::DeliveryOutcome::NotApplied => DeliveryState::NotApplied,
         v1::DeliveryOutcome::Rejected => DeliveryState::Rejected,
         v1::DeliveryOutcome::InDoubt => DeliveryState::InDoubt,
+        v1::DeliveryOutcome::PartlyApplied => DeliveryState::PartlyApplied,
         v1::DeliveryOutcome::Unspecified => return Err(invalid("REPORT_INVALID", "a delivery needs an outcome")),
     };
+    let present = Positions::from_ascending(report.present.iter().copied())
+        .ok_or_else(|| invalid("REPORT_INVALID", "present must be ascending and without repetition"))?;
+    if present.is_empty() == (state == DeliveryState::PartlyApplied) {
+        return Err(invalid(
+            "REPORT_INVALID",
+            "present names records of a delivery that is partly applied, and of no other",
+        ));
+    }
     let http_status = u16::try_from(report.http_status).unwrap_or(0);
-    let evidence = Evidence { state, http_status, detail: bounded(&report.detail) };
+    let evidence = Evidence { state, http_status, detail: bounded(&report.detail), present };
     Ok(DeliveryReport { ordinal: u32::try_from(report.ordinal).unwrap_or(0), evidence })
 }
 

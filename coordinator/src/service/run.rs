@@ -146,6 +146,8 @@ fn terms(pipeline: &Pipeline) -> Terms {
         },
         max_gone: pipeline.source().max_gone,
         max_rejected: load.max_rejected_in_a_row,
+        // An older worker cannot read what the format has learnt since, nor report what comes of it.
+        protocol: if pipeline.is_of_first_format() { 1 } else { 3 },
     }
 }
 

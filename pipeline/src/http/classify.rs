@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::transport::{Answer, BodyEnd, MAX_REASON, TransportError};
 use super::{FetchError, Get};
-use crate::load::{Loader, Prober};
+use crate::load::{Loader, Prober, RecordAnswer};
 use crate::spec::types;
 
 /// What happened to a POST, in terms of what the target did.
@@ -28,6 +28,15 @@ pub enum PostOutcome {
     Applied {
         /// The status.
         status: u16,
+    },
+    /// 2xx with an answer that says of each record, in their order, what became of it; not of all that it was applied.
+    PerRecord {
+        /// The status.
+        status: u16,
+        /// What it says.
+        answers: Vec<RecordAnswer>,
+        /// How long it asks to be left alone, if it does.
+        retry_after: Option<Duration>,
     },
     /// The target refuses these records.
     Rejected {
@@ -168,8 +177,8 @@ pub(crate) fn get(answer: Answer, kind: Get, limit: usize) -> GetOutcome {
     }
 }
 
-/// The meaning of what came back from a POST.
-pub(crate) fn post(loader: &Loader, result: Result<Answer, TransportError>) -> PostOutcome {
+/// The meaning of what came back from a POST of so many records.
+pub(crate) fn post(loader: &Loader, records: usize, result: Result<Answer, TransportError>) -> PostOutcome {
     let answer = match result {
         Ok(answer) => answer,
         Err(TransportError::NotSent(reason)) => return PostOutcome::NotSent { reason },
@@ -179,10 +188,11 @@ pub(crate) fn post(loader: &Loader, result: Result<Answer, TransportError>) -> P
     };
     let status = answer.status.as_u16();
     if answer.status.is_success() {
-        return match unread(loader, &answer) {
-            None => PostOutcome::Applied { status },
-            Some(_) if is_html(&answer) => PostOutcome::WrongContent { status, detail: told(&answer.body) },
-            Some(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
+        let read = unread(loader, &answer).map_or_else(|| said(loader, records, &answer), Err);
+        return match read {
+            Ok(outcome) => outcome,
+            Err(_) if is_html(&answer) => PostOutcome::WrongContent { status, detail: told(&answer.body) },
+            Err(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
         };
     }
     let retry_after = retry_after(&answer.headers);
@@ -203,6 +213,19 @@ pub(crate) fn post(loader: &Loader, result: Result<Answer, TransportError>) -> P
     }
     // 3xx and every other 4xx: the request itself is wrong, and so it would be with other records.
     PostOutcome::PipelineWrong { status, detail }
+}
+
+/// What a 2xx that came whole says; or why that cannot be read.
+fn said(loader: &Loader, records: usize, answer: &Answer) -> Result<PostOutcome, String> {
+    let status = answer.status.as_u16();
+    let Some(per_record) = loader.per_record.as_ref().filter(|per_record| per_record.status.contains(&status)) else {
+        return Ok(PostOutcome::Applied { status });
+    };
+    let answers = per_record.read(&answer.body, records)?;
+    if answers.iter().all(|answer| *answer == RecordAnswer::Applied) {
+        return Ok(PostOutcome::Applied { status });
+    }
+    Ok(PostOutcome::PerRecord { status, answers, retry_after: retry_after(&answer.headers) })
 }
 
 /// Whether an answer says that the host has too much to do.

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::classify::GetOutcome;
 use super::transport::MAX_REASON;
 use super::{FetchError, PostOutcome, ProbeOutcome};
+use crate::load::RecordAnswer;
 
 /// What stands in the place of a secret.
 const INSTEAD: &str = "[secret]";
@@ -109,6 +110,14 @@ impl Redactor {
     pub(crate) fn posted(&self, outcome: PostOutcome) -> PostOutcome {
         match outcome {
             PostOutcome::Applied { status } => PostOutcome::Applied { status },
+            PostOutcome::PerRecord { status, answers, retry_after } => {
+                let answer = |answer| match answer {
+                    RecordAnswer::Applied => RecordAnswer::Applied,
+                    RecordAnswer::Rejected { reason } => RecordAnswer::Rejected { reason: self.text(reason) },
+                    RecordAnswer::NotApplied { reason } => RecordAnswer::NotApplied { reason: self.text(reason) },
+                };
+                PostOutcome::PerRecord { status, answers: answers.into_iter().map(answer).collect(), retry_after }
+            }
             PostOutcome::NotSent { reason } => PostOutcome::NotSent { reason: self.text(reason) },
             PostOutcome::NoCredentials { reason } => PostOutcome::NoCredentials { reason: self.text(reason) },
             PostOutcome::Rejected { status, detail } => PostOutcome::Rejected { status, detail: self.text(detail) },

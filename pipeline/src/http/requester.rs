@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,7 +18,7 @@ use super::asking::reading;
 use super::circuit::Count;
 use super::classify::{self, GetOutcome, PostOutcome, ProbeOutcome};
 use super::counters::Counters;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Pass};
 use super::host::{Host, Question};
 use super::limit::Signal;
 use super::race::{self, Race};
@@ -32,12 +31,11 @@ use crate::list::ListAnswer;
 use crate::load::{Loader, Prober};
 use crate::record_id::RecordId;
 use crate::spec::Limits;
+use crate::target::Delivery;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The how-manieth question whether a host is back is what waits itself, for a GET and for a POST.
 const OWN_GET: u32 = 2;
 const OWN_POST: u32 = 8;
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Sends the requests of one pipeline from one process. Cheap to clone; clones share what they know of each host.
 #[derive(Clone)]
@@ -234,23 +232,22 @@ impl Requester {
         }
     }
 
-    /// Sends one POST, once, and says what became of it.
+    /// Sends one delivery, once, and says what became of it.
     ///
     /// `deadline` is when the caller's right to send ends: nothing is sent or waited for beyond it. While the host
     /// wants to be left alone nothing is sent either; see [`Requester::turn`]. Dropping the future leaves the delivery in doubt.
     pub async fn post(
         &self,
         loader: &Loader,
-        body: Bytes,
-        idempotency_key: &str,
+        delivery: &Delivery<'_>,
         deadline: Instant,
         mut turn: Turn,
     ) -> PostOutcome {
         let shared = &*self.shared;
-        let host = shared.host(&loader.url);
+        let host = shared.host(loader.url());
         let Ready { began, pass } = match turn.ready.take() {
             Some(ready) => ready,
-            None => match timeout_at(deadline, self.ready(&loader.url, &host)).await {
+            None => match timeout_at(deadline, self.ready(loader.url(), &host)).await {
                 Ok(ready) => ready,
                 Err(_) => return PostOutcome::NotSent { reason: "the deadline passed before it was ready".to_owned() },
             },
@@ -259,14 +256,10 @@ impl Requester {
             Ok(pass) => pass,
             Err(error) => return PostOutcome::NoCredentials { reason: error.to_string() },
         };
-        let Ok(key) = HeaderValue::from_str(idempotency_key) else {
-            return PostOutcome::NotSent { reason: "the idempotency key cannot stand in a header".to_owned() };
+        let exchange = match delivering(loader, delivery, &pass) {
+            Ok(exchange) => exchange,
+            Err(reason) => return PostOutcome::NotSent { reason },
         };
-        let mut headers = pass.headers();
-        headers.entry(CONTENT_TYPE).or_insert(JSON);
-        headers.insert(IDEMPOTENCY_KEY, key);
-        let (url, limit) = (pass.url(&loader.url), loader.answer_size);
-        let exchange = Exchange { method: Method::POST, url, headers, body, limit };
         let until = deadline.min(Instant::now() + loader.timeout);
         let result = self.once(exchange, until, turn).await;
         let status = result.as_ref().map(|answer| answer.status).ok();
@@ -275,7 +268,7 @@ impl Requester {
         }
         let refused = status.filter(|status| matches!(status.as_u16(), 401 | 403));
         let anew = refused.is_some_and(|status| shared.credentials.refused(&pass, status, began));
-        match shared.credentials.redactor.posted(classify::post(loader, result)) {
+        match shared.credentials.redactor.posted(classify::post(loader, delivery.ids.len(), result)) {
             // A token ran out, say: the next POST goes out with another, and is announced for itself.
             PostOutcome::PipelineWrong { status, detail } if anew => {
                 PostOutcome::NotApplied { status, retry_after: None, detail }
@@ -474,6 +467,23 @@ impl Shared {
         let span = self.limits.backoff.saturating_mul(1 << (attempt - 1).min(16)).min(self.limits.backoff_max);
         span.mul_f64(super::lock(&self.random).f64())
     }
+}
+
+/// The request that carries a delivery, as whoever has this pass. What the pipeline's headers say of the content goes
+/// before what fits its form.
+fn delivering(loader: &Loader, delivery: &Delivery<'_>, pass: &Pass) -> Result<Exchange, String> {
+    let mut headers = pass.headers();
+    for (name, value) in &loader.headers {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(name) = &loader.key_header {
+        let key = HeaderValue::from_str(delivery.key)
+            .map_err(|_| "the idempotency key cannot stand in a header".to_owned())?;
+        headers.insert(name, key);
+    }
+    let body = loader.wire(&delivery.body).map_err(|error| format!("its body cannot be compressed: {error}"))?;
+    let url = pass.url(&loader.url_of(&delivery.ids));
+    Ok(Exchange { method: loader.method.clone(), url, headers, body, limit: loader.answer_size })
 }
 
 impl fmt::Debug for Requester {

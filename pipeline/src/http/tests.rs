@@ -14,6 +14,7 @@ use url::Url;
 use super::transport::{Answer, BodyEnd, Exchange, TransportError};
 use super::*;
 use crate::spec::Limits;
+use crate::target::Delivery;
 
 mod outage;
 mod tokens;
@@ -269,6 +270,11 @@ async fn a_dead_host_sees_few_retries_and_no_record_is_lost_to_the_budget() {
     assert!(early <= 100 + 30 + 11, "{early}");
 }
 
+/// A delivery whose body does not matter.
+fn nothing() -> Delivery<'static> {
+    Delivery { run: "run", ids: Vec::new(), records: Vec::new(), body: Bytes::from_static(b"[]"), key: "k" }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_post_waits_for_its_answer_until_its_deadline_and_is_never_sent_twice() {
     let yaml = crate::built_in("animals").unwrap();
@@ -277,10 +283,8 @@ async fn a_post_waits_for_its_answer_until_its_deadline_and_is_never_sent_twice(
         let scripted = scripted(Limits::default(), |_| (FOREVER, 200, &[]));
         let start = Instant::now();
         let deadline = start + Duration::from_millis(deadline);
-        let outcome = scripted
-            .requester
-            .post(compiled.target().http().unwrap(), Bytes::from_static(b"[]"), "k", deadline, Turn::default())
-            .await;
+        let outcome =
+            scripted.requester.post(compiled.target().http().unwrap(), &nothing(), deadline, Turn::default()).await;
         assert!(matches!(outcome, PostOutcome::InDoubt { status: None, .. }), "{outcome:?}");
         assert_eq!((start.elapsed().as_millis(), scripted.sent().len()), (waited, 1));
     }

@@ -25,6 +25,7 @@ pub(crate) mod types;
 mod units;
 pub(crate) mod value;
 
+pub(crate) use read::load::BATCH;
 pub use references::SecretReference;
 pub use types::{Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Rate, SourceSpec, Watermark};
 
@@ -34,6 +35,7 @@ pub struct Pipeline {
     spec: Arc<Spec>,
     canonical: Arc<str>,
     revision: Arc<str>,
+    is_first: bool,
 }
 
 #[derive(Debug)]
@@ -66,8 +68,9 @@ impl Pipeline {
     fn from_tree(root: &Located<Node>, origin: &str) -> Result<Self, SpecError> {
         let spec = read::spec(&Field::root(origin, root))?;
         let canonical = canonical::write(&spec);
-        let revision = hex::encode(crate::load::sha256(canonical.as_bytes()));
-        Ok(Self { spec: Arc::new(spec), canonical: canonical.into(), revision: revision.into() })
+        let revision = hex::encode(crate::load::sha256(canonical.text.as_bytes()));
+        let (text, is_first) = (canonical.text.into(), canonical.is_first);
+        Ok(Self { spec: Arc::new(spec), canonical: text, revision: revision.into(), is_first })
     }
 
     /// Canonical JSON: keys sorted, defaults filled in, no whitespace.
@@ -80,6 +83,12 @@ impl Pipeline {
     #[must_use]
     pub fn revision(&self) -> &str {
         &self.revision
+    }
+
+    /// Whether it says only what the format's first release knew, so that programs of that time can read it.
+    #[must_use]
+    pub fn is_of_first_format(&self) -> bool {
+        self.is_first
     }
 
     /// The pipeline's name.

@@ -93,11 +93,18 @@ impl Target {
         }
     }
 
-    /// What goes out for these records, in the order given.
+    /// Whether an answer may say what became of each record of a delivery.
+    #[must_use]
+    pub fn is_per_record(&self) -> bool {
+        self.http().is_some_and(Loader::is_per_record)
+    }
+
+    /// What goes out for these records, in the order given; before compression.
     #[must_use]
     pub fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
         match self {
-            Self::Http(_) | Self::Postgres(_) => crate::load::array_body(records),
+            Self::Http(loader) => loader.body(records),
+            Self::Postgres(_) => crate::load::array_body(records),
             Self::Files(files) => files.body(records),
         }
     }
@@ -132,7 +139,7 @@ impl Target {
         turn: Turn,
     ) -> PostOutcome {
         match self {
-            Self::Http(loader) => requester.post(loader, delivery.body, delivery.key, deadline, turn).await,
+            Self::Http(loader) => requester.post(loader, &delivery, deadline, turn).await,
             Self::Files(files) => files.deliver(requester, delivery, deadline, turn).await,
             Self::Postgres(table) => {
                 let outcome = table.deliver(&delivery, deadline).await;

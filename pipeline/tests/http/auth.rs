@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, FetchError, Get, Pipeline, PostOutcome, Process, RecordId, Requester, RequesterConfig, Turn,
+    CompiledPipeline, Delivery, FetchError, Get, Pipeline, PostOutcome, Process, RecordId, Requester, RequesterConfig,
+    Turn,
 };
 use tokio::time::Instant;
 
@@ -70,7 +71,9 @@ async fn detail(pipeline: &CompiledPipeline, requester: &Requester) -> Result<By
 async fn post(pipeline: &CompiledPipeline, requester: &Requester, turn: Turn) -> PostOutcome {
     let deadline = Instant::now() + Duration::from_secs(30);
     let loader = pipeline.target().http().unwrap();
-    requester.post(loader, Bytes::from_static(b"[1]"), "key", deadline, turn).await
+    let body = Bytes::from_static(b"[1]");
+    let delivery = Delivery { run: "run", ids: Vec::new(), records: Vec::new(), body, key: "key" };
+    requester.post(loader, &delivery, deadline, turn).await
 }
 
 fn carries(seen: &Seen, text: &str) -> bool {

@@ -4,6 +4,7 @@
 
 mod auth;
 mod get;
+mod load_forms;
 mod post;
 mod rate;
 mod support;

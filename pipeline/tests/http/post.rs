@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use bytes::Bytes;
-use muster_pipeline::{PostOutcome, Turn};
+use muster_pipeline::{Delivery, PostOutcome, Turn};
 use tokio::time::Instant;
+
+/// A delivery whose records do not matter.
+fn delivery(key: &str) -> Delivery<'_> {
+    Delivery { run: "run", ids: Vec::new(), records: Vec::new(), body: Bytes::from_static(b"[1]"), key }
+}
 
 async fn post_to(base: &str, load: &str) -> PostOutcome {
     let compiled = pipeline(base, load, "");
     let requester = requester(|_| {});
     let deadline = Instant::now() + Duration::from_secs(30);
-    requester
-        .post(compiled.target().http().unwrap(), Bytes::from_static(b"[1]"), "key", deadline, Turn::default())
-        .await
+    requester.post(compiled.target().http().unwrap(), &delivery("key"), deadline, Turn::default()).await
 }
 
 async fn outcome(reply: Reply) -> PostOutcome {
@@ -53,7 +56,7 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     let server = Server::start(|_, _| json(200, "{}")).await;
     let compiled = pipeline(&server.url(), "", "");
     let outcome = requester(|_| {})
-        .post(compiled.target().http().unwrap(), Bytes::from_static(b"[]"), "key", Instant::now(), Turn::default())
+        .post(compiled.target().http().unwrap(), &delivery("key"), Instant::now(), Turn::default())
         .await;
     assert!(matches!(outcome, PostOutcome::NotSent { .. }), "{outcome:?}");
     assert!(server.seen().is_empty());
@@ -151,10 +154,9 @@ async fn a_reset_of_a_connection_used_before_is_in_doubt() {
     let compiled = pipeline(&server.url(), "", "");
     let requester = requester(|_| {});
     let deadline = Instant::now() + Duration::from_secs(30);
-    let body = Bytes::from_static(b"[1]");
-    let first = requester.post(compiled.target().http().unwrap(), body.clone(), "a", deadline, Turn::default()).await;
+    let first = requester.post(compiled.target().http().unwrap(), &delivery("a"), deadline, Turn::default()).await;
     assert_eq!(first, PostOutcome::Applied { status: 200 });
-    let second = requester.post(compiled.target().http().unwrap(), body, "b", deadline, Turn::default()).await;
+    let second = requester.post(compiled.target().http().unwrap(), &delivery("b"), deadline, Turn::default()).await;
     assert!(matches!(second, PostOutcome::InDoubt { status: None, .. }), "{second:?}");
     assert_eq!(server.seen().len(), 2, "nothing was sent again behind the caller's back");
 }
@@ -177,13 +179,9 @@ async fn a_host_that_wants_to_be_left_alone_is() {
     let compiled = pipeline(&server.url(), "", "");
     let requester = requester(|_| {});
     let deadline = Instant::now() + Duration::from_secs(30);
-    let first = requester
-        .post(compiled.target().http().unwrap(), Bytes::from_static(b"[1]"), "key", deadline, Turn::default())
-        .await;
+    let first = requester.post(compiled.target().http().unwrap(), &delivery("key"), deadline, Turn::default()).await;
     assert!(matches!(first, PostOutcome::NotApplied { status: 429, .. }), "{first:?}");
-    let second = requester
-        .post(compiled.target().http().unwrap(), Bytes::from_static(b"[1]"), "key", deadline, Turn::default())
-        .await;
+    let second = requester.post(compiled.target().http().unwrap(), &delivery("key"), deadline, Turn::default()).await;
     assert!(matches!(second, PostOutcome::NotSent { .. }), "{second:?}");
     assert_eq!((server.seen().len(), requester.stats().throttled), (1, 1));
 }

@@ -40,6 +40,8 @@ pub struct Script {
     streams: Mutex<Vec<mpsc::UnboundedSender<Result<AttendResponse, Status>>>>,
     /// What it thinks of the worker: an error is the answer to every acquisition.
     pub on_acquire: Mutex<Option<Status>>,
+    /// Version of the protocol that it speaks.
+    pub protocol: Mutex<i32>,
     pub on_begin: Hook<BeginDeliveryRequest, BeginDeliveryResponse>,
     pub on_complete: Hook<CompleteBatchRequest, CompleteBatchResponse>,
     pub on_renew: Hook<RenewLeasesRequest, RenewLeasesResponse>,
@@ -63,6 +65,7 @@ impl Script {
             told: watch::Sender::default(),
             streams: Mutex::default(),
             on_acquire: Mutex::default(),
+            protocol: Mutex::new(muster_proto::PROTOCOL),
             on_begin: Mutex::new(Box::new(|request| Ok(begun(i64::from(request.ordinal), 35)))),
             on_complete: Mutex::new(Box::new(|_| Ok(done()))),
             on_renew: Mutex::new(Box::new(|request| Ok(renewed(request, RenewalState::Held)))),
@@ -227,7 +230,7 @@ impl WorkerService for Served {
             parameters: self.0.parameters.iter().cloned().collect(),
         };
         let runs = if leases.is_empty() { vec![] } else { vec![run] };
-        Ok(Response::new(AcquireLeasesResponse { leases, runs, ..AcquireLeasesResponse::default() }))
+        Ok(Response::new(AcquireLeasesResponse { leases, runs, protocol: *self.0.protocol.lock().unwrap() }))
     }
 
     type AttendStream = Pin<Box<dyn Stream<Item = Result<AttendResponse, Status>> + Send>>;

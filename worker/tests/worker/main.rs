@@ -8,6 +8,7 @@ mod deliveries;
 mod endings;
 mod herd;
 mod outage;
+mod per_record;
 mod probes;
 mod records;
 

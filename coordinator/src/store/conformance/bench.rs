@@ -212,6 +212,7 @@ pub(crate) fn new_run(name: &str) -> NewRun {
             rules: Rules { on_doubt: OnDoubt::Retry, settle_after: POST_TIMEOUT, max_attempts: MAX_ATTEMPTS },
             max_gone: 1.0,
             max_rejected: MAX_REJECTED,
+            protocol: 1,
         },
         parameters: BTreeMap::from([("base_url".to_owned(), "http://localhost".to_owned())]),
         audit_mode: false,
@@ -265,7 +266,14 @@ pub(crate) fn begin(ordinal: u32, places: impl IntoIterator<Item = u32>, retry_o
 }
 
 pub(crate) fn evidence(ordinal: u32, state: DeliveryState) -> DeliveryReport {
-    DeliveryReport { ordinal, evidence: Evidence { state, http_status: 200, detail: "said the target".to_owned() } }
+    let detail = "said the target".to_owned();
+    DeliveryReport { ordinal, evidence: Evidence { state, http_status: 200, detail, present: Positions::default() } }
+}
+
+/// The target says of each record what became of it, and has these.
+pub(crate) fn evidence_of(ordinal: u32, present: impl IntoIterator<Item = u32>) -> DeliveryReport {
+    let said = evidence(ordinal, DeliveryState::PartlyApplied);
+    DeliveryReport { evidence: Evidence { present: positions(present), ..said.evidence }, ..said }
 }
 
 /// A report of these deliveries and records; its digest is of its content.

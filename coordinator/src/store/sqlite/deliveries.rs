@@ -145,32 +145,80 @@ pub(super) fn settle(
             let detail = format!("delivery {} was never announced under this lease", report.ordinal);
             return Err(Misuse::ReportInvalid(detail).into());
         };
-        let applied = report.evidence.state == DeliveryState::Applied;
-        if contradicts(tx, held, delivery, report.evidence.state)? {
+        let Some(said) = said(delivery, &report.evidence) else {
+            let detail = format!("present of delivery {} must be some of its records, not all", report.ordinal);
+            return Err(Misuse::ReportInvalid(detail).into());
+        };
+        if contradicts(tx, held, delivery, &said)? {
             note_contradiction(tx, held, delivery)?;
-        } else if delivery.state.may_become(report.evidence.state) && (applied || !round_is_over) {
-            write_evidence(tx.connection, held.lease.batch, delivery, &report.evidence, tx.now)?;
-            delivery.state = report.evidence.state;
-            new = true;
-            if applied && !round_is_over {
-                protection::accepted(tx, held.lease.batch.run, &held.facts)?;
-            }
+        } else if delivery.state.may_become(said.state) {
+            new |= learn(tx, held, delivery, said, &report.evidence, round_is_over)?;
         }
     }
     Ok(new)
 }
 
+/// A delivery as its evidence has it; `None` when that names records that it cannot.
+fn said(delivery: &DeliveryFact, evidence: &Evidence) -> Option<DeliveryFact> {
+    let mut said = DeliveryFact { state: evidence.state, ..delivery.clone() };
+    if said.state == DeliveryState::PartlyApplied {
+        let strangers = evidence.present.without(&delivery.positions);
+        said.absent = delivery.positions.without(&evidence.present);
+        said.present = evidence.present.clone();
+        return (strangers.is_empty() && !said.present.is_empty() && !said.absent.is_empty()).then_some(said);
+    }
+    Some(said)
+}
+
+/// Takes evidence that contradicts nothing; gives whether it was new.
+fn learn(
+    tx: &Tx<'_>,
+    held: &Held,
+    delivery: &mut DeliveryFact,
+    said: DeliveryFact,
+    evidence: &Evidence,
+    round_is_over: bool,
+) -> Result<bool, Halt> {
+    let batch = held.lease.batch;
+    let acknowledges = matches!(said.state, DeliveryState::Applied | DeliveryState::PartlyApplied);
+    if round_is_over && said.state == DeliveryState::PartlyApplied {
+        // Nobody sends the rest, so it stays a doubt for an operator, who need not be told what is there.
+        let found = DeliveryFact { present: delivery.present.with(&said.present), ..delivery.clone() };
+        let new = found.present != delivery.present;
+        if new {
+            write_finding(tx, batch, &found, "", "", false)?;
+            *delivery = found;
+        }
+        return Ok(new);
+    }
+    if round_is_over && !acknowledges {
+        return Ok(false);
+    }
+    write_evidence(tx.connection, batch, &said, evidence, tx.now)?;
+    *delivery = said;
+    if acknowledges && !round_is_over {
+        protection::accepted(tx, batch.run, &held.facts)?;
+    }
+    Ok(true)
+}
+
 /// Does a worker say late what goes against what a probe or an operator found out, or against records that went on in
 /// a later round because of it?
-fn contradicts(tx: &Tx<'_>, held: &Held, delivery: &DeliveryFact, said: DeliveryState) -> rusqlite::Result<bool> {
-    if said != DeliveryState::Applied {
-        return Ok(said != DeliveryState::InDoubt && !delivery.present.is_empty());
-    }
-    if delivery.withdrawn > 0 || !delivery.absent.is_empty() {
+fn contradicts(tx: &Tx<'_>, held: &Held, delivery: &DeliveryFact, said: &DeliveryFact) -> rusqlite::Result<bool> {
+    let present = match said.state {
+        DeliveryState::Applied => &delivery.positions,
+        DeliveryState::PartlyApplied => &said.present,
+        DeliveryState::InDoubt | DeliveryState::Open => return Ok(false),
+        DeliveryState::NotApplied | DeliveryState::Rejected => return Ok(!delivery.present.is_empty()),
+    };
+    let news = present.without(&delivery.present);
+    let denied = !delivery.positions.without(present).within(&delivery.present).is_empty();
+    let withdrawn = delivery.withdrawn > 0 && !news.is_empty();
+    if denied || withdrawn || !present.within(&delivery.absent).is_empty() {
         return Ok(true);
     }
     let older = held.lease.batch.round < held.facts.round && delivery.state == DeliveryState::InDoubt;
-    Ok(older && went_on(tx, &held.row, &delivery.positions)?)
+    Ok(older && went_on(tx, &held.row, &news)?)
 }
 
 /// Has a later round any of these records?
@@ -222,7 +270,6 @@ pub(super) fn write_finding(
     acknowledged: bool,
 ) -> rusqlite::Result<()> {
     let acknowledged = acknowledged.then(|| next_acknowledgement(tx.connection, batch.run)).transpose()?;
-    let places = |positions: &Positions| (!positions.is_empty()).then(|| positions.encode());
     tx.connection.prepare_cached(sql!("delivery_find_out"))?.execute(params![
         batch.run,
         batch.round,
@@ -230,8 +277,8 @@ pub(super) fn write_finding(
         found.epoch,
         found.ordinal,
         delivery_state_code(found.state),
-        places(&found.present),
-        places(&found.absent),
+        stored(&found.present),
+        stored(&found.absent),
         found.probes,
         by,
         note,
@@ -239,6 +286,11 @@ pub(super) fn write_finding(
         acknowledged
     ])?;
     Ok(())
+}
+
+/// Places as they are stored: nothing for none.
+fn stored(positions: &Positions) -> Option<Vec<u8>> {
+    (!positions.is_empty()).then(|| positions.encode())
 }
 
 fn next_acknowledgement(connection: &Connection, run: i64) -> rusqlite::Result<i64> {
@@ -253,9 +305,10 @@ fn write_evidence(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let acknowledged: Option<i64> = match evidence.state {
-        DeliveryState::Applied => Some(next_acknowledgement(connection, batch.run)?),
+        DeliveryState::Applied | DeliveryState::PartlyApplied => Some(next_acknowledgement(connection, batch.run)?),
         _ => None,
     };
+    let (present, absent) = (stored(&delivery.present), stored(&delivery.absent));
     connection.prepare_cached(sql!("delivery_settle"))?.execute(params![
         batch.run,
         batch.round,
@@ -266,7 +319,9 @@ fn write_evidence(
         evidence.http_status,
         evidence.detail,
         now.as_millis(),
-        acknowledged
+        acknowledged,
+        present,
+        absent
     ])?;
     Ok(())
 }
@@ -278,6 +333,7 @@ pub(super) fn doubt_open(connection: &Connection, row: &BatchRow, now: Timestamp
         state: DeliveryState::InDoubt,
         http_status: 0,
         detail: "the worker vanished after announcing it".to_owned(),
+        present: Positions::default(),
     };
     let open = ledger.open_delivery();
     open.map_or(Ok(()), |delivery| write_evidence(connection, row.batch, delivery, &evidence, now))?;

@@ -155,7 +155,8 @@ fn take_terms(tx: &Tx<'_>, run: &Run, terms: &Terms) -> rusqlite::Result<()> {
         terms.rules.max_attempts,
         rows::on_doubt_code(terms.rules.on_doubt),
         terms.max_gone,
-        terms.max_rejected
+        terms.max_rejected,
+        terms.protocol
     ])?;
     Ok(())
 }

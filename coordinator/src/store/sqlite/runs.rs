@@ -38,7 +38,7 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> rusqlite::Result<Started> {
     keep_pipeline(tx, &new.pipeline, &new.terms)?;
     let parameters = serde_json::to_string(&new.parameters)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    let Terms { revision, max_batch, post_timeout, rules, max_gone, max_rejected, .. } = &new.terms;
+    let Terms { revision, max_batch, post_timeout, rules, max_gone, max_rejected, protocol, .. } = &new.terms;
     tx.connection.prepare_cached(sql!("run_insert"))?.execute(params![
         new.id.as_str(),
         new.request_id,
@@ -54,7 +54,8 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> rusqlite::Result<Started> {
         rules.max_attempts,
         rows::on_doubt_code(rules.on_doubt),
         max_gone,
-        max_rejected
+        max_rejected,
+        protocol
     ])?;
     let key = tx.connection.last_insert_rowid();
     tx.connection.prepare_cached(sql!("listing_insert"))?.execute([key])?;

@@ -173,6 +173,7 @@ fn before(fact: &DeliveryFact, by: &str, settle: &Settle, said: &Positions) -> O
         (true, true) => Ok(()),
         (true, false) => Err(SettleRefusal::Otherwise(number)),
         (false, _) if state == DeliveryState::NotApplied => Err(SettleRefusal::NotInDoubt(number, "not applied")),
+        (false, _) if state == DeliveryState::PartlyApplied => Err(SettleRefusal::NotInDoubt(number, "partly applied")),
         (false, _) => Err(SettleRefusal::NotInDoubt(number, "applied")),
     })
 }

@@ -83,6 +83,12 @@ async fn probing() {
 }
 
 #[tokio::test]
+async fn partly_applied() {
+    let (backend, _folder) = backend();
+    conformance::partly_applied(&backend).await;
+}
+
+#[tokio::test]
 async fn protecting() {
     let (backend, _folder) = backend();
     conformance::protecting(&backend).await;

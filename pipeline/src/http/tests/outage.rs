@@ -240,10 +240,7 @@ async fn a_target_that_is_down_is_said_too() {
     for _ in 0..30 {
         let deadline = Instant::now() + FOREVER;
         let turn = scripted.requester.turn(compiled.target().http().unwrap().url(), false).await;
-        scripted
-            .requester
-            .post(compiled.target().http().unwrap(), Bytes::from_static(b"[]"), "k", deadline, Turn::default())
-            .await;
+        scripted.requester.post(compiled.target().http().unwrap(), &nothing(), deadline, Turn::default()).await;
         turn.sent();
         sleep(Duration::from_secs(1)).await;
     }

@@ -11,11 +11,19 @@ use crate::spec::types::{Limits, OnDrift, Parameter};
 use crate::spec::units::{write_duration, write_percent, write_rate, write_size};
 
 mod auth;
+mod first;
 mod load;
 mod source;
 
+/// A pipeline in its canonical form.
+pub(crate) struct Canonical {
+    pub(crate) text: String,
+    /// It says only what the format's first release knew.
+    pub(crate) is_first: bool,
+}
+
 /// Writes a pipeline. Reading the result gives the same pipeline, and the same text again.
-pub(crate) fn write(spec: &Spec) -> String {
+pub(crate) fn write(spec: &Spec) -> Canonical {
     let parameters: Map<String, Value> =
         spec.parameters.iter().map(|parameter| (parameter.name.clone(), parameter_json(parameter))).collect();
     let mut value = json!({
@@ -36,7 +44,7 @@ pub(crate) fn write(spec: &Spec) -> String {
         value["output_schema"] = spec.output_schema.source().clone();
     }
     value.sort_all_objects();
-    value.to_string()
+    Canonical { text: value.to_string(), is_first: first::is_first(&value) }
 }
 
 fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {

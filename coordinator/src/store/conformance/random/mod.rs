@@ -11,7 +11,9 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 18] = [
+const TO_BE_SEEN: [&str; 20] = [
+    "applied in part",
+    "applied in part, told late",
     "lost answer",
     "second grant",
     "announced",

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
-use super::super::bench::{Bench, LISTING_TTL, begin, dead, evidence, gone, new_run, page, signed};
+use super::super::bench::{Bench, LISTING_TTL, begin, dead, evidence, evidence_of, gone, new_run, page, signed};
 use super::Random;
 use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingLease, OnDoubt, Run};
 use crate::store::{Begin, Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
@@ -205,20 +205,31 @@ impl Sequence {
 
     fn note_applied(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
         let batch = token.lease().batch.batch;
-        for report in reports.iter().filter(|report| report.evidence.state == DeliveryState::Applied) {
+        for report in reports {
             let sent = &self.known[index].deliveries[report.ordinal as usize - 1];
-            self.applied.extend(sent.announced.positions.iter().map(|place| (batch, place)));
+            let present = match report.evidence.state {
+                DeliveryState::Applied => &sent.announced.positions,
+                _ => &report.evidence.present,
+            };
+            self.applied.extend(present.iter().map(|place| (batch, place)));
         }
     }
 
     /// A worker learns what came of a POST.
     fn learn(&mut self) {
         let Some(index) = self.some_lease() else { return };
-        let states =
-            [DeliveryState::Applied, DeliveryState::Applied, DeliveryState::NotApplied, DeliveryState::Rejected];
+        let states = [
+            DeliveryState::Applied,
+            DeliveryState::Applied,
+            DeliveryState::NotApplied,
+            DeliveryState::Rejected,
+            DeliveryState::PartlyApplied,
+        ];
         let state = if self.random.chance(30) { DeliveryState::InDoubt } else { self.random.pick(&states) };
         if let Some(sent) = self.known[index].deliveries.iter_mut().find(|sent| sent.outcome.is_none()) {
-            sent.outcome = Some(state);
+            // Of one record no part can be applied.
+            let whole = sent.announced.positions.len() < 2 && state == DeliveryState::PartlyApplied;
+            sent.outcome = Some(if whole { DeliveryState::Applied } else { state });
         }
     }
 
@@ -244,7 +255,15 @@ impl Sequence {
             self.excepted.extend(excepted);
         }
         match &answer {
-            Ok(Completion::Late) => drop(self.seen.insert("late report")),
+            Ok(Completion::Late) => {
+                self.seen.insert("late report");
+                if report.deliveries.iter().any(|told| told.evidence.state == DeliveryState::PartlyApplied) {
+                    self.seen.insert("applied in part, told late");
+                }
+            }
+            Ok(_) if report.deliveries.iter().any(|told| told.evidence.state == DeliveryState::PartlyApplied) => {
+                self.seen.insert("applied in part");
+            }
             Err(Misuse::ReportConflict) => drop(self.seen.insert("report conflict")),
             _ => {}
         }
@@ -361,6 +380,11 @@ fn name(answer: &Result<Begun, Misuse>) -> &'static str {
 }
 
 fn known_outcomes(known: &Known) -> Vec<DeliveryReport> {
-    let outcome = |(ordinal, sent): (u32, &Sent)| sent.outcome.map(|state| evidence(ordinal, state));
+    let outcome = |(ordinal, sent): (u32, &Sent)| {
+        sent.outcome.map(|state| match state {
+            DeliveryState::PartlyApplied => evidence_of(ordinal, sent.announced.positions.halves().0.iter()),
+            _ => evidence(ordinal, state),
+        })
+    };
     (1..).zip(&known.deliveries).filter_map(outcome).collect()
 }

@@ -45,3 +45,6 @@ CREATE TABLE seen (
     seq INTEGER NOT NULL,
     PRIMARY KEY (run, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Version of the worker protocol that a worker must speak to work on the run.
+ALTER TABLE runs ADD COLUMN protocol INTEGER NOT NULL DEFAULT 1;

@@ -1,3 +1,4 @@
 INSERT INTO runs (id, request_id, request_digest, pipeline, parameters, audit_mode, created_at, state,
-                  revision, max_batch, post_timeout_ms, settle_after_ms, max_attempts, on_doubt, max_gone, max_rejected)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                  revision, max_batch, post_timeout_ms, settle_after_ms, max_attempts, on_doubt, max_gone, max_rejected,
+                  protocol)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
