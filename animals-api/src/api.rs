@@ -23,6 +23,7 @@ use crate::knobs::Knobs;
 use crate::posted::{self, Posted};
 use crate::refusal;
 use crate::route::{Call, Number, Route, route};
+use crate::zoo_home::{self, Face, Fared, Unfit, Visit};
 
 /// The most animals a POST may bring.
 const MOST: usize = 100;
@@ -51,6 +52,8 @@ struct Parcel {
     /// Its content type lets FastAPI read it as JSON.
     is_json: bool,
     body: Bytes,
+    /// What was wrong with its form, before it was brought to that of the home.
+    unfit: Option<&'static str>,
 }
 
 impl Api {
@@ -106,7 +109,11 @@ impl Api {
         // The body is read even for a request that is not going to be processed: an early answer would reset a
         // connection that is still sending, and `Sorry!` would not arrive.
         let parcel = match &call {
-            Call::Home | Call::Token => match self.receive(request).await {
+            Call::Home | Call::Token => match self.receive(request, None).await {
+                Ok(parcel) => Some(parcel),
+                Err(answer) => return flight.land(answer),
+            },
+            Call::Visit(visit) => match self.receive(request, Some(visit)).await {
                 Ok(parcel) => Some(parcel),
                 Err(answer) => return flight.land(answer),
             },
@@ -163,19 +170,28 @@ impl Api {
         }
     }
 
-    async fn receive(&self, request: Request<Incoming>) -> Result<Parcel, Answer> {
+    async fn receive(&self, request: Request<Incoming>, visit: Option<&Visit>) -> Result<Parcel, Answer> {
         let (head, body) = request.into_parts();
+        let too_large = || -> Answer {
+            count(&self.book.tally.refused_413);
+            answer::detail(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+        };
         match Limited::new(body, self.max_body).collect().await {
-            Ok(body) => Ok(Parcel {
-                key: key(&head.headers),
-                authorization: head.headers.get(AUTHORIZATION).cloned(),
-                is_json: is_json(&head.headers),
-                body: body.to_bytes(),
-            }),
-            Err(error) if error.is::<LengthLimitError>() => {
-                count(&self.book.tally.refused_413);
-                Err(answer::detail(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"))
+            Ok(body) => {
+                let (headers, body) = (&head.headers, body.to_bytes());
+                let authorization = headers.get(AUTHORIZATION).cloned();
+                let Some(visit) = visit else {
+                    let (key, is_json) = (key(headers), is_json(headers));
+                    return Ok(Parcel { key, authorization, is_json, body, unfit: None });
+                };
+                let (body, unfit) = match visit.array(headers, &body, self.max_body) {
+                    Ok(array) => (array, None),
+                    Err(Unfit::TooLarge) => return Err(too_large()),
+                    Err(Unfit::Form(what)) => (body, Some(what)),
+                };
+                Ok(Parcel { key: visit.key(headers), authorization, is_json: true, body, unfit })
             }
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
             // The client broke off; nobody reads this.
             Err(_) => Err(answer::detail(StatusCode::BAD_REQUEST, "There was an error parsing the body")),
         }
@@ -207,14 +223,15 @@ impl Api {
             (Call::List(page), _) => self.list(page),
             (Call::Face(asked), _) => asked.answer(&self.herd, self.shift(), |id| self.book.listed.set(id)),
             (Call::Detail(id), _) => self.detail(id),
-            (Call::Home, Some(parcel)) => self.home(parcel, part),
+            (Call::Home, Some(parcel)) => self.home(parcel, part, false),
+            (Call::Visit(visit), Some(parcel)) => self.home(parcel, part, visit.face == Face::Each),
             (Call::Asked(id), _) => self.asked(id),
             (Call::Token, Some(parcel)) => self.token(&parcel),
             (Call::Docs, _) => answer::html(include_str!("pages/docs.html")),
             (Call::OpenApi, _) => answer::json(StatusCode::OK, include_str!("pages/openapi.json")),
             (Call::NotAllowed(allowed), _) => answer::not_allowed(allowed),
             (Call::Elsewhere(location), _) => answer::elsewhere(location),
-            (Call::Unknown | Call::Home | Call::Token, _) => answer::not_found(),
+            (Call::Unknown | Call::Home | Call::Visit(_) | Call::Token, _) => answer::not_found(),
         }
     }
 
@@ -280,9 +297,14 @@ impl Api {
         }
     }
 
-    fn home(&self, parcel: Parcel, part: Option<u64>) -> Answer {
+    /// `each`: of each animal is said what became of it.
+    fn home(&self, parcel: Parcel, part: Option<u64>, each: bool) -> Answer {
         let tally = &self.book.tally;
         let unprocessable = |detail: String| answer::json(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        if let Some(what) = parcel.unfit {
+            count(&tally.refused_422);
+            return answer::detail(StatusCode::UNPROCESSABLE_ENTITY, what);
+        }
         let posted = match posted::parse(&parcel.body) {
             Some(posted) if parcel.is_json => posted,
             _ => {
@@ -296,6 +318,10 @@ impl Api {
             return answer::detail(StatusCode::BAD_REQUEST, "Sorry, only 100 animals at a time");
         }
         let batch: Vec<Judged> = posted.iter().map(|posted| Judged::new(&self.herd, posted)).collect();
+        if each && part.is_none() {
+            let ids: Vec<u64> = posted.iter().map(|posted| posted.id).collect();
+            return self.each(parcel, &ids, batch);
+        }
         let poison: Vec<usize> = (0..batch.len()).filter(|place| batch[*place].is_poison()).collect();
         if !poison.is_empty() {
             count(&tally.refused_poison);
@@ -307,6 +333,30 @@ impl Api {
         let payloads = if self.book.keeps_payloads() { payloads(&parcel.body) } else { Vec::new() };
         if self.book.accept(parcel.key, &batch, &payloads, self.strict) {
             answer::json(StatusCode::OK, helped(&posted))
+        } else {
+            answer::internal_error()
+        }
+    }
+
+    /// Stores what is neither refused nor met while the home is busy, and says so of each.
+    fn each(&self, parcel: Parcel, ids: &[u64], batch: Vec<Judged>) -> Answer {
+        let busy = self.chaos.draw_busy(self.knobs().busy, batch.len());
+        let fared: Vec<(u64, Fared)> = (ids.iter().zip(&batch).zip(busy))
+            .map(|((id, judged), busy)| match (judged.is_poison(), busy) {
+                (true, _) => (*id, Fared::Refused),
+                (false, true) => (*id, Fared::Busy),
+                (false, false) => (*id, Fared::Stored),
+            })
+            .collect();
+        let payloads = if self.book.keeps_payloads() { payloads(&parcel.body) } else { Vec::new() };
+        let is_stored = |place: usize| fared.get(place).is_some_and(|(_, fared)| *fared == Fared::Stored);
+        let stored: Vec<Judged> =
+            batch.into_iter().enumerate().filter(|(place, _)| is_stored(*place)).map(|(_, it)| it).collect();
+        let raw: Vec<Box<str>> =
+            payloads.into_iter().enumerate().filter(|(place, _)| is_stored(*place)).map(|(_, it)| it).collect();
+        // A POST of which nothing was stored is none that the book has.
+        if stored.is_empty() || self.book.accept(parcel.key, &stored, &raw, self.strict) {
+            answer::json(StatusCode::MULTI_STATUS, zoo_home::answer(&fared))
         } else {
             answer::internal_error()
         }

@@ -104,6 +104,16 @@ impl Chaos {
         }
     }
 
+    /// Draws which of so many animals the home is too busy for.
+    pub(crate) fn draw_busy(&self, share: f64, animals: usize) -> Vec<bool> {
+        if share <= 0.0 {
+            return vec![false; animals];
+        }
+        // Bits of its own, as above.
+        let mut bits = Bits::new(self.seed ^ 1, self.drawn.fetch_add(1, Ordering::Relaxed));
+        (0..animals).map(|_| bits.unit() < share).collect()
+    }
+
     /// Takes a token, or says when there will be one.
     fn take(&self, limit: RateLimit) -> Result<(), Duration> {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

@@ -40,6 +40,8 @@ pub struct Config {
     /// The chance, 0 to 1, that a POST is stored in part: a random half of its animals, and the answer is a 500
     /// `Internal Server Error`.
     pub partial: f64,
+    /// Of animals that are answered each for itself: the chance, 0 to 1, that one is not stored because the home is busy.
+    pub busy: f64,
     /// What becomes of a waiting request whose client leaves.
     pub disconnect: Disconnect,
     /// Records that the target refuses, with the whole batch, with a 422 that names their place.
@@ -88,6 +90,7 @@ impl Config {
             chaos_on: ChaosOn::All,
             stall: Duration::from_secs(5)..=Duration::from_secs(15),
             partial: 0.0,
+            busy: 0.0,
             disconnect: Disconnect::Process,
             poison: Amount::NONE,
             gone: Amount::NONE,

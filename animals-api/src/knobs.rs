@@ -21,6 +21,8 @@ pub struct Knobs {
     pub stall_ms: [u64; 2],
     /// See [`Config::partial`].
     pub partial: f64,
+    /// See [`Config::busy`].
+    pub busy: f64,
     /// See [`Config::latency`]; in milliseconds.
     pub latency_ms: u64,
     /// See [`Config::jitter`]; in milliseconds.
@@ -41,6 +43,7 @@ impl Knobs {
             chaos_on: config.chaos_on,
             stall_ms: [millis(*config.stall.start()), millis(*config.stall.end())],
             partial: config.partial,
+            busy: config.busy,
             latency_ms: millis(config.latency),
             jitter_ms: millis(config.jitter),
             disconnect: config.disconnect,
@@ -65,8 +68,8 @@ impl Knobs {
     /// Refuses what could not be meant.
     pub(crate) fn check(&self) -> Result<(), BadValue> {
         let share = 0.0..=1.0;
-        if [self.chaos, self.stall_share, self.partial].iter().any(|knob| !share.contains(knob)) {
-            return Err(BadValue("chaos, stall_share and partial are shares, from 0 to 1"));
+        if [self.chaos, self.stall_share, self.partial, self.busy].iter().any(|knob| !share.contains(knob)) {
+            return Err(BadValue("chaos, stall_share, partial and busy are shares, from 0 to 1"));
         }
         if self.stall_ms[0] > self.stall_ms[1] {
             return Err(BadValue("the stall range ends before it begins"));

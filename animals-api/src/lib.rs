@@ -35,6 +35,7 @@ mod posted;
 mod refusal;
 mod route;
 mod server;
+mod zoo_home;
 
 pub use book::{Book, Counters, Entry, Post, Sample, Summary};
 pub use config::{Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Shifting, parse_duration, parse_range};

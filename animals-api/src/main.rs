@@ -63,6 +63,9 @@ struct Flags {
     /// Chance that a POST stores a random half of its animals and answers a 500
     #[arg(long, env = "ANIMALS_API_PARTIAL", default_value = "0", value_name = "SHARE", value_parser = share)]
     partial: f64,
+    /// Chance that the home is too busy for an animal, of those that are answered each for itself
+    #[arg(long, env = "ANIMALS_API_BUSY", default_value = "0", value_name = "SHARE", value_parser = share)]
+    busy: f64,
     /// What becomes of a waiting request whose client leaves
     #[arg(long, env = "ANIMALS_API_DISCONNECT", default_value = "process", value_name = "WHAT")]
     disconnect: DisconnectFlag,
@@ -140,6 +143,7 @@ impl Flags {
             },
             stall: self.stall.clone(),
             partial: self.partial,
+            busy: self.busy,
             disconnect: match self.disconnect {
                 DisconnectFlag::Process => Disconnect::Process,
                 DisconnectFlag::Drop => Disconnect::Drop,

@@ -8,10 +8,12 @@ use percent_encoding::percent_decode_str;
 
 use crate::chaos::Kind;
 use crate::faces::Asked;
+use crate::zoo_home::{self, Face, Visit};
 
 const LIST: &str = "/animals/v1/animals";
 const HOME: &str = "/animals/v1/home";
 const TOKEN: &str = "/zoo/v1/token";
+const ZOO_HOME: &str = "/zoo/v1/home/";
 
 /// Where a request goes.
 #[derive(Debug, PartialEq)]
@@ -32,6 +34,8 @@ pub(crate) enum Call {
     Face(Asked),
     Detail(Number),
     Home,
+    /// The home in another form.
+    Visit(Visit),
     /// Whether an animal has found home.
     Asked(Number),
     /// For a token, where they are given.
@@ -48,7 +52,7 @@ impl Call {
         match self {
             Call::List(_) | Call::Face(_) => Kind::List,
             Call::Detail(_) => Kind::Detail,
-            Call::Home => Kind::Post,
+            Call::Home | Call::Visit(_) => Kind::Post,
             Call::Asked(_) => Kind::Asked,
             _ => Kind::Other,
         }
@@ -98,12 +102,23 @@ fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
         TOKEN if method == Method::POST => Some(Call::Token),
         "/docs" => Some(get(Call::Docs)),
         "/openapi.json" => Some(get(Call::OpenApi)),
+        _ if path.starts_with(ZOO_HOME) => visit(method, path, query),
         _ => {
             let below = |parent| path.strip_prefix(parent)?.strip_prefix('/');
             let id = |parent| below(parent).filter(|id| !id.is_empty() && !id.contains('/')).map(decoded);
             let detail = id(LIST).map(|id| Call::Detail(Number::parse(&id)));
             detail.or_else(|| id(HOME).map(|id| Call::Asked(Number::parse(&id)))).map(get)
         }
+    }
+}
+
+/// The home in another form: animals are sent by any of these methods, and one may be asked for.
+fn visit(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
+    let visit = zoo_home::visit(path, query)?;
+    match (method, &visit.face) {
+        (&Method::POST | &Method::PUT | &Method::PATCH, _) => Some(Call::Visit(visit)),
+        (&Method::GET, Face::One(id)) => Some(Call::Asked(Number::Whole(i64::try_from(*id).unwrap_or(i64::MAX)))),
+        _ => Some(Call::NotAllowed("POST, PUT, PATCH")),
     }
 }
 
@@ -184,6 +199,16 @@ mod tests {
         assert_eq!(home(Method::GET, "7"), Route::Api(Call::Asked(Number::Whole(7))));
         assert_eq!(home(Method::GET, "7/x"), Route::Api(Call::Unknown));
         assert_eq!(home(Method::POST, "7"), Route::Api(Call::NotAllowed("GET")));
+    }
+
+    #[test]
+    fn the_home_has_more_faces() {
+        let visited = |method, uri: &str| matches!(at(method, uri), Route::Api(Call::Visit(_)));
+        for face in ["array", "wrapped", "lines?key=x-id", "each", "7"] {
+            assert!(visited(Method::PUT, &format!("/zoo/v1/home/{face}")), "{face}");
+        }
+        assert_eq!(get("/zoo/v1/home/7"), Route::Api(Call::Asked(Number::Whole(7))));
+        assert_eq!(get("/zoo/v1/home/each"), Route::Api(Call::NotAllowed("POST, PUT, PATCH")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod kills;
 mod list_styles;
 mod listing;
 mod live;
+mod load_forms;
 mod outage;
 mod pipeline_tools;
 mod probe;

@@ -20,7 +20,7 @@ pub enum State {
     Rejected,
     /// It may or may not have been applied.
     InDoubt,
-    /// It was in doubt; some of its records were applied, as was found out.
+    /// Some of its records were applied, as the target's answer says or as was found out.
     PartlyApplied,
 }
 
@@ -40,6 +40,10 @@ pub struct Delivery {
     pub state: State,
     /// Its records, in order.
     pub ids: Vec<u64>,
+    /// Those that the target has, and those that it has not, where it was partly applied.
+    pub present: Vec<u64>,
+    /// See `present`.
+    pub absent: Vec<u64>,
     /// The Idempotency-Key that goes with its records and its body.
     pub key: String,
     /// The delivery it repeats; 0 for none.
@@ -72,7 +76,7 @@ impl Ledger {
     pub fn possible_times(&self) -> HashMap<u64, u32> {
         let mut times = HashMap::new();
         for delivery in self.deliveries.iter().filter(|delivery| delivery.state.may_be_applied()) {
-            for id in &delivery.ids {
+            for id in delivery.ids.iter().filter(|id| !delivery.absent.contains(id)) {
                 *times.entry(*id).or_default() += 1;
             }
         }
@@ -149,7 +153,8 @@ fn read(file: &Path, run_id: &str) -> rusqlite::Result<Ledger> {
         })?;
     let by_seq: HashMap<Place, u64> =
         listed.iter().map(|(place, id)| (*place, id.parse().expect("a whole number"))).collect();
-    let deliveries = "SELECT d.number, d.state, d.positions, d.body_sha256, d.retry_of, b.first_seq, b.size, b.round
+    let deliveries = "SELECT d.number, d.state, d.positions, d.body_sha256, d.retry_of, b.first_seq, b.size, b.round,
+                             d.present, d.absent
                       FROM deliveries d JOIN batches b USING (run, round, batch) WHERE d.run = ?1 ORDER BY d.number";
     let deliveries = rows(&moment, deliveries, run, |row| delivery(row, run_id, &by_seq))?;
     let endings = "SELECT ending, count(*) FROM leases WHERE run = ?1 GROUP BY ending";
@@ -178,7 +183,14 @@ fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<Place, u64>) -> rusqli
         Some(bytes) => Positions::decode(&bytes).expect("places as they are written"),
         None => Positions::all(size),
     };
-    let ids: Vec<u64> = places.iter().map(|place| by_seq[&(round, first + i64::from(place))]).collect();
+    let of = |places: &Positions| -> Vec<u64> {
+        places.iter().map(|place| by_seq[&(round, first + i64::from(place))]).collect()
+    };
+    let some = |column| -> rusqlite::Result<Vec<u64>> {
+        let bytes: Option<Vec<u8>> = row.get(column)?;
+        Ok(bytes.map_or_else(Vec::new, |bytes| of(&Positions::decode(&bytes).expect("places as they are written"))))
+    };
+    let ids = of(&places);
     let texts: Vec<RecordId> = ids.iter().map(|id| RecordId::from_text(&id.to_string()).expect("a number")).collect();
     let state = match row.get(1)? {
         0 => State::Open,
@@ -190,7 +202,8 @@ fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<Place, u64>) -> rusqli
         other => panic!("a delivery in state {other}"),
     };
     let key = idempotency_key(run_id, &texts, &body);
-    Ok(Delivery { number: row.get(0)?, state, ids, key, retry_of: row.get(4)? })
+    let (present, absent) = (some(8)?, some(9)?);
+    Ok(Delivery { number: row.get(0)?, state, ids, present, absent, key, retry_of: row.get(4)? })
 }
 
 fn ending(number: Option<i64>) -> &'static str {
