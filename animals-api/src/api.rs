@@ -15,11 +15,13 @@ use crate::answer::{self, Answer};
 use crate::bits::Bits;
 use crate::book::{Book, Judged, count};
 use crate::book_pages;
+use crate::changes::{Change, Changes};
 use crate::chaos::{Chaos, Fortune, Kind, Outcome};
 use crate::config::{Config, Disconnect, Shifting};
 use crate::guard::{self, Door, NoToken};
 use crate::herd::{Fate, Herd};
 use crate::knobs::Knobs;
+use crate::moment::Moment;
 use crate::posted::{self, Posted};
 use crate::refusal;
 use crate::route::{Call, Number, Route, route};
@@ -32,6 +34,7 @@ const MOST: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Api {
     herd: Arc<Herd>,
+    changes: Changes,
     pub(crate) book: Arc<Book>,
     strict: bool,
     shifting: Option<Shifting>,
@@ -61,6 +64,7 @@ impl Api {
         let herd = Arc::new(Herd::new(config));
         Api {
             book: Arc::new(Book::new(herd.clone(), config.keep_payloads)),
+            changes: Changes::new(herd.clone(), config.later),
             herd,
             strict: config.strict,
             shifting: config.shifting,
@@ -77,6 +81,10 @@ impl Api {
 
     pub(crate) fn knobs(&self) -> Knobs {
         *self.knobs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change(&self, change: &Change) {
+        self.changes.make(change);
     }
 
     pub(crate) fn turn<E>(&self, turn: impl FnOnce(Knobs) -> Result<Knobs, E>) -> Result<Knobs, E> {
@@ -222,6 +230,7 @@ impl Api {
         match (call, parcel) {
             (Call::List(page), _) => self.list(page),
             (Call::Face(asked), _) => asked.answer(&self.herd, self.shift(), |id| self.book.listed.set(id)),
+            (Call::Dated(page, since), _) => self.dated(page, since.as_deref()),
             (Call::Detail(id), _) => self.detail(id),
             (Call::Home, Some(parcel)) => self.home(parcel, part, false),
             (Call::Visit(visit), Some(parcel)) => self.home(parcel, part, visit.face == Face::Each),
@@ -253,6 +262,19 @@ impl Api {
         })
     }
 
+    /// The herd as it is now: not of the real API, but what many have.
+    fn dated(&self, page: Number, since: Option<&str>) -> Answer {
+        let Number::Whole(page @ 1..) = page else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_such_page());
+        };
+        let from = since.and_then(Moment::parse);
+        if since.is_some() && from.is_none() {
+            return answer::detail(StatusCode::UNPROCESSABLE_ENTITY, "updated_since is no time");
+        }
+        let page = self.changes.write_page(page.unsigned_abs(), from, |id| self.book.listed.set(id));
+        answer::json(StatusCode::OK, page)
+    }
+
     fn detail(&self, id: Number) -> Answer {
         let Number::Whole(id) = id else {
             return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_integer("path", "animal_id"));
@@ -261,10 +283,13 @@ impl Api {
             return answer::internal_error();
         };
         self.book.fetched.set(id);
+        if !self.changes.has(id) {
+            return answer::not_found();
+        }
         match self.herd.fate(id) {
             Fate::Gone => answer::not_found(),
             Fate::Malformed => answer::json(StatusCode::OK, self.herd.write_malformed(id)),
-            Fate::Sound | Fate::Poison => answer::json(StatusCode::OK, self.herd.write_detail(id)),
+            Fate::Sound | Fate::Poison => answer::json(StatusCode::OK, Herd::write_detail(&self.changes.animal(id))),
         }
     }
 
@@ -317,7 +342,7 @@ impl Api {
             count(&tally.refused_400);
             return answer::detail(StatusCode::BAD_REQUEST, "Sorry, only 100 animals at a time");
         }
-        let batch: Vec<Judged> = posted.iter().map(|posted| Judged::new(&self.herd, posted)).collect();
+        let batch: Vec<Judged> = posted.iter().map(|posted| Judged::new(&self.herd, &self.changes, posted)).collect();
         if each && part.is_none() {
             let ids: Vec<u64> = posted.iter().map(|posted| posted.id).collect();
             return self.each(parcel, &ids, batch);

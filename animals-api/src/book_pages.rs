@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::answer::{self, Answer};
 use crate::api::Api;
 use crate::book::{Book, Lines};
+use crate::changes::Change;
 use crate::herd::Fate;
 
 /// Knobs are short.
@@ -29,6 +30,8 @@ pub(crate) async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Answer
         ("knobs", &Method::GET) => good(&json!(api.knobs())),
         ("knobs", &Method::POST) => turn(api, request).await,
         ("knobs", _) => answer::not_allowed("GET, POST"),
+        ("changes", &Method::POST) => change(api, request).await,
+        ("changes", _) => answer::not_allowed("POST"),
         (path, method) => match path.strip_prefix("animals/").map(str::parse) {
             Some(Ok(id)) if method == Method::GET => {
                 page(&api.book, id).map_or_else(answer::not_found, |page| good(&page))
@@ -42,6 +45,21 @@ pub(crate) async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Answer
 
 fn good(page: &Value) -> Answer {
     answer::json(StatusCode::OK, page.to_string())
+}
+
+async fn change(api: &Arc<Api>, request: Request<Incoming>) -> Answer {
+    let read = match Limited::new(request.into_body(), MOST_BYTES).collect().await {
+        Ok(change) => serde_json::from_slice(&change.to_bytes()).map_err(|error| error.to_string()),
+        Err(_) => Err("the body could not be read".to_owned()),
+    };
+    let read: Result<Change, String> = read;
+    match read {
+        Ok(change) => {
+            api.change(&change);
+            good(&json!(change))
+        }
+        Err(why) => answer::json(StatusCode::UNPROCESSABLE_ENTITY, json!({ "detail": why }).to_string()),
+    }
 }
 
 async fn turn(api: &Arc<Api>, request: Request<Incoming>) -> Answer {

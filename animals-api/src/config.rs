@@ -64,6 +64,9 @@ pub struct Config {
     pub strict: bool,
     /// Animals change their places in the list while it is read; none by default.
     pub shifting: Option<Shifting>,
+    /// So many animals, those with the highest IDs, are not there before they are added: see
+    /// [`Server::change`](crate::Server::change). None by default.
+    pub later: u64,
     /// Keep every accepted payload as it was sent, not just its hash. Costs the size of what is sent.
     pub keep_payloads: bool,
     /// Bodies beyond this many bytes are a 413.
@@ -101,6 +104,7 @@ impl Config {
             echo: false,
             strict: false,
             shifting: None,
+            later: 0,
             keep_payloads: false,
             max_body: 4 << 20,
         }

@@ -28,6 +28,10 @@ pub struct Animal {
 }
 
 impl Animal {
+    pub(crate) fn with_id(self, id: u64) -> Animal {
+        Animal { id, ..self }
+    }
+
     /// None to five names, in order.
     pub fn friends(&self) -> &[&'static str] {
         &self.friends[..self.friend_count]
@@ -185,10 +189,9 @@ impl Herd {
         u64::try_from(turned).unwrap_or(place)
     }
 
-    pub(crate) fn write_detail(&self, id: u64) -> Vec<u8> {
-        let animal = self.animal(id);
+    pub(crate) fn write_detail(animal: &Animal) -> Vec<u8> {
         let mut json = Vec::with_capacity(160);
-        write_listed(&mut json, &animal);
+        write_listed(&mut json, animal);
         json.extend_from_slice(b",\"friends\":\"");
         for (index, friend) in animal.friends().iter().enumerate() {
             if index > 0 {
@@ -214,7 +217,7 @@ impl Herd {
 }
 
 /// The fields both list and detail have, without the closing brace.
-fn write_listed(json: &mut Vec<u8>, animal: &Animal) {
+pub(crate) fn write_listed(json: &mut Vec<u8>, animal: &Animal) {
     json.extend_from_slice(b"{\"id\":");
     push(json, animal.id);
     json.extend_from_slice(b",\"name\":\"");
@@ -292,7 +295,11 @@ mod tests {
     fn all_of_it_is_json() {
         let herd = herd(50);
         for id in 0..50 {
-            for json in [herd.write_detail(id), herd.write_malformed(id), herd.animal(id).loaded_json().into_bytes()] {
+            for json in [
+                Herd::write_detail(&herd.animal(id)),
+                herd.write_malformed(id),
+                herd.animal(id).loaded_json().into_bytes(),
+            ] {
                 let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
                 assert_eq!(value["id"], id);
             }

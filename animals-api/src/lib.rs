@@ -23,6 +23,7 @@ mod api;
 mod bits;
 mod book;
 mod book_pages;
+mod changes;
 mod chaos;
 mod config;
 mod faces;
@@ -38,6 +39,7 @@ mod server;
 mod zoo_home;
 
 pub use book::{Book, Counters, Entry, Post, Sample, Summary};
+pub use changes::Change;
 pub use config::{Amount, BadValue, ChaosOn, Config, Disconnect, RateLimit, Shifting, parse_duration, parse_range};
 pub use guard::{Guard, TokenLife};
 pub use herd::{Animal, Fate};

@@ -18,8 +18,11 @@ use clap::{Parser, ValueEnum};
 ///
 /// Lists animals at GET /animals/v1/animals?page=1, gives one at GET /animals/v1/animals/{id} and takes batches at
 /// POST /animals/v1/home; GET /animals/v1/home/{id} tells whether one has arrived. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
-/// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. The book meets no chaos, and
-/// needs no credentials; with --guard all the rest does. With an oauth2 guard POST /zoo/v1/token gives tokens.
+/// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. GET
+/// /animals/v1/dated?page=1&updated_since=TIME lists the herd as it is now, after POST /book/changes. The book meets no
+/// chaos, and needs no credentials; with --guard all the rest does. With an oauth2 guard POST /zoo/v1/token gives tokens.
+/// The same list in other styles is at GET /zoo/v1/list/{offset,cursor,next,link,token,single}, the same home in other
+/// forms at /zoo/v1/home/{array,wrapped,lines,each} and /zoo/v1/home/{id}.
 #[derive(Debug, Parser)]
 #[command(name = "animals-api", version)]
 struct Flags {
@@ -97,6 +100,9 @@ struct Flags {
     /// Turn the list by PLACES after every so many PAGES served, such as 1/50 [default: it stands still]
     #[arg(long, env = "ANIMALS_API_SHIFTING", value_name = "PLACES/PAGES", allow_hyphen_values = true)]
     shifting: Option<Shifting>,
+    /// Animals with the highest IDs that are not there before POST /book/changes adds them
+    #[arg(long, env = "ANIMALS_API_LATER", default_value_t = 0, value_name = "COUNT")]
+    later: u64,
     /// Keep every accepted payload for /book/animals/{id}, not just its hash
     #[arg(long, env = "ANIMALS_API_KEEP_PAYLOADS", value_parser = BoolishValueParser::new())]
     keep_payloads: bool,
@@ -157,6 +163,7 @@ impl Flags {
             echo: self.echo,
             strict: self.strict,
             shifting: self.shifting,
+            later: self.later,
             keep_payloads: self.keep_payloads,
             max_body: self.max_body,
         }

@@ -45,6 +45,11 @@ impl Moment {
     }
 
     /// Whether this is exactly that epoch millisecond, said in UTC.
+    /// Milliseconds since 1970, those that had begun.
+    pub(crate) fn millis(self) -> i64 {
+        self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
+    }
+
     pub(crate) fn is_utc_millis(self, millis: i64) -> bool {
         self.utc
             && self.seconds == millis.div_euclid(1000)

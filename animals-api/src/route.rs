@@ -11,6 +11,7 @@ use crate::faces::Asked;
 use crate::zoo_home::{self, Face, Visit};
 
 const LIST: &str = "/animals/v1/animals";
+const DATED: &str = "/animals/v1/dated";
 const HOME: &str = "/animals/v1/home";
 const TOKEN: &str = "/zoo/v1/token";
 const ZOO_HOME: &str = "/zoo/v1/home/";
@@ -32,6 +33,8 @@ pub(crate) enum Call {
     List(Number),
     /// The list with another face.
     Face(Asked),
+    /// The herd as it is now, from this time on if one is given.
+    Dated(Number, Option<String>),
     Detail(Number),
     Home,
     /// The home in another form.
@@ -50,7 +53,7 @@ pub(crate) enum Call {
 impl Call {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Call::List(_) | Call::Face(_) => Kind::List,
+            Call::List(_) | Call::Face(_) | Call::Dated(..) => Kind::List,
             Call::Detail(_) => Kind::Detail,
             Call::Home | Call::Visit(_) => Kind::Post,
             Call::Asked(_) => Kind::Asked,
@@ -97,6 +100,7 @@ fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
     let get = |call| if method == Method::GET { call } else { Call::NotAllowed("GET") };
     match path {
         LIST => Some(get(Call::List(page(query.unwrap_or_default())))),
+        DATED => Some(get(dated(query.unwrap_or_default()))),
         HOME if method == Method::POST => Some(Call::Home),
         HOME => Some(Call::NotAllowed("POST")),
         TOKEN if method == Method::POST => Some(Call::Token),
@@ -136,9 +140,17 @@ fn stray<B>(request: &Request<B>) -> Call {
 
 /// The last `page` of a query, 1 without one.
 fn page(query: &str) -> Number {
+    last(query, "page").map_or(Number::Whole(1), |page| Number::parse(&page))
+}
+
+fn dated(query: &str) -> Call {
+    Call::Dated(page(query), last(query, "updated_since").map(Cow::into_owned))
+}
+
+/// The last value of this name in a query.
+fn last<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let last = pairs.rfind(|(name, _)| decoded(name) == "page");
-    last.map_or(Number::Whole(1), |(_, value)| Number::parse(&decoded(value)))
+    pairs.rfind(|(name, _)| decoded(name) == wanted).map(|(_, value)| decoded(value))
 }
 
 pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
@@ -187,6 +199,17 @@ mod tests {
         for junk in ["?page=", "?page", "?page=one", "?page=1.5", "?page=1e3", "?page=--1"] {
             assert_eq!(page(junk), Number::Not, "{junk}");
         }
+    }
+
+    #[test]
+    fn times_are_read() {
+        let since = "2026-01-31T00:00:00Z".to_owned();
+        let dated = |query: &str| get(&format!("{DATED}{query}"));
+        assert_eq!(dated("?page=2"), Route::Api(Call::Dated(Number::Whole(2), None)));
+        assert_eq!(
+            dated("?updated_since=2026-01-31T00%3A00%3A00Z"),
+            Route::Api(Call::Dated(Number::Whole(1), Some(since)))
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::book::Book;
+use crate::changes::Change;
 use crate::config::Config;
 use crate::knobs::Knobs;
 
@@ -80,6 +81,11 @@ impl Server {
             Ok(knobs)
         });
         let _ = turned;
+    }
+
+    /// Animals come, leave and change, for every request that comes after: see `GET /animals/v1/dated`.
+    pub fn change(&self, change: &Change) {
+        self.api.change(change);
     }
 
     /// Sets the chance of chaos, 0 to 1.

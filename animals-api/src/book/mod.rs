@@ -17,6 +17,7 @@ pub use query::{Entry, Sample, Summary};
 pub use tally::Counters;
 pub(crate) use tally::{Marks, Tally, count};
 
+use crate::changes::Changes;
 use crate::herd::{Fate, Herd};
 use crate::posted::Posted;
 
@@ -93,10 +94,10 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    pub(crate) fn new(herd: &Herd, posted: &Posted<'_>) -> Judged {
+    pub(crate) fn new(herd: &Herd, changes: &Changes, posted: &Posted<'_>) -> Judged {
         let fate = (posted.id < herd.len).then(|| herd.fate(posted.id));
         let sound = fate == Some(Fate::Sound);
-        let right = sound && posted.matches(&herd.animal(posted.id));
+        let right = sound && posted.matches(&changes.animal(posted.id));
         Judged { id: posted.id, hash: posted.hash(), sound, right, poison: fate == Some(Fate::Poison) }
     }
 
