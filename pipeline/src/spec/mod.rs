@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::compiled::CompiledPipeline;
 use crate::error::{SpecError, suggest};
@@ -127,8 +128,31 @@ impl Pipeline {
         &self.spec.limits
     }
 
+    /// Whether a run of it can go on from an earlier one: its list tells versions of a record apart, or one of its
+    /// parameters follows from that run.
+    #[must_use]
+    pub fn can_go_on(&self) -> bool {
+        let tells_versions = matches!(&self.spec.source.list, types::ListSpec::Paged(list) if list.version.is_some());
+        tells_versions || self.watermarks().next().is_some()
+    }
+
+    /// Names of the parameters that follow from the run that one goes on from.
+    pub fn watermarks(&self) -> impl Iterator<Item = &str> {
+        self.spec.parameters.iter().filter(|parameter| parameter.watermark.is_some()).map(|it| it.name.as_str())
+    }
+
     /// Checks what a run was told, fills in defaults and brings each value to its one form.
     pub fn resolve_parameters(&self, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, SpecError> {
+        self.resolve_parameters_since(given, None)
+    }
+
+    /// The same for a run that goes on from an earlier one, `since` being when that one was started: a watermark that
+    /// nobody set is this time less its overlap.
+    pub fn resolve_parameters_since(
+        &self,
+        given: &BTreeMap<String, String>,
+        since: Option<SystemTime>,
+    ) -> Result<BTreeMap<String, String>, SpecError> {
         let origin = format!("pipeline {}", self.spec.name);
         let names = || self.spec.parameters.iter().map(|parameter| parameter.name.as_str());
         if let Some(unknown) = given.keys().find(|name| names().all(|known| known != *name)) {
@@ -139,10 +163,12 @@ impl Pipeline {
         let mut resolved = BTreeMap::new();
         for parameter in &self.spec.parameters {
             let error = |what: String| SpecError::new(&origin, what).key(&parameter.name);
-            let value = match (given.get(&parameter.name), &parameter.default) {
-                (Some(value), _) => read::parameter_value(parameter.kind, value).map_err(error)?,
-                (None, Some(default)) => default.clone(),
-                (None, None) => {
+            let followed = parameter.watermark.as_ref().zip(since).map(|(watermark, since)| watermark.after(since));
+            let value = match (given.get(&parameter.name), followed, &parameter.default) {
+                (Some(value), ..) => read::parameter_value(parameter.kind, value).map_err(error)?,
+                (None, Some(followed), _) => followed,
+                (None, None, Some(default)) => default.clone(),
+                (None, None, None) => {
                     let name = &parameter.name;
                     let about = if parameter.description.is_empty() { "" } else { ": " };
                     return Err(error(format!("this parameter must be set{about}{}", parameter.description))

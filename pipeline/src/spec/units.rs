@@ -1,6 +1,6 @@
 //! Durations, sizes and shares with their units: `3s`, `50ms`, `8MiB`, `1%`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const TIMES: [(&str, u64); 5] = [("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
@@ -67,6 +67,16 @@ pub(crate) fn check_time(text: &str) -> Result<String, String> {
     Ok(time.to_string())
 }
 
+/// A time in that form, in whole seconds, of which the last one that had begun: not every API reads fractions, and earlier
+/// is safer where something is listed from then on.
+pub(crate) fn write_time(time: SystemTime) -> String {
+    let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds - 1),
+    };
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
 fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
     let wrong = || format!("\"{text}\" is not {what}");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
@@ -124,6 +134,9 @@ mod tests {
             assert!(parse_rate(text).is_err(), "{text}");
         }
         assert_eq!(check_time("2026-01-31T01:00:00.250+01:00").unwrap(), "2026-01-31T00:00:00.25Z");
+        let at = |millis| write_time(SystemTime::UNIX_EPOCH + Duration::from_millis(millis));
+        assert_eq!((at(1_769_817_600_999).as_str(), at(0).as_str()), ("2026-01-31T00:00:00Z", "1970-01-01T00:00:00Z"));
+        assert_eq!(write_time(SystemTime::UNIX_EPOCH - Duration::from_millis(1500)), "1969-12-31T23:59:58Z");
         for text in ["", "2026-01-31", "yesterday", "2026-01-31T00:00:00", "2026-02-31T00:00:00Z"] {
             assert!(check_time(text).unwrap_err().contains("RFC 3339"), "{text}");
         }

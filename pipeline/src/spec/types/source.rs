@@ -1,6 +1,6 @@
 //! Where records come from, typed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::spec::json_path::JsonPath;
 use crate::spec::template::Template;
@@ -176,4 +176,11 @@ pub(crate) struct Enrich {
 pub struct Watermark {
     /// So much before that run was started: clocks differ, and sources show what is new late.
     pub overlap: Duration,
+}
+
+impl Watermark {
+    /// The parameter's value where the earlier run was started at this time.
+    pub(crate) fn after(&self, started: SystemTime) -> String {
+        crate::spec::units::write_time(started.checked_sub(self.overlap).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
 }
