@@ -258,6 +258,11 @@ fn explain(status: &Status, target: &Target) -> Failure {
         ("DELIVERY_SETTLED", ..) => {
             Failure::new(what).help(format!("muster record RUN ID{flag} tells what was said of it before"))
         }
+        ("SINCE_RUN_UNFIT" | "SINCE_RUN_USELESS", ..) => {
+            let is_usage = status.code() == Code::InvalidArgument;
+            let failure = if is_usage { Failure::usage(what) } else { Failure::new(what) };
+            failure.help("--since latest takes the newest run that will do; without --since everything is loaded")
+        }
         ("RUN_OVER", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows how it ended")),
         ("STORE_UNAVAILABLE", ..) => {
             Failure::new(what).help("nothing was changed, or nobody knows: the same command may be given again")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::time::SystemTime;
 
 use muster_pipeline::{Pipeline, Process};
 use muster_proto::v1::{GetRunRequest, ResumeRunRequest, Run, RunState, StartRunRequest};
@@ -17,14 +18,18 @@ use crate::failure::Failure;
 use crate::follow::{Followed, Until, follow};
 use crate::manner;
 use crate::pipeline_choice::Choice;
-use crate::render::run_state;
+use crate::render::{self, run_state};
+
+/// The newest run that will do, in place of an ID.
+const LATEST: &str = "latest";
 
 /// What is to be run, and how.
 #[derive(Debug)]
 pub struct Order {
     /// The pipeline.
     pub choice: Choice,
-    /// Its parameters, defaults filled in.
+    /// Its parameters, defaults filled in, without watermarks that nobody set: what those are depends on the run that it
+    /// goes on from.
     pub parameters: BTreeMap<String, String>,
     /// Ledger, audit folder, workers.
     pub setup: Setup,
@@ -32,12 +37,25 @@ pub struct Order {
     pub resume: bool,
     /// Of the start, if it is to be repeatable.
     pub request_id: Option<String>,
+    /// The run to go on from, or latest.
+    pub since: Option<String>,
 }
 
 impl Order {
     /// Fills in the defaults of the pipeline's parameters, and refuses those that it does not have.
-    pub fn resolve(pipeline: &Pipeline, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Failure> {
-        pipeline.resolve_parameters(given).map_err(|error| Failure::usage(error.to_string()))
+    pub fn resolve(
+        pipeline: &Pipeline,
+        given: &BTreeMap<String, String>,
+        since: Option<&str>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        // Whether there is a run to go on from, and when it was started, is for the coordinator to say.
+        let any = since.map(|_| SystemTime::UNIX_EPOCH);
+        let resolved = pipeline.resolve_parameters_since(given, any);
+        let mut resolved = resolved.map_err(|error| Failure::usage(error.to_string()))?;
+        for name in pipeline.watermarks().filter(|name| !given.contains_key(*name)) {
+            resolved.remove(name);
+        }
+        Ok(resolved)
     }
 
     fn start_request(&self) -> StartRunRequest {
@@ -46,6 +64,7 @@ impl Order {
             parameters: self.parameters.clone().into_iter().collect(),
             request_id: self.request_id.clone().unwrap_or_default(),
             audit_mode: self.setup.audit.is_some(),
+            since_run: self.since.clone().unwrap_or_default(),
         }
     }
 }
@@ -157,7 +176,11 @@ async fn begin(client: &Client, order: &Order, stderr: &Stderr) -> Result<Run, F
     match choose(&runs, order)? {
         None => {
             let answer = client.runs().start_run(order.start_request()).await;
-            Ok(answer.map_err(|status| client.failure(status))?.into_inner().run.unwrap_or_default())
+            let run = answer.map_err(|status| client.failure(status))?.into_inner().run.unwrap_or_default();
+            if order.since.is_some() {
+                manner::remark(stderr, &render::run::goes_on_from(&run));
+            }
+            Ok(run)
         }
         Some(run) => {
             if run.pipeline_revision != order.choice.pipeline.revision() {
@@ -225,6 +248,10 @@ fn same(run: &Run, order: &Order) -> Result<(), Failure> {
             None => return differs(format!("which was started without a parameter {name}")),
         }
     }
+    match order.since.as_deref().filter(|since| *since != LATEST) {
+        Some(since) if since != run.since_run => return differs(format!("which was not started with --since {since}")),
+        _ => {}
+    }
     match (run.audit_mode, order.setup.audit.is_some()) {
         (true, false) => differs("which writes audit files: say where, --audit DIR".to_owned()),
         (false, true) => differs("which was started without --audit".to_owned()),
@@ -246,7 +273,7 @@ mod tests {
         let choice = pipeline_choice::choose("animals").expect("built in");
         let parameters = [("base_url".to_owned(), "http://h:1".to_owned())].into();
         let setup = Setup { database: "my.db".into(), audit: None, workers: 1, concurrency: None };
-        Order { choice, parameters, setup, resume, request_id: None }
+        Order { choice, parameters, setup, resume, request_id: None, since: None }
     }
 
     fn run(id: &str, over: bool) -> Run {
@@ -292,5 +319,10 @@ mod tests {
         assert!(refused.contains("started with --set base_url=http://h:1"), "{refused}");
         let audited = Run { audit_mode: true, ..run("a", false) };
         assert!(chosen(&[audited], &order(true)).expect_err("audit").contains("--audit DIR"));
+        let since = |what: &str| Order { since: Some(what.into()), ..order(true) };
+        let goes_on = Run { since_run: "z".into(), ..run("a", false) };
+        assert_eq!(chosen(&[goes_on.clone()], &since("latest")), Ok(Some("a".into())));
+        assert_eq!(chosen(&[goes_on.clone()], &since("z")), Ok(Some("a".into())));
+        assert!(chosen(&[goes_on], &since("y")).expect_err("since").contains("not started with --since y"));
     }
 }

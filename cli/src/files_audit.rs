@@ -1,7 +1,8 @@
 //! `muster verify --files`: an audit folder read on its own, without ledger or coordinator.
 //!
-//! `ids.json` holds what the source listed, `batch_<n>.json` what the target acknowledged in one delivery; all are JSON
-//! arrays of record IDs. Each listed ID must stand in exactly one batch file.
+//! `ids.json` holds what the source listed and was to be loaded, `batch_<n>.json` what the target acknowledged in one
+//! delivery, `unchanged.json` what an earlier run had loaded; all are JSON arrays of record IDs. Each ID of `ids.json` must
+//! stand in exactly one batch file, none of `unchanged.json` in any other file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -27,6 +28,8 @@ pub struct FilesVerdict {
     pub listed: u64,
     /// Batch files read.
     pub files: u64,
+    /// IDs in `unchanged.json`: listed too, but not to be loaded.
+    pub unchanged: u64,
     /// Distinct listed IDs found in batch files.
     pub acknowledged: u64,
     /// Listed, but in no batch file.
@@ -131,6 +134,7 @@ pub fn audit(folder: &Path) -> Result<FilesVerdict, Failure> {
     let numbers = batch_numbers(folder)?;
     let mut verdict = FilesVerdict::default();
     let mut seen = listed(folder, &mut verdict)?;
+    read_unchanged(folder, &seen, &mut verdict);
     verdict.absent_numbers = numbers.last().map_or(0, |last| last - numbers.len() as u64);
     for number in numbers {
         read_batch(folder, number, &mut seen, &mut verdict);
@@ -166,6 +170,24 @@ fn listed(folder: &Path, verdict: &mut FilesVerdict) -> Result<Seen, Failure> {
         Err(error) => Err(Failure::new(format!("cannot read {}: {error}", path.display())).help(
             "without the list of IDs there is nothing to compare with; the ledger knows it too: muster verify RUN",
         )),
+    }
+}
+
+/// Only a run that goes on from an earlier one has such a file.
+fn read_unchanged(folder: &Path, seen: &Seen, verdict: &mut FilesVerdict) {
+    const NAME: &str = "unchanged.json";
+    let (mut unchanged, mut both) = (0, Vec::new());
+    let read = each_id(&folder.join(NAME), |id| {
+        unchanged += 1;
+        both.extend(seen.contains_key(&id).then_some(id));
+    });
+    match read {
+        Ok(()) => verdict.unchanged = unchanged,
+        Err(ReadError::Open(error)) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => verdict.unreadable.add_in_order(|| format!("{NAME}: {error}")),
+    }
+    for id in both {
+        verdict.doubled.add_in_order(|| format!("{id} in ids.json and {NAME}"));
     }
 }
 
@@ -315,6 +337,20 @@ mod tests {
         assert!(files[0].starts_with("batch_10.json: not a whole JSON array"), "{files:?}");
         assert!(files[1].contains("a record ID must be a string or a number, not an object"), "{files:?}");
         assert_eq!(verdict.exit(), Exit::Unbalanced);
+    }
+
+    #[test]
+    fn what_is_unchanged_is_counted_and_is_in_no_other_file() {
+        let folder = folder(&[("ids.json", "[1]"), ("unchanged.json", "[2, \"1\"]"), ("batch_1.json", "[1]")]);
+        let verdict = audit(folder.path()).unwrap();
+        assert_eq!((verdict.is_good(), verdict.listed, verdict.unchanged), (true, 1, 2));
+        std::fs::write(folder.path().join("unchanged.json"), "[2, 1]").unwrap();
+        std::fs::write(folder.path().join("batch_2.json"), "[2]").unwrap();
+        let verdict = audit(folder.path()).unwrap();
+        assert_eq!(shown(&verdict.doubled), (1, vec!["1 in ids.json and unchanged.json".to_owned()]));
+        assert_eq!(shown(&verdict.unexpected), (1, vec!["2 in batch_2.json".to_owned()]));
+        std::fs::write(folder.path().join("unchanged.json"), "[2").unwrap();
+        assert_eq!(audit(folder.path()).unwrap().unreadable.count, 1);
     }
 
     #[test]

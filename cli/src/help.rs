@@ -12,6 +12,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "  muster run animals --set base_url=http://127.0.0.1:3123
   muster run ./customers.yaml --workers 2 --db customers.db --audit ./audit
   muster run animals --set base_url=http://127.0.0.1:3123 --resume
+  muster run ./customers.yaml --since latest --db customers.db
+
+--since latest is for a timer: the first run loads everything, each later one what has changed since
+the one before, as source.list.version or a watermark tells.
 
 Ctrl-C drains: nothing new is sent, what is on its way is awaited and noted, and the command
 ends with 1. The same command with --resume goes on. A second Ctrl-C ends at once (130); the
@@ -23,6 +27,7 @@ ledger holds what was announced, and --resume goes on from there too.",
     (
         "start",
         "  muster start animals --set base_url=http://127.0.0.1:3123 --watch
+  muster start customers --since latest --watch
   RUN=$(muster start animals --set base_url=http://127.0.0.1:3123 --json | jq -r .run_id)",
     ),
     ("watch", "  muster watch latest\n  muster watch animals-1x2y3z4w --json | jq .progress.loaded"),
@@ -42,7 +47,8 @@ ledger holds what was announced, and --resume goes on from there too.",
 --files reads ids.json (what the source listed) and each batch_<n>.json (what the target
 acknowledged): 0 when each listed ID is in exactly one of them; 4 when IDs are missing, doubled or
 unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be read. Dead letters
-and records that are gone were never acknowledged: here they count as missing.",
+and records that are gone were never acknowledged: here they count as missing. unchanged.json names
+what need not be loaded, in a run that goes on from an earlier one.",
     ),
     (
         "dead-letters",

@@ -2,7 +2,8 @@
 //! rather read files than ask a ledger.
 //!
 //! `<folder>/<run>/batch_<n>.json` has the IDs of the run's n-th acknowledged delivery that no earlier one covers;
-//! `ids.json` has what the source listed. A file is written after the acknowledgement is in the ledger, under another
+//! `ids.json` has what the source listed and is to be loaded; beside it `unchanged.json` has, of a run that goes on from an
+//! earlier one, what need not be. A file is written after the acknowledgement is in the ledger, under another
 //! name, and renamed when it is whole. What a crash left out is made up from the ledger.
 
 use std::collections::HashMap;
@@ -110,7 +111,11 @@ impl AuditFiles {
     pub async fn make_whole(&self, store: &dyn Store, run: &Run) -> bool {
         let made = async {
             self.write(store, run, None).await?;
-            self.write_listed(store, run).await
+            self.write_listed(store, run).await?;
+            if run.since.is_some() {
+                self.write_unchanged(store, run).await?;
+            }
+            Ok(())
         };
         let made = made.await;
         self.say(run, made.as_ref().err());
@@ -179,6 +184,24 @@ impl AuditFiles {
             if last {
                 return blocking(move || file.finish()).await;
             }
+        }
+    }
+}
+
+impl AuditFiles {
+    async fn write_unchanged(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
+        let path = self.folder.join(run.id.as_str()).join("unchanged.json");
+        let mut file = Unfinished::create(path)?;
+        let mut after = String::new();
+        loop {
+            let ids = store.unchanged_ids(run, &after, IDS_AT_ONCE).await?;
+            let Some(last) = ids.last().cloned() else { return blocking(move || file.finish()).await };
+            after = last;
+            file = blocking(move || {
+                ids.iter().try_for_each(|id| file.push(id))?;
+                Ok(file)
+            })
+            .await?;
         }
     }
 }

@@ -75,8 +75,8 @@ fn log(run: &Run, verdict: &Verdict) {
     let (complete, balanced) = (verdict.is_complete(), verdict.is_balanced());
     let counts = &verdict.counts;
     let (listed, loaded, dead) = (counts.listed, counts.loaded, counts.dead_letter);
-    let (gone, in_doubt, cancelled) = (counts.gone, counts.in_doubt, counts.cancelled);
-    tracing::info!({ names::RUN } = %run.id, complete, balanced, listed, loaded, dead, gone, in_doubt, cancelled,
+    let (gone, in_doubt, cancelled, unchanged) = (counts.gone, counts.in_doubt, counts.cancelled, counts.unchanged);
+    tracing::info!({ names::RUN } = %run.id, complete, balanced, listed, loaded, dead, gone, in_doubt, cancelled, unchanged,
         "the run is over");
     for found in &verdict.discrepancies {
         tracing::warn!({ names::RUN } = %run.id, code = found.code, detail = found.detail,

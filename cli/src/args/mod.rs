@@ -109,6 +109,10 @@ pub struct RunArgs {
     /// Values of parameters.
     #[command(flatten)]
     pub set: SetArgs,
+    /// Go on from an earlier run: load only what is listed in another version than that one loaded; latest is the newest
+    /// that will do, and without one everything is loaded
+    #[arg(long, env = "MUSTER_SINCE", value_name = "RUN|latest")]
+    pub since: Option<String>,
     /// Workers in this process
     #[arg(long, env = "MUSTER_WORKERS", value_name = "N", default_value_t = 1, value_parser = worker_count)]
     pub workers: usize,
@@ -170,6 +174,10 @@ pub struct StartArgs {
     /// Values of parameters.
     #[command(flatten)]
     pub set: SetArgs,
+    /// Go on from an earlier run: load only what is listed in another version than that one loaded; latest is the newest
+    /// that will do, and without one everything is loaded
+    #[arg(long, env = "MUSTER_SINCE", value_name = "RUN|latest")]
+    pub since: Option<String>,
     /// Also write the acknowledged IDs as files into the coordinator's audit folder
     #[arg(long, env = "MUSTER_AUDIT_MODE", value_parser = BoolishValueParser::new())]
     pub audit_mode: bool,
@@ -385,6 +393,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         assert!(parse("muster run animals --workers 0").is_err());
+        assert!(parse("muster run animals --since").is_err());
         assert!(parse("muster demo --chaos 2").is_err());
         assert!(parse("muster record latest -7").is_ok());
     }

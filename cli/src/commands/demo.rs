@@ -99,13 +99,13 @@ fn config(args: &DemoArgs) -> Result<Config, Failure> {
 fn order(args: &DemoArgs, base_url: &str) -> Result<Order, Failure> {
     let choice = pipeline_choice::choose("animals")?;
     let given = BTreeMap::from([("base_url".to_owned(), base_url.to_owned())]);
-    let parameters = Order::resolve(&choice.pipeline, &given)?;
+    let parameters = Order::resolve(&choice.pipeline, &given, None)?;
     let database = match &args.db {
         Some(database) => database.clone(),
         None => temporary_folder()?.join("muster.db"),
     };
     let setup = Setup { database, audit: None, workers: args.workers, concurrency: args.concurrency };
-    Ok(Order { choice, parameters, setup, resume: false, request_id: None })
+    Ok(Order { choice, parameters, setup, resume: false, request_id: None, since: None })
 }
 
 /// Kept after the end: the summary invites to look into the ledger.

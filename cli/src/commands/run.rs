@@ -48,9 +48,10 @@ pub fn tell(followed: Followed, setup: &Setup, as_json: bool, stderr: &Stderr) -
 
 fn order(args: RunArgs) -> Result<Order, Failure> {
     let choice = pipeline_choice::choose(&args.pipeline)?;
-    let parameters = Order::resolve(&choice.pipeline, &pipeline_choice::parameters(&args.set.set)?)?;
+    let given = pipeline_choice::parameters(&args.set.set)?;
+    let parameters = Order::resolve(&choice.pipeline, &given, args.since.as_deref())?;
     let setup = Setup { database: args.db, audit: args.audit, workers: args.workers, concurrency: args.concurrency };
-    Ok(Order { choice, parameters, setup, resume: args.resume, request_id: args.request_id })
+    Ok(Order { choice, parameters, setup, resume: args.resume, request_id: args.request_id, since: args.since })
 }
 
 /// The run as JSON, and where its ledger is.

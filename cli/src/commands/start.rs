@@ -11,7 +11,7 @@ use crate::failure::{Failure, nearest};
 use crate::manner;
 use crate::output;
 use crate::pipeline_choice;
-use crate::render::json;
+use crate::render::{json, run};
 
 /// `muster start PIPELINE`.
 pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -22,24 +22,28 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         parameters: parameters.into_iter().collect(),
         request_id: args.request_id.unwrap_or_default(),
         audit_mode: args.audit_mode,
+        since_run: args.since.clone().unwrap_or_default(),
     };
-    let run = match client.runs().start_run(request).await {
+    let started = match client.runs().start_run(request).await {
         Ok(answer) => answer.into_inner().run.unwrap_or_default(),
         Err(status) if reason(&status).as_deref() == Some("PIPELINE_UNKNOWN") => {
             return Err(did_you_mean(&client, &args.pipeline, client.failure(status)).await);
         }
         Err(status) => return Err(client.failure(status)),
     };
-    if args.json {
-        output::print_json_line(&json::run(&run))?;
-    } else if args.watch {
-        manner::remark(stderr, &format!("run {} started", run.run_id));
-    } else if manner::is_quiet() {
-        output::print(&format!("{}\n", run.run_id))?;
-    } else {
-        output::print(&format!("run {id} started; follow it: muster watch {id}\n", id = run.run_id))?;
+    if args.since.is_some() {
+        manner::remark(stderr, &run::goes_on_from(&started));
     }
-    if args.watch { watch::to_the_end(&client, &run.run_id, args.json, stderr).await } else { Ok(Exit::Fine) }
+    if args.json {
+        output::print_json_line(&json::run(&started))?;
+    } else if args.watch {
+        manner::remark(stderr, &format!("run {} started", started.run_id));
+    } else if manner::is_quiet() {
+        output::print(&format!("{}\n", started.run_id))?;
+    } else {
+        output::print(&format!("run {id} started; follow it: muster watch {id}\n", id = started.run_id))?;
+    }
+    if args.watch { watch::to_the_end(&client, &started.run_id, args.json, stderr).await } else { Ok(Exit::Fine) }
 }
 
 /// Adds the pipeline that was most likely meant, if the coordinator can be asked for it.

@@ -21,6 +21,9 @@ pub fn text(folder: &Path, verdict: &FilesVerdict) -> String {
         text.push_str(&format!("  {name:<18}{:>10}\n", number_of(number)));
     }
     text.push_str(&format!("  {:-<28}\n  {:<18}{:>10}\n", "", "listed", number_of(verdict.listed)));
+    if verdict.unchanged > 0 {
+        text.push_str(&format!("  {:<18}{:>10}\n", "besides, unchanged", number_of(verdict.unchanged)));
+    }
     text.push_str(&format!("  in {}", counted(signed(verdict.files), "file", "files")));
     if verdict.absent_numbers > 0 {
         let files = counted(signed(verdict.absent_numbers), "number", "numbers");
@@ -54,6 +57,7 @@ pub fn json(verdict: &FilesVerdict) -> Value {
         "listed": verdict.listed,
         "acknowledged": verdict.acknowledged,
         "files": verdict.files,
+        "unchanged": verdict.unchanged,
         "absent_numbers": verdict.absent_numbers,
         "missing": sample(&verdict.missing),
         "doubled": sample(&verdict.doubled),

@@ -3,7 +3,7 @@
 
 use muster_proto::v1::{
     Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, ExceptionStory,
-    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, Verdict, Worker,
+    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ pub fn run(run: &Run) -> Value {
         "pipeline_revision": run.pipeline_revision,
         "parameters": parameters,
         "audit_mode": run.audit_mode,
+        "since_run": run.since_run,
         "state": run_state(run.state()),
         "state_reason": run.state_reason,
         "round": run.round,
@@ -53,6 +54,7 @@ fn progress(progress: &Progress) -> Value {
         "pages_committed": progress.pages_committed,
         "pages_total": progress.pages_total,
         "listed": progress.listed,
+        "unchanged": progress.unchanged,
         "fetched": progress.fetched,
         "loaded": progress.loaded,
         "dead_letter": progress.dead_letter,
@@ -121,6 +123,15 @@ pub fn story(story: &RecordStory) -> Value {
         "leases": story.leases.iter().map(lease).collect::<Vec<_>>(),
         "deliveries": story.deliveries.iter().map(delivery).collect::<Vec<_>>(),
         "exception": story.exception.as_ref().map(exception),
+        "unchanged": story.unchanged.as_ref().map(unchanged),
+    })
+}
+
+fn unchanged(unchanged: &UnchangedStory) -> Value {
+    json!({
+        "version": unchanged.version,
+        "since_run": unchanged.since_run,
+        "loaded_by_run": unchanged.loaded_by_run,
     })
 }
 

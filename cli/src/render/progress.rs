@@ -45,7 +45,7 @@ pub fn live(moment: Moment<'_>, width: usize) -> Vec<String> {
 /// Run, bar, share and time.
 fn head(moment: Moment<'_>, width: usize) -> String {
     let progress = moment.run.progress.unwrap_or_default();
-    let share = total(&progress).map(|total| share(settled(&progress), total));
+    let share = total(&progress).map(|total| share(settled(&progress) + progress.unchanged, total));
     let percent = share.map_or_else(|| "  ?%".to_owned(), |share| format!("{share:>3}%"));
     let right = format!(" {percent} {:>8}", duration(moment.elapsed));
     let room = width.saturating_sub(right.len());
@@ -96,11 +96,13 @@ fn drawn_bar(percent: u8, width: usize) -> String {
     format!("[{}{tip}{}]", "=".repeat(full), " ".repeat(inside - full - tip.len()))
 }
 
-fn cells(moment: Moment<'_>) -> [String; 8] {
+fn cells(moment: Moment<'_>) -> Vec<String> {
     let progress = moment.run.progress.unwrap_or_default();
     let left = eta(&progress, moment.per_second).map_or_else(|| "-".to_owned(), whole_seconds);
     let attention = |number: i64| (number > 0).then_some(Tone::Attention);
-    [
+    let unchanged = ("unchanged", count(progress.unchanged), None);
+    let goes_on = !moment.run.since_run.is_empty();
+    let cells = [
         ("listed", count(progress.listed), None),
         ("fetched", count(progress.fetched), None),
         ("loaded", count(progress.loaded), None),
@@ -109,15 +111,17 @@ fn cells(moment: Moment<'_>) -> [String; 8] {
         ("in doubt", count(progress.in_doubt), attention(progress.in_doubt)),
         ("workers", progress.workers.to_string(), None),
         ("ETA", left, None),
-    ]
-    .map(|(name, value, tone)| {
+    ];
+    let cells = cells.into_iter().chain(goes_on.then_some(unchanged));
+    let drawn = cells.map(|(name, value, tone)| {
         let name = format!("{name:<8}");
-        let value = format!("{value:>width$}", width = CELL - 8);
+        let value = format!("{value:>width$}", width = CELL - name.len());
         match tone {
             Some(tone) => err(tone, &format!("{name}{value}")),
             None => format!("{}{value}", err(Tone::Hint, &name)),
         }
-    })
+    });
+    drawn.collect()
 }
 
 /// The same as one line, without a newline.
@@ -132,8 +136,12 @@ pub fn plain(moment: Moment<'_>) -> String {
     let per_second = if over { settled(&progress) as f64 / moment.elapsed.as_secs_f64() } else { moment.per_second };
     let left =
         eta(&progress, moment.per_second).map_or_else(String::new, |left| format!(", ETA {}", whole_seconds(left)));
+    let unchanged = match progress.unchanged {
+        0 => String::new(),
+        unchanged => format!(", unchanged {}", count(unchanged)),
+    };
     format!(
-        "{} {} after {}: listed {}{of}, fetched {}, loaded {}, dead {}, in doubt {}, {}{left}, workers {}",
+        "{} {} after {}: listed {}{of}{unchanged}, fetched {}, loaded {}, dead {}, in doubt {}, {}{left}, workers {}",
         moment.run.run_id,
         run_state(moment.run.state()),
         duration(moment.elapsed),
@@ -147,7 +155,7 @@ pub fn plain(moment: Moment<'_>) -> String {
     )
 }
 
-/// Records that have come to an outcome.
+/// Records that were worked on and have come to an outcome.
 pub fn settled(progress: &Progress) -> i64 {
     progress.loaded + progress.dead_letter + progress.gone
 }
@@ -173,7 +181,7 @@ fn share(settled: i64, total: i64) -> u8 {
 
 /// How long the rest takes at this pace, if that can be told.
 fn eta(progress: &Progress, per_second: f64) -> Option<Duration> {
-    let rest = total(progress)? - settled(progress);
+    let rest = total(progress)? - settled(progress) - progress.unchanged;
     match rest {
         ..=0 => None,
         _ if per_second <= 0.01 => None,
@@ -271,6 +279,17 @@ mod tests {
         );
         let over = Run { finished_at: Some(prost_types::Timestamp::default()), ..run() };
         assert!(plain(moment(&over)).contains(" in doubt 100, 106/s, "), "{}", plain(moment(&over)));
+    }
+
+    #[test]
+    fn what_is_unchanged_is_done_but_was_no_work() {
+        let progress = Progress { listing_closed: true, listed: 100, unchanged: 50, loaded: 25, ..Progress::default() };
+        let run = Run { progress: Some(progress), since_run: "animals-0".into(), ..run() };
+        assert_eq!(settled(&progress), 25);
+        assert_eq!(eta(&progress, 5.0), Some(Duration::from_secs(5)));
+        let lines = live(moment(&run), 39);
+        assert!(lines[0].contains("75%") && lines.last() == Some(&"unchanged       50".to_owned()), "{lines:#?}");
+        assert!(plain(moment(&run)).contains("listed 100, unchanged 50, fetched 0"), "{}", plain(moment(&run)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::table::{Align, Table, toned_fields};
 use super::{rounds, run_state, verdict};
 
 const STATE: &str = "state";
+const UNCHANGED: &str = "unchanged";
 
 /// One run: what it is, where it stands, and its verdict if it is over.
 pub fn show(run: &Run) -> String {
@@ -26,6 +27,9 @@ pub fn show(run: &Run) -> String {
     parameters.sort();
     if !parameters.is_empty() {
         lines.push(("set", parameters.join("\n")));
+    }
+    if !run.since_run.is_empty() {
+        lines.push(("since", run.since_run.clone()));
     }
     if run.audit_mode {
         lines.push(("audit", "acknowledged IDs are written as files too".to_owned()));
@@ -94,56 +98,80 @@ fn progress(run: &Run) -> Vec<(&'static str, String)> {
         (false, 0) => format!(" ({} pages so far)", count(progress.pages_committed)),
         (false, total) => format!(" ({} of {} pages)", count(progress.pages_committed), count(total)),
     };
-    vec![
-        ("listed", format!("{}{pages}", count(progress.listed))),
+    let mut lines = vec![("listed", format!("{}{pages}", count(progress.listed)))];
+    if progress.unchanged > 0 {
+        lines.push(("unchanged", count(progress.unchanged)));
+    }
+    lines.extend([
         ("fetched", count(progress.fetched)),
         ("loaded", count(progress.loaded)),
         ("dead letters", count(progress.dead_letter)),
         ("in doubt", count(progress.in_doubt)),
         ("gone", count(progress.gone)),
         ("workers", progress.workers.to_string()),
-    ]
+    ]);
+    lines
+}
+
+/// From which run one goes on, as was asked for.
+pub fn goes_on_from(run: &Run) -> String {
+    match run.since_run.as_str() {
+        "" => format!(
+            "run {} goes on from none: there is no earlier run that will do, so everything is loaded",
+            run.run_id
+        ),
+        since => format!("run {} goes on from run {since}", run.run_id),
+    }
 }
 
 /// Many runs, a row each.
 pub fn list(runs: &[Run], width: Option<usize>) -> String {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         ("run", Align::Left),
         ("pipeline", Align::Left),
         ("state", Align::Left),
         ("started", Align::Left),
         ("took", Align::Right),
         ("listed", Align::Right),
+        (UNCHANGED, Align::Right),
         ("loaded", Align::Right),
         ("dead", Align::Right),
         ("doubt", Align::Right),
         ("verdict", Align::Left),
-    ])
-    .toned("state", state_tone)
-    .toned("dead", exception_tone)
-    .toned("doubt", exception_tone)
-    .toned("verdict", verdict::headline_tone)
-    .narrowed_by(&["pipeline", "took", "started"]);
+    ];
+    // Most ledgers have no run that goes on from another.
+    let goes_on = runs.iter().any(|run| !run.since_run.is_empty());
+    columns.retain(|(name, _)| goes_on || *name != UNCHANGED);
+    let mut table = Table::new(&columns)
+        .toned("state", state_tone)
+        .toned("dead", exception_tone)
+        .toned("doubt", exception_tone)
+        .toned("verdict", verdict::headline_tone)
+        .narrowed_by(&["pipeline", "took", "started"]);
     for run in runs {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
         let counts = run.overall.or_else(|| run.verdict.as_ref().and_then(|verdict| verdict.counts));
-        let [listed, loaded, dead, doubt] = counts
-            .map_or([progress.listed, progress.loaded, progress.dead_letter, progress.in_doubt], |counts| {
-                [counts.listed, counts.loaded, counts.dead_letter, counts.in_doubt]
-            });
-        table.row([
+        let [listed, unchanged, loaded, dead, doubt] = counts.map_or(
+            [progress.listed, progress.unchanged, progress.loaded, progress.dead_letter, progress.in_doubt],
+            |counts| [counts.listed, counts.unchanged, counts.loaded, counts.dead_letter, counts.in_doubt],
+        );
+        let mut row = vec![
             run.run_id.clone(),
             run.pipeline.clone(),
             run_state(run.state()).to_owned(),
             moment(run.created_at.as_ref()),
             duration(from_wire(run.elapsed.as_ref())),
             count(listed),
+        ];
+        row.extend(goes_on.then(|| count(unchanged)));
+        row.extend([
             count(loaded),
             count(dead),
             count(doubt),
             run.verdict.as_ref().map_or_else(|| "-".to_owned(), |of_run| verdict::headline(of_run).to_owned()),
         ]);
+        table.row(row);
     }
     table.render(width)
 }
@@ -213,5 +241,18 @@ mod tests {
             list.lines().nth(1).expect("a row").ends_with("5,497   5,497     0      0  complete and balanced"),
             "{list}"
         );
+    }
+
+    #[test]
+    fn a_run_that_goes_on_from_another_says_so() {
+        let since = |since: &str| Run { since_run: since.into(), ..run() };
+        assert!(show(&since("animals-0")).contains("\nsince         animals-0\n"));
+        assert!(goes_on_from(&since("animals-0")).ends_with("goes on from run animals-0"));
+        assert!(goes_on_from(&since("")).contains("everything is loaded"));
+        let counts = Counts { listed: 10, unchanged: 7, loaded: 3, ..Counts::default() };
+        let over = Run { overall: Some(counts), ..since("animals-0") };
+        let list = self::list(&[over, since("")], None);
+        let row = list.lines().nth(1).expect("a row");
+        assert!(list.contains("listed  unchanged  loaded") && row.contains(" 10          7       3 "), "{list}");
     }
 }

@@ -1,6 +1,6 @@
 //! The whole story of one record, as a timeline.
 
-use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordState, RecordStory};
+use muster_proto::v1::{DeliveryStory, ExceptionStory, LeaseStory, RecordState, RecordStory, UnchangedStory};
 use prost_types::Timestamp;
 
 use super::fold::{hanging, hanging_cut};
@@ -23,6 +23,10 @@ fn one(run_id: &str, story: &RecordStory) -> String {
     let head = format!("record {id} of run {}, round {}: {state}", clean(run_id), story.round);
     let mut text = format!("{}\n", hanging(0, &head).join("\n"));
     text.push_str(&format!("  listed on page {}", story.listed_on_page));
+    if let Some(unchanged) = &story.unchanged {
+        text.push_str(&format!("\n  {}\n", hanging_cut(2, &why_unchanged(unchanged)).join("\n  ")));
+        return text;
+    }
     match story.batch {
         Some(batch) => text.push_str(&format!(", batch {batch}, place {}\n", story.position)),
         None => text.push_str(", waiting for a full batch\n"),
@@ -43,6 +47,18 @@ fn one(run_id: &str, story: &RecordStory) -> String {
         }
     }
     text
+}
+
+/// Why it was not loaded again.
+fn why_unchanged(unchanged: &UnchangedStory) -> String {
+    let version = clean(&unchanged.version);
+    let (since, loaded_by) = (clean(&unchanged.since_run), clean(&unchanged.loaded_by_run));
+    match loaded_by.as_str() {
+        "" => format!(
+            "version {version} was loaded before run {since}, which found it unchanged; the run that loaded it is deleted"
+        ),
+        run => format!("version {version} was loaded by run {run}: muster record {run} ID tells more"),
+    }
 }
 
 fn tone(state: RecordState) -> Option<Tone> {
@@ -161,7 +177,7 @@ mod tests {
                 delivery(4, 1, "in_doubt", 0, 11, at(30), 0),
                 delivery(7, 2, "applied", 200, 32, at(33), 4),
             ],
-            exception: None,
+            ..RecordStory::default()
         };
         assert_eq!(
             stories("animals-1", &[story]),

@@ -55,9 +55,10 @@ impl Table {
     }
 
     /// Adds a row: as many cells as there are columns. Control characters in cells are escaped.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.columns.len(), "a cell for each column");
-        self.rows.push(cells.map(|cell| clean(&cell)).into());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| clean(&cell)).collect();
+        debug_assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
+        self.rows.push(cells);
     }
 
     /// The table at a terminal's width; `None`, as when piped, is as wide as it takes.

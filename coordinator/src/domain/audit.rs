@@ -5,7 +5,7 @@ use super::{BatchLedger, RecordState, Timestamp};
 /// Records by state. In a balanced round `listed` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
-    /// Rows of records.
+    /// Rows of records, and of those that are unchanged.
     pub listed: u64,
     /// In no lease and without an outcome.
     pub pending: u64,
@@ -23,6 +23,9 @@ pub struct Counts {
     pub in_doubt: u64,
     /// Without an outcome when the run was cancelled.
     pub cancelled: u64,
+    /// Not loaded again: an earlier run loaded the same version. Older verdicts do not speak of it.
+    #[serde(default)]
+    pub unchanged: u64,
 }
 
 impl Counts {
@@ -35,6 +38,7 @@ impl Counts {
             + self.gone
             + self.in_doubt
             + self.cancelled
+            + self.unchanged
     }
 
     /// Each figure of both together.
@@ -60,6 +64,7 @@ impl Counts {
             gone: f(self.gone, other.gone),
             in_doubt: f(self.in_doubt, other.in_doubt),
             cancelled: f(self.cancelled, other.cancelled),
+            unchanged: f(self.unchanged, other.unchanged),
         }
     }
 
@@ -73,6 +78,7 @@ impl Counts {
             RecordState::Gone => &mut self.gone,
             RecordState::InDoubt => &mut self.in_doubt,
             RecordState::Cancelled => &mut self.cancelled,
+            RecordState::Unchanged => &mut self.unchanged,
         } += 1;
     }
 }
@@ -141,6 +147,10 @@ pub struct ListingEvidence {
     pub records: u64,
     /// Highest sequence number of a record plus one; equals `records` when none is missing.
     pub records_end: u64,
+    /// Rows of unchanged records: only the first round has any.
+    pub unchanged: u64,
+    /// IDs that have both.
+    pub unchanged_and_not: u64,
     /// Recorded suspicions: code and detail.
     pub problems: Vec<(String, String)>,
 }
@@ -246,7 +256,9 @@ impl Audit {
 
     /// The verdict, once all batches were taken in.
     pub fn verdict(mut self, listing: &ListingEvidence, audited_at: Timestamp) -> Verdict {
-        self.counts.listed = listing.records;
+        let listed = listing.records + listing.unchanged;
+        self.counts.listed = listed;
+        self.counts.unchanged = listing.unchanged;
         // Records that no batch was cut for yet wait for a full one; once listing is closed there must be none.
         let waiting = listing.records.saturating_sub(self.claimed);
         *(if self.cancelled { &mut self.counts.cancelled } else { &mut self.counts.pending }) += waiting;
@@ -261,19 +273,20 @@ impl Audit {
                 format!("{lost} records below number {} have no row", listing.records_end),
             );
         }
-        if listing.pages_fresh != listing.records {
+        if listing.unchanged_and_not > 0 {
+            let both = listing.unchanged_and_not;
+            self.unbalanced("UNCHANGED_AND_NOT", format!("{both} records are unchanged and are to be loaded as well"));
+        }
+        if listing.pages_fresh != listed {
             let detail = match self.round {
-                1 => format!("committed pages brought {} IDs, the ledger has {}", listing.pages_fresh, listing.records),
+                1 => format!("committed pages brought {} IDs, the ledger has {listed}", listing.pages_fresh),
                 _ => format!("the round took over {} records, it has {}", listing.pages_fresh, listing.records),
             };
             self.unbalanced(if self.round == 1 { "PAGE_WITHOUT_ITS_IDS" } else { "ROUND_WITHOUT_ITS_IDS" }, detail);
         }
         let sum = self.counts.sum_of_states();
-        if sum != listing.records {
-            self.unbalanced(
-                "STATES_DO_NOT_ADD_UP",
-                format!("the states add up to {sum}, listed are {}", listing.records),
-            );
+        if sum != listed {
+            self.unbalanced("STATES_DO_NOT_ADD_UP", format!("the states add up to {sum}, listed are {listed}"));
         }
         let mut discrepancies = incompleteness(listing);
         let unbalanced = |(code, detail): (&str, String)| Discrepancy {

@@ -39,4 +39,6 @@ pub enum RecordState {
     InDoubt,
     /// Without an outcome when its run was cancelled.
     Cancelled,
+    /// Not loaded again: an earlier run loaded the same version.
+    Unchanged,
 }

@@ -113,6 +113,8 @@ pub struct NewRun {
     pub parameters: BTreeMap<String, String>,
     /// Also write the acknowledged IDs as files.
     pub audit_mode: bool,
+    /// The run that it goes on from.
+    pub since: Option<RunId>,
 }
 
 /// A run as the ledger has it.
@@ -148,6 +150,8 @@ pub struct Run {
     pub changes: i64,
     /// Of the current round, once it is over.
     pub verdict: Option<Verdict>,
+    /// The run that it goes on from; it may be deleted by now.
+    pub since: Option<RunId>,
 }
 
 /// How far a round is, for display.
@@ -159,8 +163,10 @@ pub struct Progress {
     pub pages_committed: i64,
     /// Pages the source says it has; 0 when it does not say.
     pub pages_total: i64,
-    /// Records in the ledger.
+    /// Records in the ledger, unchanged ones among them.
     pub listed: i64,
+    /// Not loaded again.
+    pub unchanged: i64,
     /// Records whose fetch has ended.
     pub fetched: i64,
     /// Acknowledged.

@@ -10,6 +10,7 @@ mod parse;
 mod pipeline;
 mod render;
 mod run;
+mod since;
 mod worker;
 
 pub(crate) use audit::Audits;

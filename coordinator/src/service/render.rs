@@ -56,6 +56,7 @@ pub(super) fn run(run: &Run, progress: &Progress, rounds: &[Round], now: Timesta
         verdict: run.verdict.as_ref().map(|found| verdict(run, found)),
         rounds: rounds.iter().map(|round| self::round(run, round)).collect(),
         overall: overall(rounds).as_ref().map(counts),
+        since_run: run.since.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn counts(counts: &Counts) -> v1::Counts {
         loaded: count(counts.loaded),
         dead_letter: count(counts.dead_letter),
         gone: count(counts.gone),
-        unchanged: 0,
+        unchanged: count(counts.unchanged),
         in_doubt: count(counts.in_doubt),
         cancelled: count(counts.cancelled),
     }
@@ -102,6 +103,7 @@ fn progress(progress: &Progress) -> v1::Progress {
         pages_committed: progress.pages_committed,
         pages_total: progress.pages_total,
         listed: progress.listed,
+        unchanged: progress.unchanged,
         fetched: progress.fetched,
         loaded: progress.loaded,
         dead_letter: progress.dead_letter,
@@ -160,6 +162,11 @@ pub(super) fn story(record_id: &str, story: &RecordStory) -> v1::RecordStory {
             body: exception.body.clone(),
             at: Some(timestamp(exception.at)),
         }),
+        unchanged: story.unchanged.as_ref().map(|unchanged| v1::UnchangedStory {
+            version: unchanged.version.clone(),
+            since_run: unchanged.since.to_string(),
+            loaded_by_run: unchanged.loaded_by.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }),
     }
 }
 
@@ -173,6 +180,7 @@ pub(super) fn record_state(state: RecordState) -> v1::RecordState {
         RecordState::Gone => v1::RecordState::Gone,
         RecordState::InDoubt => v1::RecordState::InDoubt,
         RecordState::Cancelled => v1::RecordState::Cancelled,
+        RecordState::Unchanged => v1::RecordState::Unchanged,
     }
 }
 

@@ -9,10 +9,12 @@ use futures::Stream;
 use muster_pipeline::{OnDoubt as SpecOnDoubt, Pipeline};
 use muster_proto::v1::{self, run_service_server::RunService};
 use muster_telemetry::names;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status, unusable};
+use super::since::{self, Since};
 use super::{operate, page, parse, render};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
@@ -53,15 +55,35 @@ impl Runs {
         })
     }
 
-    fn new_run(&self, request: v1::StartRunRequest, pipeline: &Pipeline) -> Result<NewRun, Status> {
+    async fn begin(&self, request: v1::StartRunRequest) -> Result<Started, Status> {
         if request.request_id.len() > 128 {
             return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
         }
-        // As the caller gave them: after an upgrade the same call must still be the same.
-        let given: BTreeMap<String, String> = request.parameters.into_iter().collect();
-        let arguments = serde_json::json!([request.pipeline, given, request.audit_mode]);
-        let parameters =
-            pipeline.resolve_parameters(&given).map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
+        let pipeline = self.pipeline(&request.pipeline).await?;
+        let digest = digest(&request);
+        if !request.request_id.is_empty()
+            && !request.since_run.is_empty()
+            && let Some((run, before)) = self.store.run_of_request(&request.request_id).await?
+        {
+            // Whatever is the latest run by now, and whether it would still do.
+            return Ok(if before == digest { Started::Same(run) } else { Started::Conflict });
+        }
+        let given = request.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let since = since::find(self.store.as_ref(), &pipeline, &given, &request.since_run).await?;
+        let new = self.new_run(&request, &pipeline, &given, since.as_ref())?;
+        Ok(self.store.start_run(NewRun { request_digest: digest, ..new }).await?)
+    }
+
+    fn new_run(
+        &self,
+        request: &v1::StartRunRequest,
+        pipeline: &Pipeline,
+        given: &BTreeMap<String, String>,
+        since: Option<&Since>,
+    ) -> Result<NewRun, Status> {
+        let parameters = pipeline
+            .resolve_parameters_since(given, since.map(Since::started))
+            .map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         pipeline.compile(&parameters).map_err(|error| invalid("PIPELINE_INVALID", error.to_string()))?;
         if request.audit_mode {
             let absent = "this coordinator has no audit folder: start it with --audit-dir";
@@ -72,12 +94,13 @@ impl Runs {
         getrandom::fill(&mut random).map_err(|error| Status::internal(format!("no randomness: {error}")))?;
         Ok(NewRun {
             id: RunId::new(pipeline.name(), random),
-            request_id: Some(request.request_id).filter(|id| !id.is_empty()),
-            request_digest: Sha256::digest(arguments.to_string()).into(),
+            request_id: Some(request.request_id.clone()).filter(|id| !id.is_empty()),
+            request_digest: [0; 32],
             pipeline: pipeline.name().to_owned(),
             terms: terms(pipeline),
             parameters,
             audit_mode: request.audit_mode,
+            since: since.map(|since| since.run.id.clone()),
         })
     }
 
@@ -127,6 +150,17 @@ impl Runs {
     }
 }
 
+/// Of what a run is started with, as the caller gave it: after an upgrade the same call must still be the same.
+fn digest(request: &v1::StartRunRequest) -> [u8; 32] {
+    let given: BTreeMap<&String, &String> = request.parameters.iter().collect();
+    let mut arguments = vec![json!(request.pipeline), json!(given), json!(request.audit_mode)];
+    // Older calls know of none.
+    if !request.since_run.is_empty() {
+        arguments.push(json!(request.since_run));
+    }
+    Sha256::digest(Value::from(arguments).to_string()).into()
+}
+
 /// What transitions need of a pipeline.
 fn terms(pipeline: &Pipeline) -> Terms {
     let load = pipeline.load();
@@ -159,12 +193,10 @@ fn same(before: &v1::Run, after: &v1::Run) -> bool {
 #[tonic::async_trait]
 impl RunService for Runs {
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
-        let request = request.into_inner();
-        let pipeline = self.pipeline(&request.pipeline).await?;
-        let new = self.new_run(request, &pipeline)?;
-        match self.store.start_run(new).await? {
+        match self.begin(request.into_inner()).await? {
             Started::New(run) => {
-                tracing::info!({ names::RUN } = %run.id, { names::PIPELINE } = run.pipeline, "a run was started");
+                let since = run.since.as_ref().map(RunId::as_str);
+                tracing::info!({ names::RUN } = %run.id, { names::PIPELINE } = run.pipeline, since, "a run was started");
                 Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) }))
             }
             Started::Same(run) => Ok(Response::new(v1::StartRunResponse { run: Some(self.render(&run).await?) })),

@@ -27,7 +27,7 @@ pub use rounds::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,
     RecordPlace, Redrive, Redriven, Round, Settle, SettleRefusal, Settled, StaleRound, Swept,
 };
-pub use stories::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory};
+pub use stories::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory, UnchangedStory};
 pub use transitions::{Fenced, GrantedListing, PageOutcome, Started, Transitions};
 
 /// How long a lease holds unless it is renewed; workers renew every third of it.

@@ -46,6 +46,11 @@ pub trait Queries: Send + Sync {
     async fn run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Runs with a number below `before`, newest first.
     async fn runs(&self, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
+    /// Runs of this pipeline and revision that are over and have a number below `before`, newest first.
+    async fn runs_over(&self, pipeline: &str, revision: &str, before: Option<i64>, limit: u32)
+    -> StoreResult<Vec<Run>>;
+    /// The run that this request started, and the digest of its arguments.
+    async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>>;
     /// How far a run is.
     async fn progress(&self, run: &Run) -> StoreResult<Progress>;
     /// A pipeline revision.
@@ -85,6 +90,8 @@ pub trait Queries: Send + Sync {
     async fn runs_with_unwritten_files(&self) -> StoreResult<Vec<Run>>;
     /// Acknowledgements after `after`, ascending.
     async fn acknowledgements(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Acknowledgement>>;
-    /// Listed IDs from sequence number `from` on, ascending.
+    /// Listed IDs that are to be loaded, from sequence number `from` on, ascending.
     async fn listed_ids(&self, run: &Run, from: u64, limit: u32) -> StoreResult<Vec<String>>;
+    /// Unchanged IDs whose text comes after this one, ascending.
+    async fn unchanged_ids(&self, run: &Run, after: &str, limit: u32) -> StoreResult<Vec<String>>;
 }

@@ -237,7 +237,7 @@ pub struct LedgerRow {
     pub state: RecordState,
     /// Page of the list on which it came.
     pub page: u64,
-    /// Batch and place in it; none while it waits for a full batch.
+    /// Batch and place in it; none while it waits for a full batch, and where it is unchanged.
     pub place: Option<(i64, u32)>,
     /// Number of the newest delivery that carried it; 0 for none.
     pub delivery: i64,
@@ -250,7 +250,7 @@ pub struct LedgerRow {
 }
 
 /// Where an export goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportFrom {
     /// Round.
     pub round: u32,
@@ -258,11 +258,13 @@ pub struct ExportFrom {
     pub batch: i64,
     /// Sequence number in it.
     pub seq: i64,
+    /// Behind all rounds: the last unchanged ID that was told, as JSON text; empty for none.
+    pub unchanged: Option<String>,
 }
 
 impl Default for ExportFrom {
     fn default() -> Self {
-        Self { round: 1, batch: 0, seq: 0 }
+        Self { round: 1, batch: 0, seq: 0, unchanged: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What happened to one record: its whole story, for people.
 
-use crate::domain::{DeliveryFact, RecordState, Timestamp};
+use crate::domain::{DeliveryFact, RecordState, RunId, Timestamp};
 
 /// What happened to one record in one round.
 #[derive(Debug, Clone)]
@@ -21,6 +21,19 @@ pub struct RecordStory {
     pub deliveries: Vec<DeliveryStory>,
     /// Why it was not sent.
     pub exception: Option<ExceptionStory>,
+    /// Why it was not loaded again.
+    pub unchanged: Option<UnchangedStory>,
+}
+
+/// Why a record was not loaded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnchangedStory {
+    /// What the list said of its version.
+    pub version: String,
+    /// The run that its run goes on from.
+    pub since: RunId,
+    /// The run that loaded this version; none: it is deleted by now.
+    pub loaded_by: Option<RunId>,
 }
 
 /// One lease of a record's batch.

@@ -27,6 +27,8 @@ fn listing(records: u64) -> ListingEvidence {
         pages_fresh: records,
         records,
         records_end: records,
+        unchanged: 0,
+        unchanged_and_not: 0,
         problems: Vec::new(),
     }
 }
@@ -49,6 +51,21 @@ fn all_loaded_is_complete_and_balanced() {
     assert_eq!(found(&verdict), (vec![], true, true));
     assert_eq!(verdict.counts, Counts { listed: 4, loaded: 4, ..Counts::default() });
     assert_eq!((verdict.round, verdict.audited_at), (1, Timestamp::from_millis(9)));
+}
+
+#[test]
+fn what_is_unchanged_is_listed_too() {
+    let with = |unchanged, unchanged_and_not, pages_fresh| {
+        verdict(&[batch(0)], &ListingEvidence { unchanged, unchanged_and_not, pages_fresh, ..listing(2) })
+    };
+    let good = with(3, 0, 5);
+    assert_eq!(found(&good), (vec![], true, true));
+    assert_eq!(good.counts, Counts { listed: 5, loaded: 2, unchanged: 3, ..Counts::default() });
+    assert_eq!(found(&with(3, 0, 6)).0, ["PAGE_WITHOUT_ITS_IDS"], "an unchanged row is lost");
+    assert_eq!(found(&with(3, 1, 5)).0, ["UNCHANGED_AND_NOT"]);
+    let older: Counts =
+        serde_json::from_str(&serde_json::to_string(&good.counts).unwrap().replace(",\"unchanged\":3", "")).unwrap();
+    assert_eq!(older, Counts { unchanged: 0, ..good.counts }, "as an older program wrote it");
 }
 
 #[test]

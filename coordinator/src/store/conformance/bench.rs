@@ -216,6 +216,7 @@ pub(crate) fn new_run(name: &str) -> NewRun {
         },
         parameters: BTreeMap::from([("base_url".to_owned(), "http://localhost".to_owned())]),
         audit_mode: false,
+        since: None,
     }
 }
 
@@ -238,6 +239,13 @@ pub(crate) fn probing_run(name: &str) -> NewRun {
 
 pub(crate) fn page(number: u64, ids: &[&str], total_pages: Option<u64>) -> ListedPage {
     ListedPage { page: number, items: ids.iter().map(|id| item(id)).collect(), total_pages, ..ListedPage::default() }
+}
+
+/// A page of items with versions; an empty one is none.
+pub(crate) fn versions(number: u64, items: &[(&str, &str)], total_pages: Option<u64>) -> ListedPage {
+    let version = |version: &str| Some(version.to_owned()).filter(|version| !version.is_empty());
+    let items = items.iter().map(|(id, of)| ListedItem { version: version(of), ..item(id) }).collect();
+    ListedPage { items, ..page(number, &[], total_pages) }
 }
 
 /// An item that brings nothing but an ID.

@@ -22,6 +22,7 @@ mod reporting;
 mod rounds;
 mod runs;
 mod settling;
+mod since;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub use reporting::reporting;
 pub use rounds::rounds;
 pub use runs::runs;
 pub use settling::settling;
+pub use since::since;
 
 use super::Store;
 

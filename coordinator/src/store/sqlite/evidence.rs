@@ -84,6 +84,8 @@ fn listing(view: &Connection, run: i64, round: u32) -> rusqlite::Result<ListingE
             pages_fresh: count(row, 3)?,
             records: count(row, 4)?,
             records_end: count(row, 5)?,
+            unchanged: count(row, 6)?,
+            unchanged_and_not: count(row, 7)?,
             problems: Vec::new(),
         })
     })?;

@@ -10,7 +10,7 @@ use super::sql;
 use crate::domain::{BatchRef, RecordState, Run};
 use crate::store::{ExportFrom, LedgerRow};
 
-/// Rows of records that are in no batch yet, read at once.
+/// Rows of records that are in no batch, read at once.
 const WAITING_AT_ONCE: i64 = 1_000;
 
 /// The rows of the next batch, or of records in none, and where to go on.
@@ -19,7 +19,10 @@ pub(super) fn next(
     run: &Run,
     from: ExportFrom,
 ) -> rusqlite::Result<(Vec<LedgerRow>, Option<ExportFrom>)> {
-    let ExportFrom { round, batch, seq } = from;
+    let ExportFrom { round, batch, seq, unchanged } = from;
+    if let Some(after) = unchanged {
+        return self::unchanged(view, run.key, &after);
+    }
     let mut statement = view.prepare_cached(sql!("export_batch"))?;
     let found: Option<i64> = statement.query_row(params![run.key, round, batch], |row| row.get(0)).optional()?;
     let Some(given_up) = given_up(view, run, round)? else { return Ok((Vec::new(), None)) };
@@ -29,13 +32,14 @@ pub(super) fn next(
         // What waited for a full batch when it was read, and has one by now.
         let told = usize::try_from(seq - row.first_seq).unwrap_or(0).min(rows.len());
         rows.drain(..told);
-        return Ok((rows, Some(ExportFrom { round, batch: number + 1, seq: row.first_seq + i64::from(row.size) })));
+        let seq = row.first_seq + i64::from(row.size);
+        return Ok((rows, Some(ExportFrom { round, batch: number + 1, seq, unchanged: None })));
     }
     let (rows, next) = waiting(view, run.key, round, seq, given_up)?;
     Ok(match (rows.is_empty(), round < run.round) {
-        (false, _) => (rows, Some(ExportFrom { round, batch, seq: next })),
+        (false, _) => (rows, Some(ExportFrom { round, batch, seq: next, unchanged: None })),
         (true, true) => (rows, Some(ExportFrom { round: round + 1, ..ExportFrom::default() })),
-        (true, false) => (rows, None),
+        (true, false) => (rows, Some(ExportFrom { unchanged: Some(String::new()), ..ExportFrom::default() })),
     })
 }
 
@@ -73,6 +77,27 @@ fn of_batch(view: &Connection, batch: &BatchRow, state: i64, given_up: bool) -> 
         });
     }
     Ok(rows)
+}
+
+/// Records that need not be loaded again, behind all others.
+fn unchanged(view: &Connection, run: i64, after: &str) -> rusqlite::Result<(Vec<LedgerRow>, Option<ExportFrom>)> {
+    let mut statement = view.prepare_cached(sql!("unchanged_ids"))?;
+    let rows = statement.query_map(params![run, after, WAITING_AT_ONCE], |row| {
+        Ok(LedgerRow {
+            record_id: row.get(0)?,
+            round: 1,
+            state: RecordState::Unchanged,
+            page: row.get::<_, i64>(1)?.unsigned_abs(),
+            place: None,
+            delivery: 0,
+            deliveries: 0,
+            possible_copies: 0,
+            exception: None,
+        })
+    })?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let last = rows.last().map(|row| row.record_id.clone());
+    Ok((rows, last.map(|last| ExportFrom { unchanged: Some(last), ..ExportFrom::default() })))
 }
 
 /// Records that wait for a full batch.

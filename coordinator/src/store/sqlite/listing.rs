@@ -86,6 +86,11 @@ pub(super) struct Listing {
     pub last_page: Option<i64>,
     pub cursor: Option<String>,
     pub total: Option<i64>,
+    /// Records that need not be loaded again.
+    pub unchanged: i64,
+    pub revision: String,
+    /// The run that this one goes on from, while it is there.
+    pub since: Option<i64>,
 }
 
 impl Listing {
@@ -104,6 +109,9 @@ impl Listing {
                 last_page: row.get(6)?,
                 cursor: row.get(7)?,
                 total: row.get(8)?,
+                unchanged: row.get(9)?,
+                revision: row.get(10)?,
+                since: row.get(11)?,
             })
         });
         listing.optional()
@@ -133,9 +141,15 @@ impl Listing {
             self.pass,
             self.last_page,
             self.cursor,
-            self.total
+            self.total,
+            self.unchanged
         ])?;
         Ok(())
+    }
+
+    /// How many different records were listed.
+    pub(super) fn listed(&self) -> i64 {
+        self.next_seq + self.unchanged
     }
 
     /// Makes a suspicion part of the verdict.
@@ -162,8 +176,8 @@ pub(super) fn again(tx: &Tx<'_>, lease: &ListingLease) -> rusqlite::Result<Fence
 /// Closes a listing.
 pub(super) fn close(tx: &Tx<'_>, lease: &ListingLease) -> rusqlite::Result<Fenced<()>> {
     let Some(mut listing) = Listing::held(tx, lease)? else { return Ok(Fenced::Stale) };
-    if let Some(total) = listing.total.filter(|total| *total != listing.next_seq) {
-        let listed = listing.next_seq;
+    if let Some(total) = listing.total.filter(|total| *total != listing.listed()) {
+        let listed = listing.listed();
         let detail = format!("the source speaks of {total} records, and {listed} different ones were listed");
         listing.note(tx, "TOTAL_DISAGREES", detail)?;
     }

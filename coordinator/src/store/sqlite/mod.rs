@@ -31,6 +31,7 @@ mod suspects;
 #[cfg(test)]
 mod tests;
 mod transitions;
+mod unchanged;
 mod writable;
 mod writer;
 

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::listing::{Listing, note};
 use super::sql;
+use super::unchanged::{self, Since};
 use super::writer::Tx;
 use crate::domain::{ListedItem, ListedPage, ListingLease, Problem};
 use crate::planted::Bug;
@@ -30,9 +31,9 @@ pub(super) fn commit_page(
     if let Some(total) = page.total.and_then(|total| i64::try_from(total).ok()) {
         take_total(tx, &mut listing, number, total)?;
     }
-    let before = listing.next_seq;
+    let before = listing.listed();
     let mut outcome = insert_ids(tx, &mut listing, page, number)?;
-    let row = params![listing.run, number, listing.next_seq - before, listing.pass];
+    let row = params![listing.run, number, listing.listed() - before, listing.pass];
     tx.connection.prepare_cached(sql!("page_fresh"))?.execute(row)?;
     take_end(tx, &mut listing, page, number, outcome)?;
     take_gaps(tx, &listing, page, number)?;
@@ -158,32 +159,19 @@ fn take_gaps(tx: &Tx<'_>, listing: &Listing, page: &ListedPage, number: i64) -> 
 }
 
 fn insert_ids(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64) -> rusqlite::Result<PageOutcome> {
-    let mut insert = tx.connection.prepare_cached(sql!("record_insert"))?;
-    let mut insert_body = tx.connection.prepare_cached(sql!("item_insert"))?;
-    let mut find = tx.connection.prepare_cached(sql!("record_by_id"))?;
-    let mut see = tx.connection.prepare_cached(sql!("seen_insert"))?;
     let mut outcome = PageOutcome::default();
     let lost = usize::from(tx.planted.has(Bug::LosesLastId));
-    for ListedItem { id, version, body } in page.items.iter().take(page.items.len().saturating_sub(lost)) {
-        let row = params![listing.run, listing.round, listing.next_seq, id, number, version];
-        let inserted = insert.execute(row)? > 0;
-        let (seq, first) = if inserted {
-            (listing.next_seq, number)
-        } else {
-            find.query_row(params![listing.run, listing.round, id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
-        };
-        if inserted {
-            if let Some(body) = body {
-                insert_body.execute(params![listing.run, listing.round, seq, body.as_ref()])?;
-            }
-            listing.next_seq += 1;
-        }
+    let revision = listing.revision.clone();
+    let mut since = listing.since.map(|since| Since::new(tx.connection, since, &revision));
+    for item in page.items.iter().take(page.items.len().saturating_sub(lost)) {
+        let id = &item.id;
+        let Listed { seq, first, inserted } = insert(tx, listing, since.as_mut(), item, number)?;
         let again = listing.pass > 1;
         if again && inserted {
             let detail = format!("ID {id} was listed the second time (page {number}), and not the first");
             listing.note(tx, "MISSED_BY_FIRST_LISTING", detail)?;
         }
-        let is_fresh = if again { see.execute(params![listing.run, seq])? > 0 } else { inserted };
+        let is_fresh = if again { see(tx, listing.run, id, seq)? } else { inserted };
         if is_fresh {
             outcome.fresh += 1;
         } else {
@@ -193,6 +181,69 @@ fn insert_ids(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64
         }
     }
     Ok(outcome)
+}
+
+/// An ID as the ledger has it now.
+struct Listed {
+    /// Its sequence number; none: it is unchanged.
+    seq: Option<i64>,
+    /// The page on which it was listed first.
+    first: i64,
+    /// Which is this one.
+    inserted: bool,
+}
+
+/// Writes an item, unless it was listed before. What the run that this one goes on from has at the target in this version is
+/// set aside.
+fn insert(
+    tx: &Tx<'_>,
+    listing: &mut Listing,
+    since: Option<&mut Since<'_>>,
+    item: &ListedItem,
+    number: i64,
+) -> rusqlite::Result<Listed> {
+    let ListedItem { id, version, body } = item;
+    if let Some(since) = since {
+        if let Some((first, _)) = unchanged::row(tx.connection, listing.run, id)? {
+            return Ok(Listed { seq: None, first, inserted: false });
+        }
+        if let Some(version) = version
+            && since.loaded(id, version)?
+            && record(tx, listing, id)?.is_none()
+        {
+            let row = params![listing.run, id, number, version];
+            tx.connection.prepare_cached(sql!("unchanged_insert"))?.execute(row)?;
+            listing.unchanged += 1;
+            return Ok(Listed { seq: None, first: number, inserted: true });
+        }
+    }
+    let seq = listing.next_seq;
+    let row = params![listing.run, listing.round, seq, id, number, version];
+    if tx.connection.prepare_cached(sql!("record_insert"))?.execute(row)? == 0 {
+        let (seq, first) = record(tx, listing, id)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        return Ok(Listed { seq: Some(seq), first, inserted: false });
+    }
+    if let Some(body) = body {
+        let row = params![listing.run, listing.round, seq, body.as_ref()];
+        tx.connection.prepare_cached(sql!("item_insert"))?.execute(row)?;
+    }
+    listing.next_seq += 1;
+    Ok(Listed { seq: Some(seq), first: number, inserted: true })
+}
+
+/// Sequence number and page of a record that is to be loaded.
+fn record(tx: &Tx<'_>, listing: &Listing, id: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut find = tx.connection.prepare_cached(sql!("record_by_id"))?;
+    find.query_row(params![listing.run, listing.round, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// Notes that the second pass brought an ID; gives whether it had not before.
+fn see(tx: &Tx<'_>, run: i64, id: &str, seq: Option<i64>) -> rusqlite::Result<bool> {
+    let rows = match seq {
+        Some(seq) => tx.connection.prepare_cached(sql!("seen_insert"))?.execute(params![run, seq])?,
+        None => tx.connection.prepare_cached(sql!("unchanged_seen"))?.execute(params![run, id])?,
+    };
+    Ok(rows > 0)
 }
 
 /// Twice on one page is the source's habit; on two pages, something has moved, and what moved the other way may have been

@@ -27,6 +27,33 @@ impl Queries for SqliteStore {
         .await
     }
 
+    async fn runs_over(
+        &self,
+        pipeline: &str,
+        revision: &str,
+        before: Option<i64>,
+        limit: u32,
+    ) -> StoreResult<Vec<Run>> {
+        let (pipeline, revision, before) = (pipeline.to_owned(), revision.to_owned(), before.unwrap_or(i64::MAX));
+        self.read(move |view| {
+            let mut statement = view.prepare_cached(sql!("runs_over"))?;
+            statement.query_map(params![pipeline, revision, before, limit], rows::run)?.collect()
+        })
+        .await
+    }
+
+    async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>> {
+        let request_id = request_id.to_owned();
+        self.read(move |view| {
+            let mut statement = view.prepare_cached(sql!("run_by_request"))?;
+            let found = statement.query_row([request_id], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?))).optional()?;
+            let Some((key, digest)) = found else { return Ok(None) };
+            let run = view.prepare_cached(sql!("run_by_key"))?.query_row([key], rows::run)?;
+            Ok(Some((run, digest)))
+        })
+        .await
+    }
+
     async fn progress(&self, run: &Run) -> StoreResult<Progress> {
         let (key, round) = (run.key, run.round);
         self.read(move |view| progress(view, key, round)).await
@@ -124,6 +151,15 @@ impl Queries for SqliteStore {
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         self.read(move |view| ids(view, key, round, from, from.saturating_add(i64::from(limit)))).await
     }
+
+    async fn unchanged_ids(&self, run: &Run, after: &str, limit: u32) -> StoreResult<Vec<String>> {
+        let (key, after) = (run.key, after.to_owned());
+        self.read(move |view| {
+            let mut statement = view.prepare_cached(sql!("unchanged_ids"))?;
+            statement.query_map(params![key, after, limit], |row| row.get(0))?.collect()
+        })
+        .await
+    }
 }
 
 fn ids(view: &Connection, run: i64, round: u32, from: i64, to: i64) -> rusqlite::Result<Vec<String>> {
@@ -138,6 +174,7 @@ fn progress(view: &Connection, run: i64, round: u32) -> rusqlite::Result<Progres
             pages_total: row.get(1)?,
             listed: row.get(2)?,
             pages_committed: row.get(3)?,
+            unchanged: row.get(4)?,
             ..Progress::default()
         })
     })?;

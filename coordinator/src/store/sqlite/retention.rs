@@ -37,6 +37,7 @@ pub(super) fn sweep(tx: &Tx<'_>) -> rusqlite::Result<Swept> {
         sql!("sweep_batches"),
         sql!("sweep_items"),
         sql!("sweep_records"),
+        sql!("sweep_unchanged"),
         sql!("sweep_pages"),
         sql!("sweep_cursors"),
         sql!("sweep_seen"),

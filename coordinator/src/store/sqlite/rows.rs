@@ -50,6 +50,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         changes: row.get(12)?,
         opened_at: time(row, 14)?,
         verdict: verdict.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| json(13, error))?,
+        since: row.get::<_, Option<String>>(15)?.map(RunId::from_text),
     })
 }
 

@@ -55,7 +55,8 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> rusqlite::Result<Started> {
         rows::on_doubt_code(rules.on_doubt),
         max_gone,
         max_rejected,
-        protocol
+        protocol,
+        new.since.as_ref().map(RunId::as_str)
     ])?;
     let key = tx.connection.last_insert_rowid();
     tx.connection.prepare_cached(sql!("listing_insert"))?.execute([key])?;

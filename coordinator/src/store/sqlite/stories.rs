@@ -3,13 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::evidence::given_up;
-use super::{rows, sql};
+use super::{rows, sql, unchanged};
 use crate::domain::{BatchRef, RecordState, Run};
 use crate::store::{DeliveryStory, Ending, ExceptionStory, LeaseStory, RecordStory};
 
 /// One story for each round up to the current one that had the record.
 pub(super) fn read(view: &Connection, run: &Run, record_id: &str) -> rusqlite::Result<Vec<RecordStory>> {
-    let mut stories = Vec::new();
+    // An ID is unchanged or it is listed in the first round, never both.
+    let mut stories: Vec<RecordStory> = unchanged::story(view, run, record_id)?.into_iter().collect();
     for round in 1..=run.round {
         let mut statement = view.prepare_cached(sql!("record_by_id"))?;
         let listed: Option<(i64, i64)> =
@@ -33,6 +34,7 @@ fn story(view: &Connection, run: &Run, round: u32, seq: i64, page: i64) -> rusql
         leases: Vec::new(),
         deliveries: Vec::new(),
         exception: None,
+        unchanged: None,
     };
     let mut statement = view.prepare_cached(sql!("story_batch"))?;
     let row = statement.query_row(params![run.key, round, seq], |row| {

@@ -41,6 +41,12 @@ async fn list_guards() {
 }
 
 #[tokio::test]
+async fn since() {
+    let (backend, _folder) = backend();
+    conformance::since(&backend).await;
+}
+
+#[tokio::test]
 async fn acquiring() {
     let (backend, _folder) = backend();
     conformance::acquiring(&backend).await;

@@ -24,6 +24,12 @@ impl Sequence {
                 _ => {}
             }
         }
+        let unchanged = self.bench.store().unchanged_ids(&self.run, "", 1000).await.unwrap();
+        assert!(unchanged.iter().all(|id| self.before.contains(id)), "{unchanged:?} of {:?}", self.before);
+        assert_eq!(unchanged.len() as u64, verdict.counts.unchanged);
+        if !unchanged.is_empty() {
+            self.seen.insert("unchanged");
+        }
         let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
         let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
         let distinct: BTreeSet<&String> = ids.iter().collect();

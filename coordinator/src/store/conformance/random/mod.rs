@@ -11,7 +11,7 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 20] = [
+const TO_BE_SEEN: [&str; 21] = [
     "applied in part",
     "applied in part, told late",
     "lost answer",
@@ -32,6 +32,7 @@ const TO_BE_SEEN: [&str; 20] = [
     "settled as not applied",
     "settled as partly applied",
     "settled too early",
+    "unchanged",
 ];
 
 /// Runs the sequences of these seeds; gives what they met.

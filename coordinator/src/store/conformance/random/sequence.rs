@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
-use super::super::bench::{Bench, LISTING_TTL, begin, dead, evidence, evidence_of, gone, new_run, page, signed};
+use super::super::bench::{
+    A, Bench, LISTING_TTL, begin, dead, evidence, evidence_of, gone, new_run, signed, versions,
+};
 use super::Random;
 use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingLease, OnDoubt, Run};
 use crate::store::{Begin, Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
@@ -56,7 +58,26 @@ pub(super) struct Sequence {
     pub(super) applied: BTreeSet<(i64, u32)>,
     pub(super) excepted: BTreeSet<(i64, u32, bool)>,
     pub(super) cancelled: bool,
+    /// What the run that this one goes on from has loaded, in version 1.
+    pub(super) before: BTreeSet<String>,
     pub(super) seen: BTreeSet<&'static str>,
+}
+
+/// A run that is over, and from which this new one goes on; gives what it has loaded.
+async fn earlier(bench: &Bench, new: &mut crate::domain::NewRun) -> BTreeSet<String> {
+    let items: Vec<(String, &str)> = (3..11).map(|id| (id.to_string(), "1")).collect();
+    let items: Vec<(&str, &str)> = items.iter().map(|(id, version)| (id.as_str(), *version)).collect();
+    let run = bench.start(new_run("earlier")).await;
+    let listing = bench.take_listing("lister").await;
+    bench.store().commit_page(&listing, versions(1, &items, Some(1))).await.unwrap();
+    bench.store().close_listing(&listing).await.unwrap();
+    let first = bench.lease(A).await;
+    bench.deliver(A, &first, DeliveryState::Applied).await;
+    let second = bench.lease(A).await;
+    bench.complete(A, &second, signed(Report { records: (0..4).map(dead).collect(), ..Report::default() })).await;
+    bench.conclude(&run).await;
+    new.since = Some(run.id);
+    first.parts.iter().flat_map(|(_, ids)| ids.clone()).collect()
 }
 
 impl Sequence {
@@ -68,6 +89,7 @@ impl Sequence {
         if holds {
             new.terms.rules.on_doubt = OnDoubt::Hold;
         }
+        let before = if random.chance(50) { earlier(&bench, &mut new).await } else { BTreeSet::new() };
         let run = bench.start(new).await;
         let listing = Some(bench.take_listing("lister").await);
         Self {
@@ -83,6 +105,7 @@ impl Sequence {
             applied: BTreeSet::new(),
             excepted: BTreeSet::new(),
             cancelled: false,
+            before,
             seen: BTreeSet::new(),
         }
     }
@@ -126,8 +149,10 @@ impl Sequence {
         let number = if self.random.chance(20) { self.pages.max(1) } else { self.pages + 1 };
         let ids: Vec<String> =
             (0..3).map(|n| (number * 3 - u64::from(self.random.chance(5)) + n).to_string()).collect();
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        if let Fenced::Committed(_) = store.commit_page(&listing, page(number, &ids, Some(PAGES))).await.unwrap() {
+        let version = |random: &mut Random| random.pick(&["1", "1", "1", "2", ""]);
+        let items: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), version(&mut self.random))).collect();
+        if let Fenced::Committed(_) = store.commit_page(&listing, versions(number, &items, Some(PAGES))).await.unwrap()
+        {
             self.pages = self.pages.max(number);
             self.listing = Some(listing);
         }

@@ -48,3 +48,21 @@ CREATE TABLE seen (
 
 -- Version of the worker protocol that a worker must speak to work on the run.
 ALTER TABLE runs ADD COLUMN protocol INTEGER NOT NULL DEFAULT 1;
+
+-- Runs that go on from an earlier one.
+ALTER TABLE runs ADD COLUMN since_key INTEGER; -- NULL: none, or it was deleted before this one was started
+ALTER TABLE runs ADD COLUMN since_id TEXT;     -- stays when that one is deleted
+
+-- Listed, and not loaded again: that run has the same version loaded, or found it unchanged itself. In no batch.
+CREATE TABLE unchanged (
+    run     INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    id      TEXT NOT NULL, -- canonical JSON text
+    page    INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    seen    INTEGER NOT NULL DEFAULT 0, -- 1: the second pass brought it again
+    PRIMARY KEY (run, id)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE listings ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0; -- so many rows
+
+-- A record's batch, without walking over those behind it.
+CREATE UNIQUE INDEX batches_by_seq ON batches (run, round, first_seq);

@@ -4,5 +4,8 @@ SELECT l.closed_at IS NOT NULL, l.total_pages,
        CASE ?2 WHEN 1 THEN (SELECT coalesce(sum(p.fresh), 0) FROM pages p WHERE p.run = l.run)
                ELSE (SELECT o.records FROM rounds o WHERE o.run = l.run AND o.round = ?2) END,
        (SELECT count(*) FROM records r WHERE r.run = l.run AND r.round = ?2),
-       (SELECT coalesce(max(r.seq) + 1, 0) FROM records r WHERE r.run = l.run AND r.round = ?2)
+       (SELECT coalesce(max(r.seq) + 1, 0) FROM records r WHERE r.run = l.run AND r.round = ?2),
+       CASE ?2 WHEN 1 THEN (SELECT count(*) FROM unchanged u WHERE u.run = l.run) ELSE 0 END,
+       CASE ?2 WHEN 1 THEN (SELECT count(*) FROM unchanged u CROSS JOIN records r INDEXED BY records_by_id
+                            ON r.run = u.run AND r.id = u.id WHERE u.run = l.run) ELSE 0 END
 FROM listings l WHERE l.run = ?1

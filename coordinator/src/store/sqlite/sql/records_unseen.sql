@@ -1,2 +1,4 @@
-SELECT count(*), min(r.id) FROM records r
-WHERE r.run = ?1 AND r.round = ?2 AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.run = r.run AND s.seq = r.seq)
+SELECT count(*), min(id) FROM (
+  SELECT r.id FROM records r
+  WHERE r.run = ?1 AND r.round = ?2 AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.run = r.run AND s.seq = r.seq)
+  UNION ALL SELECT u.id FROM unchanged u WHERE u.run = ?1 AND u.seen = 0)

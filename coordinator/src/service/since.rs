@@ -1,0 +1,257 @@
+//! Which earlier run a new one goes on from.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use muster_pipeline::Pipeline;
+use tonic::{Code, Status};
+
+use super::error::{invalid, run_unknown, status};
+use crate::domain::{Run, RunId, RunState};
+use crate::store::{Round, Store};
+
+/// The newest run that will do, in place of an ID.
+const LATEST: &str = "latest";
+/// Runs that are read at once.
+const AT_ONCE: u32 = 50;
+
+/// The run that a new one goes on from.
+pub(super) struct Since {
+    pub run: Run,
+}
+
+impl Since {
+    /// When it was started: nothing that it lists was read before.
+    pub fn started(&self) -> SystemTime {
+        let millis = u64::try_from(self.run.created_at.as_millis()).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    }
+}
+
+/// The run that was meant; none where none was, or where there is no latest one: then everything is loaded.
+pub(super) async fn find(
+    store: &dyn Store,
+    pipeline: &Pipeline,
+    given: &BTreeMap<String, String>,
+    meant: &str,
+) -> Result<Option<Since>, Status> {
+    if meant.is_empty() {
+        return Ok(None);
+    }
+    if !pipeline.can_go_on() {
+        let text = format!(
+            "pipeline {} says nothing by which a run could go on from an earlier one: say under source.list.version what \
+             tells two versions of a record apart, or give a parameter of type time a watermark; or start in full, \
+             without since_run",
+            pipeline.name()
+        );
+        return Err(invalid("SINCE_RUN_USELESS", text));
+    }
+    let wanted = Wanted::new(pipeline, given)?;
+    if meant == LATEST {
+        return latest(store, &wanted).await;
+    }
+    let run = store.run(&RunId::from_text(meant)).await?.ok_or_else(|| run_unknown(meant))?;
+    match wanted.unfit(&run, &store.rounds(&run).await?) {
+        None => Ok(Some(Since { run })),
+        Some(why) => Err(status(Code::FailedPrecondition, "SINCE_RUN_UNFIT", why)),
+    }
+}
+
+async fn latest(store: &dyn Store, wanted: &Wanted<'_>) -> Result<Option<Since>, Status> {
+    let (name, revision) = (wanted.pipeline.name(), wanted.pipeline.revision());
+    let mut before = None;
+    loop {
+        let runs = store.runs_over(name, revision, before, AT_ONCE).await?;
+        let Some(last) = runs.last() else { return Ok(None) };
+        before = Some(last.key);
+        for run in runs {
+            if wanted.unfit(&run, &store.rounds(&run).await?).is_none() {
+                return Ok(Some(Since { run }));
+            }
+        }
+    }
+}
+
+/// What a run must be so that another can go on from it.
+struct Wanted<'a> {
+    pipeline: &'a Pipeline,
+    /// Without watermarks: those differ from run to run.
+    parameters: BTreeMap<String, String>,
+    /// The watermarks that are to follow from it.
+    following: Vec<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(pipeline: &'a Pipeline, given: &BTreeMap<String, String>) -> Result<Self, Status> {
+        let following = pipeline.watermarks().filter(|name| !given.contains_key(*name)).collect();
+        // Whatever they follow from, they are left out.
+        let any = Some(SystemTime::UNIX_EPOCH);
+        let parameters = pipeline
+            .resolve_parameters_since(given, any)
+            .map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
+        let parameters = without_watermarks(pipeline, &parameters);
+        Ok(Self { pipeline, parameters, following })
+    }
+
+    /// Why a run will not do, and what to do.
+    fn unfit(&self, run: &Run, rounds: &[Round]) -> Option<String> {
+        let id = &run.id;
+        if !run.state.is_over() {
+            return Some(format!(
+                "run {id} is not over: await its end or cancel it, or start in full, without since_run"
+            ));
+        }
+        if run.pipeline != self.pipeline.name() {
+            let (of, is) = (&run.pipeline, self.pipeline.name());
+            return Some(format!("run {id} is of pipeline {of}, this one of {is}: name a run of {is}"));
+        }
+        let revision = self.pipeline.revision();
+        let revisions = std::iter::once(&run.revision).chain(rounds.iter().map(|round| &round.revision));
+        if let Some(other) = revisions.into_iter().find(|of| *of != revision) {
+            return Some(format!(
+                "run {id} worked under revision {} of the pipeline, which is {} now: records that were loaded under another \
+                 revision may have to look otherwise now; start in full, without since_run",
+                short(other),
+                short(revision)
+            ));
+        }
+        if let Some(what) = difference(&without_watermarks(self.pipeline, &run.parameters), &self.parameters) {
+            return Some(format!(
+                "run {id} was started with other parameters ({what}): what it loaded may come from elsewhere or be \
+                 elsewhere; start with the same ones, or in full, without since_run"
+            ));
+        }
+        self.leaves_gaps(run)
+    }
+
+    /// A list that is asked only for what is new does not bring again what an earlier run missed.
+    fn leaves_gaps(&self, run: &Run) -> Option<String> {
+        let name = self.following.first()?;
+        let why = match &run.verdict {
+            Some(verdict) if run.state == RunState::Finished && verdict.is_complete() => return None,
+            _ if run.state == RunState::Cancelled => "was cancelled",
+            _ => "has a listing that is not complete",
+        };
+        Some(format!(
+            "run {} {why}: what it missed would be left out by {name}, which follows from its start; go on from an earlier \
+             run, set {name}, or start in full, without since_run",
+            run.id
+        ))
+    }
+}
+
+fn without_watermarks(pipeline: &Pipeline, parameters: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut parameters = parameters.clone();
+    parameters.retain(|name, _| pipeline.watermarks().all(|watermark| watermark != name));
+    parameters
+}
+
+/// The first parameter in which two runs differ, in words.
+fn difference(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
+    let name = before.keys().chain(now.keys()).find(|name| before.get(*name) != now.get(*name))?;
+    let shown =
+        |of: &BTreeMap<String, String>| of.get(name).map_or_else(|| "nothing".to_owned(), |it| format!("{it:?}"));
+    Some(format!("{name}: {} then, {} now", shown(before), shown(now)))
+}
+
+/// The first digits of a revision: enough for people to tell two apart.
+fn short(revision: &str) -> &str {
+    revision.get(..12).unwrap_or(revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Timestamp, Verdict};
+
+    const PIPELINE: &str = r#"
+muster: 1
+name: p
+parameters:
+  host: { type: url, default: "http://h:1" }
+  after: { type: time, default: "2000-01-01T00:00:00Z", watermark: { overlap: 1m } }
+source:
+  list:
+    request: { url: "${param:host}/list?after=${param:after}" }
+    pagination: { page_number: { parameter: page, first: 1, total_pages: $.pages } }
+    items: $.items
+    id: $.id
+  detail: { request: { url: "${param:host}/one/${record:id}" } }
+load: { request: { url: "${param:host}/in" } }
+"#;
+
+    fn pipeline() -> Pipeline {
+        Pipeline::from_yaml(PIPELINE, "p.yaml").unwrap()
+    }
+
+    fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn over(pipeline: &Pipeline) -> Run {
+        Run {
+            key: 1,
+            id: RunId::from_text("p-1"),
+            pipeline: "p".to_owned(),
+            revision: pipeline.revision().to_owned(),
+            parameters: given(&[("host", "http://h:1"), ("after", "2001-01-01T00:00:00Z")]),
+            audit_mode: false,
+            state: RunState::Finished,
+            state_reason: String::new(),
+            round: 1,
+            opened_at: Timestamp::default(),
+            created_at: Timestamp::from_millis(60_999),
+            finished_at: Some(Timestamp::default()),
+            acknowledged: 0,
+            changes: 0,
+            verdict: Some(Verdict {
+                round: 1,
+                counts: crate::domain::Counts::default(),
+                possible_copies: 0,
+                changed: 0,
+                discrepancies: Vec::new(),
+                audited_at: Timestamp::default(),
+            }),
+            since: None,
+        }
+    }
+
+    fn unfit(given: &BTreeMap<String, String>, change: impl FnOnce(&mut Run)) -> Option<String> {
+        let pipeline = pipeline();
+        let mut run = over(&pipeline);
+        change(&mut run);
+        Wanted::new(&pipeline, given).unwrap().unfit(&run, &[])
+    }
+
+    #[test]
+    fn a_run_of_the_same_kind_will_do_whatever_its_watermark() {
+        assert_eq!(unfit(&given(&[]), |_| {}), None);
+        let since = Since { run: over(&pipeline()) };
+        let resolved = pipeline().resolve_parameters_since(&given(&[]), Some(since.started())).unwrap();
+        assert_eq!(resolved["after"], "1970-01-01T00:00:00Z", "a minute before its start");
+    }
+
+    #[test]
+    fn what_will_not_do_is_said_in_words() {
+        let says = |given: &BTreeMap<String, String>, change: fn(&mut Run), what: &str| {
+            let why = unfit(given, change).expect(what);
+            assert!(
+                why.contains(what) && (why.contains("in full, without since_run") || why.contains("name a run")),
+                "{why}"
+            );
+        };
+        says(&given(&[]), |run| run.state = RunState::Paused, "is not over");
+        says(&given(&[]), |run| run.pipeline = "q".to_owned(), "of pipeline q, this one of p");
+        says(&given(&[]), |run| run.revision = "0".repeat(64), "under revision 000000000000 of the pipeline");
+        says(&given(&[("host", "http://h:2")]), |_| {}, "host: \"http://h:1\" then, \"http://h:2\" now");
+        says(
+            &given(&[]),
+            |run| run.state = RunState::Cancelled,
+            "was cancelled: what it missed would be left out by after",
+        );
+        says(&given(&[]), |run| run.verdict = None, "not complete");
+        let own = given(&[("after", "2002-01-01T00:00:00Z")]);
+        assert_eq!(unfit(&own, |run| run.state = RunState::Cancelled), None, "nothing follows from it");
+    }
+}
