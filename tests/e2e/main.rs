@@ -11,6 +11,7 @@ mod disk_full;
 mod doubt;
 mod drain;
 mod grpcurl;
+mod incremental;
 mod kills;
 mod list_styles;
 mod listing;

@@ -14,6 +14,7 @@ pub async fn since(backend: &dyn Backend) {
     what_another_revision_loaded_is_loaded_again(&Bench::new(backend).await).await;
     a_run_that_is_deleted_says_nothing(&Bench::new(backend).await).await;
     duplicates_are_found_whatever_they_are(&Bench::new(backend).await).await;
+    a_list_held_against_itself_knows_what_is_unchanged(&Bench::new(backend).await).await;
     a_listing_goes_on_after_a_restart(&mut Bench::new(backend).await).await;
     a_run_without_anything_new_is_over_at_once(&Bench::new(backend).await).await;
     batches_of_what_has_changed_are_full(&Bench::new(backend).await).await;
@@ -180,12 +181,33 @@ async fn duplicates_are_found_whatever_they_are(bench: &Bench) {
     store.commit_page(&lease, versions(1, &[("1", "a"), ("2", "b"), ("1", "a")], Some(2))).await.unwrap();
     // An unchanged one in another version now, and one to be loaded in the version that was loaded before.
     let outcome = store.commit_page(&lease, versions(2, &[("1", "b"), ("2", "a"), ("3", "a")], Some(2))).await.unwrap();
-    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 1, duplicates: 2 }));
+    assert_eq!(outcome, Fenced::Committed(PageOutcome { fresh: 1, duplicates: 2, last: None }));
     store.close_listing(&lease).await.unwrap();
     let verdict = bench.verdict(&two).await;
     let codes: Vec<_> = verdict.discrepancies.iter().map(|found| found.code.as_str()).collect();
     assert_eq!(codes, ["IDS_SHIFTED", "ID_TWICE_ON_A_PAGE"]);
     assert_eq!((verdict.counts.listed, verdict.counts.unchanged), (3, 2));
+}
+
+async fn a_list_held_against_itself_knows_what_is_unchanged(bench: &Bench) {
+    let one = listed(bench, new_run("one"), &[("1", "a"), ("2", "a"), ("3", "a")]).await;
+    let one = loaded(bench, &one).await;
+    let store = bench.store();
+    let twice = async |name: &str, second: &[(&str, &str)]| {
+        let run = bench.start(going_on(name, &one)).await;
+        let lease = bench.take_listing("lister").await;
+        store.commit_page(&lease, versions(1, &[("1", "a"), ("2", "b")], Some(1))).await.unwrap();
+        assert_eq!(store.list_again(&lease).await.unwrap(), Fenced::Committed(()));
+        store.commit_page(&lease, versions(1, second, Some(1))).await.unwrap();
+        store.close_listing(&lease).await.unwrap();
+        let verdict = bench.verdict(&run).await;
+        let codes: Vec<_> = verdict.discrepancies.into_iter().map(|found| found.code).collect();
+        (codes, verdict.counts.listed, verdict.counts.unchanged)
+    };
+    assert_eq!(twice("same", &[("1", "a"), ("2", "b")]).await, (vec![], 2, 1));
+    let (codes, listed, unchanged) = twice("other", &[("2", "b"), ("3", "a"), ("3", "a")]).await;
+    assert_eq!(codes, ["ID_TWICE_ON_A_PAGE", "MISSED_BY_FIRST_LISTING", "VANISHED_FROM_LIST"]);
+    assert_eq!((listed, unchanged), (3, 2), "3 came with the second pass, and is unchanged too");
 }
 
 async fn a_listing_goes_on_after_a_restart(bench: &mut Bench) {
