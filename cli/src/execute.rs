@@ -321,8 +321,8 @@ mod tests {
         assert!(chosen(&[audited], &order(true)).expect_err("audit").contains("--audit DIR"));
         let since = |what: &str| Order { since: Some(what.into()), ..order(true) };
         let goes_on = Run { since_run: "z".into(), ..run("a", false) };
-        assert_eq!(chosen(&[goes_on.clone()], &since("latest")), Ok(Some("a".into())));
-        assert_eq!(chosen(&[goes_on.clone()], &since("z")), Ok(Some("a".into())));
+        assert_eq!(chosen(std::slice::from_ref(&goes_on), &since("latest")), Ok(Some("a".into())));
+        assert_eq!(chosen(std::slice::from_ref(&goes_on), &since("z")), Ok(Some("a".into())));
         assert!(chosen(&[goes_on], &since("y")).expect_err("since").contains("not started with --since y"));
     }
 }

@@ -253,6 +253,6 @@ mod tests {
         let over = Run { overall: Some(counts), ..since("animals-0") };
         let list = self::list(&[over, since("")], None);
         let row = list.lines().nth(1).expect("a row");
-        assert!(list.contains("listed  unchanged  loaded") && row.contains(" 10          7       3 "), "{list}");
+        assert!(list.contains("LISTED  UNCHANGED  LOADED") && row.contains(" 10          7       3 "), "{list}");
     }
 }
