@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use url::Url;
 
+use crate::enrich::EnrichPart;
 use crate::http::{Access, Process, RequesterError, check_secrets};
 use crate::list::ListSource;
 use crate::record_id::RecordId;
+use crate::schema::{Schema, Unmet};
 use crate::spec::template::RecordUrl;
-use crate::spec::{Limits, Spec};
+use crate::spec::{Limits, OnDrift, Spec};
 use crate::target::Target;
 
 /// A pipeline with its parameters, ready to run. Cheap to share and to clone.
@@ -23,6 +25,7 @@ struct Inner {
     spec: Arc<Spec>,
     list: ListSource,
     detail: RecordUrl,
+    enrich: Vec<EnrichPart>,
     target: Target,
     access: Arc<Access>,
 }
@@ -55,11 +58,23 @@ pub struct RecordError {
     pub stage: Stage,
     /// What is wrong, with the path in the record where there is one.
     pub reason: String,
+    /// Whether the run is to pause for it: the pipeline wants no record of which its schema does not know every field.
+    pub pauses: bool,
 }
 
+/// How many unknown fields of one record are named in an error.
+const MAX_NAMED: usize = 20;
+
 impl CompiledPipeline {
-    pub(crate) fn new(spec: Arc<Spec>, list: ListSource, detail: RecordUrl, target: Target, access: Access) -> Self {
-        Self { inner: Arc::new(Inner { spec, list, detail, target, access: Arc::new(access) }) }
+    pub(crate) fn new(
+        spec: Arc<Spec>,
+        list: ListSource,
+        detail: RecordUrl,
+        enrich: Vec<EnrichPart>,
+        target: Target,
+        access: Access,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { spec, list, detail, enrich, target, access: Arc::new(access) }) }
     }
 
     /// What its requests carry beside their URLs.
@@ -103,14 +118,58 @@ impl CompiledPipeline {
         self.inner.spec.schema.source()
     }
 
-    /// Validates and transforms one source record into the compact JSON of exactly one output record.
+    /// What else is read of each record.
+    #[must_use]
+    pub fn enrich(&self) -> &[EnrichPart] {
+        &self.inner.enrich
+    }
+
+    /// Puts parts under their names into a record, `null` for nothing: what [`CompiledPipeline::process`] then takes.
+    pub fn join(&self, raw: &[u8], parts: &[(&str, Option<Bytes>)]) -> Result<Bytes, RecordError> {
+        crate::enrich::join(raw, parts).map(Bytes::from)
+    }
+
+    /// Validates and transforms one source record into exactly one output record, and checks that.
     pub fn process(&self, raw: &[u8]) -> Result<Bytes, RecordError> {
-        let error = |stage| move |reason| RecordError { stage, reason };
+        let spec = &*self.inner.spec;
         // Read twice on purpose: serde_json is strict and bounds the depth, the transform's own reader keeps the
         // digits of every number. Together they are 5% of what a transform costs.
         let record: serde_json::Value = serde_json::from_slice(raw)
-            .map_err(|problem| error(Stage::Validate)(format!("this is not JSON: {problem}")))?;
-        self.inner.spec.schema.check(&record).map_err(error(Stage::Validate))?;
-        self.inner.spec.transform.apply(raw).map(Bytes::from).map_err(error(Stage::Transform))
+            .map_err(|problem| failed(Stage::Validate, format!("this is not JSON: {problem}")))?;
+        match spec.schema.check(&record) {
+            Ok(()) => {}
+            Err(Unmet::Violated(what)) => return Err(failed(Stage::Validate, what)),
+            Err(Unmet::Unknown(paths)) => return Err(drifted(spec.on_schema_drift, &paths)),
+        }
+        let body = spec.transform.apply(raw).map(Bytes::from).map_err(|what| failed(Stage::Transform, what))?;
+        if spec.output_schema.is_given() {
+            check_output(&spec.output_schema, &body)?;
+        }
+        Ok(body)
+    }
+}
+
+fn failed(stage: Stage, reason: String) -> RecordError {
+    RecordError { stage, reason, pauses: false }
+}
+
+/// What becomes of a record with fields that its schema does not know.
+fn drifted(on_drift: OnDrift, paths: &[String]) -> RecordError {
+    let mut named: Vec<String> = paths.iter().take(MAX_NAMED).cloned().collect();
+    if paths.len() > MAX_NAMED {
+        named.push(format!("{} more", paths.len() - MAX_NAMED));
+    }
+    let reason = format!("the schema does not know {}", named.join(", "));
+    RecordError { stage: Stage::Validate, reason, pauses: on_drift == OnDrift::Fail }
+}
+
+/// Checks what the transform gave.
+fn check_output(schema: &Schema, body: &[u8]) -> Result<(), RecordError> {
+    let wrong = |what: String| failed(Stage::Transform, format!("the transform's output: {what}"));
+    let output: serde_json::Value = serde_json::from_slice(body).map_err(|problem| wrong(problem.to_string()))?;
+    match schema.check(&output) {
+        Err(Unmet::Violated(what)) => Err(wrong(what.replace("the record: ", "it: "))),
+        // No schema of outputs looks for unknown fields.
+        Ok(()) | Err(Unmet::Unknown(_)) => Ok(()),
     }
 }

@@ -7,6 +7,7 @@
 mod built_in;
 mod compiled;
 mod drift;
+mod enrich;
 mod error;
 mod format;
 mod http;
@@ -23,6 +24,7 @@ mod transform;
 pub use built_in::{built_in, built_in_names};
 pub use compiled::{CompiledPipeline, RecordError, Stage};
 pub use drift::{Drift, Unknown};
+pub use enrich::EnrichPart;
 pub use error::{Place, SpecError};
 pub use format::FORMAT_SCHEMA;
 pub use http::{

@@ -20,6 +20,7 @@ mod load_forms;
 mod outage;
 mod pipeline_tools;
 mod probe;
+mod records;
 mod resume;
 mod rounds;
 mod scale;

@@ -45,9 +45,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
             _ = &mut stopped => return Err(Interrupted::Stopped),
             next = fetching.next() => next,
         };
-        let Some((spot, id, fetched, cost)) = next else { break };
+        let Some((spot, id, fetched, costs)) = next else { break };
         work.lease.record_fetched();
-        book.add_cost(cost);
+        costs.into_iter().for_each(|cost| book.add_cost(cost));
         match fetched {
             Fetched::Record(body) => {
                 if let (Some(id), Some(part)) = (id, ready.get_mut(spot.part)) {
@@ -57,6 +57,13 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
             Fetched::Gone(failure) => note(work, &spot, RecordOutcome::Gone, failure, book),
             Fetched::Failed(failure) => note(work, &spot, RecordOutcome::DeadLetter, failure, book),
             Fetched::WrongContent { failure, pause } => odd.push((spot, failure, pause)),
+            Fetched::Strange(what) => {
+                let reason = format!(
+                    "record {}: {what}; add that to the pipeline's schema, or let on_schema_drift take it",
+                    spot.text
+                );
+                return Err(Interrupted::PipelineWrong(reason));
+            }
             Fetched::PipelineWrong(reason) => return Err(Interrupted::PipelineWrong(reason)),
         }
     }
@@ -82,8 +89,8 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
 /// likely the source answers everybody so: nobody is judged.
 async fn still_sound(work: &Work, sound: Option<&RecordId>, book: &mut Book) -> bool {
     let Some(id) = sound else { return false };
-    let (again, cost) = work.pipeline.fetch(id).await;
-    book.add_cost(cost);
+    let (again, costs) = work.pipeline.fetch(id).await;
+    costs.into_iter().for_each(|cost| book.add_cost(cost));
     matches!(again, Fetched::Record(_))
 }
 
@@ -106,19 +113,19 @@ fn chunks(parts: &[LeasedPart], ready: Vec<Vec<ReadyRecord>>) -> Vec<Chunk> {
     filled.map(|(part, records)| Chunk::new(records, part.retry_of)).collect()
 }
 
-async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordId>, Fetched, Cost) {
+async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordId>, Fetched, Vec<Cost>) {
     let id = match RecordId::from_text(spot.text) {
         Ok(id) => id,
         Err(error) => {
             let reason = error.to_string();
             let failure = Failure { stage: FETCH, reason, http_status: 0, body: String::new() };
-            return (spot, None, Fetched::Failed(failure), Cost::default());
+            return (spot, None, Fetched::Failed(failure), Vec::new());
         }
     };
     // The semaphore is never closed; were it, fetching without a slot is better than not at all.
     let _slot = work.session.slots.acquire().await.ok();
-    let (fetched, cost) = work.pipeline.fetch(&id).await;
-    (spot, Some(id), fetched, cost)
+    let (fetched, costs) = work.pipeline.fetch(&id).await;
+    (spot, Some(id), fetched, costs)
 }
 
 /// Notes a record that is not sent.

@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use muster_pipeline::{
-    CompiledPipeline, Cost, Delivery, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, Process, RecordAnswer,
-    RecordId, Requester, RequesterConfig, Stage, Turn, excerpt,
+    CompiledPipeline, Cost, Delivery, EnrichPart, FetchError, Get, Pipeline, PostOutcome, ProbeOutcome, Process,
+    RecordAnswer, RecordError, RecordId, Requester, RequesterConfig, Stage, Turn, excerpt,
 };
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) enum Fetched {
         /// Why the run pauses when all others do.
         pause: String,
     },
+    /// It has fields that its schema does not know, and the pipeline wants no such record: what they are.
+    Strange(String),
     /// None can be fetched: the reason in words.
     PipelineWrong(String),
 }
@@ -124,13 +127,38 @@ impl ReadyPipeline {
         self.compiled.target().body(records)
     }
 
-    /// Fetches a record, validates and transforms it; and says what that cost.
-    pub(crate) async fn fetch(&self, id: &RecordId) -> (Fetched, Cost) {
+    /// Fetches a record with all its parts, validates and transforms it; and says what that cost.
+    pub(crate) async fn fetch(&self, id: &RecordId) -> (Fetched, Vec<Cost>) {
         let url = self.compiled.detail_url(id);
-        match self.requester.get(&url, Get::Detail).await {
-            (Ok(body), cost) => (self.process(&body), cost),
-            (Err(error), cost) => (fetch_failed(error, url.as_str()), cost),
+        let (body, cost) = match self.requester.get(&url, Get::Detail).await {
+            (Ok(body), cost) => (body, cost),
+            (Err(error), cost) => return (fetch_failed(error, url.as_str()), vec![cost]),
+        };
+        if self.compiled.enrich().is_empty() {
+            return (self.process(&body), vec![cost]);
         }
+        let parts = join_all(self.compiled.enrich().iter().map(|part| self.part(part, id))).await;
+        // All are awaited, so that what they cost is known whichever fails.
+        let costs = std::iter::once(cost).chain(parts.iter().map(|(_, cost)| *cost)).collect();
+        let parts: Result<Vec<_>, Fetched> = parts.into_iter().map(|(part, _)| part).collect();
+        let fetched = match parts.map(|parts| self.compiled.join(&body, &parts)) {
+            Ok(Ok(joined)) => self.process(&joined),
+            Ok(Err(error)) => Fetched::Failed(self.redacted(invalid(error, &body))),
+            Err(failed) => failed,
+        };
+        (fetched, costs)
+    }
+
+    /// Fetches a further part of a record; nothing where there need be none.
+    async fn part<'a>(&self, part: &'a EnrichPart, id: &RecordId) -> (Result<Part<'a>, Fetched>, Cost) {
+        let url = part.url(id);
+        let (answer, cost) = self.requester.get(&url, Get::Detail).await;
+        let fetched = match answer {
+            Ok(body) => Ok((part.name(), Some(body))),
+            Err(FetchError::Gone { .. }) if part.is_optional() => Ok((part.name(), None)),
+            Err(error) => Err(part_failed(part.name(), error, url.as_str())),
+        };
+        (fetched, cost)
     }
 
     /// Asks the target whether it has a record; nothing when the pipeline does not say where.
@@ -181,14 +209,48 @@ impl ReadyPipeline {
 
     fn process(&self, raw: &[u8]) -> Fetched {
         // A bug in the validator or the transform that one record meets must not take the others with it.
-        let failed = match catch_unwind(AssertUnwindSafe(|| self.compiled.process(raw))) {
-            Ok(Ok(record)) => return Fetched::Record(record),
-            Ok(Err(error)) => (error.stage.as_str(), error.reason),
-            Err(_) => (Stage::Transform.as_str(), "validating or transforming it panicked".to_owned()),
-        };
-        // The source may have said in a record what it was told.
-        let (reason, body) = (self.requester.redact(failed.1), self.requester.redact(shown(raw)));
-        Fetched::Failed(Failure { stage: failed.0, reason, http_status: 0, body })
+        match catch_unwind(AssertUnwindSafe(|| self.compiled.process(raw))) {
+            Ok(Ok(record)) => Fetched::Record(record),
+            Ok(Err(error)) if error.pauses => Fetched::Strange(self.requester.redact(error.reason)),
+            Ok(Err(error)) => Fetched::Failed(self.redacted(invalid(error, raw))),
+            Err(_) => {
+                let reason = "validating or transforming it panicked".to_owned();
+                let stage = Stage::Transform.as_str();
+                Fetched::Failed(self.redacted(Failure { stage, reason, http_status: 0, body: shown(raw) }))
+            }
+        }
+    }
+
+    /// The source may have said in a record what it was told.
+    fn redacted(&self, failure: Failure) -> Failure {
+        let (reason, body) = (self.requester.redact(failure.reason), self.requester.redact(failure.body));
+        Failure { reason, body, ..failure }
+    }
+}
+
+/// A further part of a record: its name, and what was read.
+type Part<'a> = (&'a str, Option<Bytes>);
+
+/// A record that is not as its pipeline wants it.
+fn invalid(error: RecordError, raw: &[u8]) -> Failure {
+    Failure { stage: error.stage.as_str(), reason: error.reason, http_status: 0, body: shown(raw) }
+}
+
+/// A part that cannot be had: as a record that cannot, naming the part. That it is not there is no sign that the record is
+/// gone.
+fn part_failed(name: &str, error: FetchError, url: &str) -> Fetched {
+    let named = |failure: Failure| Failure { reason: format!("enrich.{name}: {}", failure.reason), ..failure };
+    match fetch_failed(error, url) {
+        Fetched::Gone(failure) => {
+            let reason = format!("{} (optional: true would make it null)", failure.reason);
+            Fetched::Failed(named(Failure { reason, ..failure }))
+        }
+        Fetched::Failed(failure) => Fetched::Failed(named(failure)),
+        Fetched::WrongContent { failure, pause } => {
+            Fetched::WrongContent { failure: named(failure), pause: format!("enrich.{name}: {pause}") }
+        }
+        Fetched::PipelineWrong(reason) => Fetched::PipelineWrong(format!("enrich.{name}: {reason}")),
+        other => other,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::compiled::CompiledPipeline;
+use crate::enrich::EnrichPart;
 use crate::error::{SpecError, suggest};
 use crate::http::Access;
 use crate::schema::Schema;
@@ -189,9 +190,18 @@ impl Pipeline {
             return Err(SpecError::new("the pipeline", "list items as records are not built yet").key("source.detail"));
         };
         let detail = detail.url.fill("source.detail.request.url", &parameters)?;
+        let enrich = spec.source.enrich.iter().map(|part| {
+            let url = part.request.url.fill(&format!("source.enrich.{}.request.url", part.name), &parameters)?;
+            Ok(EnrichPart { name: part.name.clone(), url, optional: part.optional })
+        });
+        let enrich = enrich.collect::<Result<_, SpecError>>()?;
+        if spec.on_schema_drift == OnDrift::Report {
+            let what = "reporting unknown fields is not built yet";
+            return Err(SpecError::new("the pipeline", what).key("on_schema_drift").help("dead_letter and fail are"));
+        }
         let target = Target::new(&spec.load, &spec.limits, &parameters)?;
         let access = Access::new(&spec.source, &spec.load, &parameters)?;
-        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, target, access))
+        Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, enrich, target, access))
     }
 }
 

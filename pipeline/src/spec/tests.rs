@@ -308,6 +308,7 @@ pub(super) fn samples() -> Vec<String> {
         .replace("source:", "source:\n  auth: { basic: { user: me, password: \"${env:PW}\" } }\n  headers: { X-Tenant: \"${param:key}\" }")
         .replace("detail: {", "enrich: { lines: { request: { url: \"${param:base}/${record:id}/lines\" }, optional: true } }\n  detail: {")
         .replace("    id: $.id", "    id: $.id\n    version: item\n    max_pages: 7\n    order_check: relist")
+        .replace("type: object", "type: object\n  properties: { id: true }")
         .replace("transform:", "on_schema_drift: report\noutput_schema: { type: object }\ntransform:")
         .replace("get_timeout: 3s", "concurrency: { fixed: 9 }\n  rate: 600/m\n  burst: 5")
         .replace("  request: { url: \"${param:base}/home\" }", OTHER_LOAD);

@@ -6,7 +6,7 @@ use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Error, ValR};
 use jaq_json::{Num, Val};
 
-use super::{Data, clock};
+use super::{Data, clock, places};
 
 /// The steps of all `range`s together that one record may take.
 const MAX_STEPS: u32 = 100_000;
@@ -61,6 +61,7 @@ pub(super) fn all() -> impl Iterator<Item = Fun<Data>> {
             bome(multiply(left, cv.0.pop_var()))
         })),
         run(("todate_ms", v(0), |cv| bome(clock::iso8601_of(&cv.1)))),
+        places::note(),
     ])
 }
 

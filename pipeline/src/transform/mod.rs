@@ -4,7 +4,7 @@
 //! that can grow without a loop carry bounds of their own ([`functions`]).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jaq_core::data::JustLut;
 use jaq_core::load::{Arena, File, Loader, lex, parse};
@@ -19,6 +19,7 @@ mod clock;
 mod functions;
 mod guard;
 mod output;
+mod places;
 mod words;
 
 type Data = JustLut<Val>;
@@ -31,6 +32,16 @@ const MAIN: &str = "muster_transform";
 pub(crate) struct Transform {
     source: Arc<str>,
     filter: Option<Arc<jaq_core::Filter<Data>>>,
+    /// The same in the form that knows where it failed, made when it first fails; nothing where that cannot be made.
+    telling: Arc<OnceLock<Option<jaq_core::Filter<Data>>>>,
+}
+
+/// Why there is no output.
+enum Failure {
+    /// An expression of the program failed.
+    Failed(String),
+    /// What it gave is not one value of JSON.
+    Unfit(String),
 }
 
 /// Something wrong in a program: what, what to do, and where (a part of the program's text).
@@ -44,7 +55,7 @@ impl Transform {
     /// Checks and compiles the program of a pipeline.
     pub(crate) fn read(field: &Field<'_>) -> Result<Self, SpecError> {
         let text = field.text()?;
-        let filter = compile(text).map_err(|fault| {
+        let filter = compile(text, false).map_err(|fault| {
             let error = field.error(fault.what);
             let error = match (field.node().place, place_in(text, fault.at)) {
                 (Some(start), Some((line, column))) => error.at(Some(Place {
@@ -60,12 +71,12 @@ impl Transform {
                 None => error,
             }
         })?;
-        Ok(Self { source: text.into(), filter: Some(Arc::new(filter)) })
+        Ok(Self { source: text.into(), filter: Some(Arc::new(filter)), telling: Arc::default() })
     }
 
     /// The transform that changes nothing.
     pub(crate) fn identity() -> Self {
-        Self { source: ".".into(), filter: None }
+        Self { source: ".".into(), filter: None, telling: Arc::default() }
     }
 
     /// The program as the pipeline has it.
@@ -81,25 +92,49 @@ impl Transform {
             output::write(&mut json, &input)?;
             return Ok(json);
         };
-        functions::start_record();
-        let context = Ctx::<Data>::new(&filter.lut, Vars::new([]));
-        let mut outputs = filter.id.run((context, input)).map(|result| {
-            // `halt` is refused when the program is loaded, and nothing else escapes as more than an error.
-            result.map_err(|escaped| match escaped.get_err() {
-                Ok(error) => shown(&error.to_string()),
-                Err(_) => "the program stopped".to_owned(),
-            })
-        });
-        let first = outputs.next().ok_or("the transform gave no output, it must give exactly one")??;
-        match outputs.next() {
-            None => {}
-            Some(Ok(_)) => return Err("the transform gave more than one output, it must give exactly one".to_owned()),
-            Some(Err(error)) => return Err(error),
-        }
-        functions::check_record()?;
+        let first = match run(filter, input.clone()) {
+            Ok(first) => first,
+            Err(Failure::Failed(what)) => {
+                return Err(match self.failed_at(input) {
+                    Some(place) => format!("{what} ({place} of the transform)"),
+                    None => what,
+                });
+            }
+            Err(Failure::Unfit(what)) => return Err(what),
+        };
         output::write(&mut json, &first)?;
         Ok(json)
     }
+
+    /// Where the program fails for a record, for which it does fail.
+    fn failed_at(&self, input: Val) -> Option<String> {
+        let telling = self.telling.get_or_init(|| compile(&self.source, true).ok()).as_ref()?;
+        places::start();
+        drop(run(telling, input));
+        places::noted(&self.source)
+    }
+}
+
+/// Runs a program on one record, for exactly one output.
+fn run(filter: &jaq_core::Filter<Data>, input: Val) -> Result<Val, Failure> {
+    functions::start_record();
+    let context = Ctx::<Data>::new(&filter.lut, Vars::new([]));
+    let mut outputs = filter.id.run((context, input)).map(|result| {
+        // `halt` is refused when the program is loaded, and nothing else escapes as more than an error.
+        result.map_err(|escaped| match escaped.get_err() {
+            Ok(error) => Failure::Failed(shown(&error.to_string())),
+            Err(_) => Failure::Unfit("the program stopped".to_owned()),
+        })
+    });
+    let unfit = |gave: &str| Failure::Unfit(format!("the transform gave {gave} output, it must give exactly one"));
+    let first = outputs.next().ok_or_else(|| unfit("no"))??;
+    match outputs.next() {
+        None => {}
+        Some(Ok(_)) => return Err(unfit("more than one")),
+        Some(Err(error)) => return Err(error),
+    }
+    functions::check_record().map_err(Failure::Unfit)?;
+    Ok(first)
 }
 
 /// An error of jq may carry the whole record; its beginning is enough.
@@ -113,9 +148,12 @@ fn shown(text: &str) -> String {
     head
 }
 
-fn compile(text: &str) -> Result<jaq_core::Filter<Data>, Fault<'_>> {
+/// Checks and compiles a program; one that is `telling` notes where it fails.
+fn compile(text: &str, telling: bool) -> Result<jaq_core::Filter<Data>, Fault<'_>> {
     let program = parse_program(text)?;
     bounds::check(&program)?;
+    let numbers: Vec<String> = if telling { (0..=text.len()).map(|at| at.to_string()).collect() } else { Vec::new() };
+    let program = if telling { places::mark(text, &numbers, program) } else { program };
     let main = parse::Def { name: MAIN, args: Vec::new(), body: guard::rewrite(program) };
     let prelude = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).map(|def| parse::Def {
         name: def.name,

@@ -143,9 +143,12 @@ fn exactly_one_output_is_demanded() {
 
 #[test]
 fn an_error_of_the_program_is_told_briefly() {
-    assert_eq!(run(".a.b", "{\"a\":5}").unwrap_err(), "cannot index 5 with \"b\"");
+    assert_eq!(
+        run(".a.b", "{\"a\":5}").unwrap_err(),
+        "cannot index 5 with \"b\" (line 1, column 2 near \"a.b\" of the transform)"
+    );
     let long = run(".b.c", &format!("{{\"b\":[\"{}\"]}}", "x".repeat(10_000))).unwrap_err();
-    assert!(long.chars().count() <= 301 && long.ends_with('…'), "{long}");
+    assert!(long.chars().count() <= 400 && long.contains("… (line 1, column "), "{long}");
 }
 
 #[test]
@@ -193,4 +196,28 @@ fn every_function_that_is_allowed_exists() {
         let page = include_str!("../../../docs/PIPELINES.md");
         assert!(page.contains(&format!("`{name}`")), "docs/PIPELINES.md does not list {name}");
     }
+}
+
+#[test]
+fn an_error_names_the_place_where_it_came_up() {
+    let animals = "{\n  id,\n  born_at: (.born_at | if . == null then null else todate_ms end),\n  friends: (.friends / \",\")\n}";
+    for (program, record, place) in [
+        (animals, r#"{"born_at":"spring","friends":""}"#, "line 3, column 52 near \"todate_ms\""),
+        (animals, r#"{"born_at":1,"friends":7}"#, "line 4, column 14 near \"friends\""),
+        (".a | .b.c", r#"{"a":{"b":7}}"#, "line 1, column 7 near \"b.c\""),
+        ("[.[] | error(\"no\")]", "[1]", "line 1, column 8 near \"error\""),
+        ("def f: error(\"no\"); .a |= f", r#"{"a":1}"#, "line 1, column 27 near \"f\""),
+        ("(try error(\"x\") catch .) | tonumber", "1", "line 1, column 28 near \"tonumber\""),
+        ("first(.a[]) | map(.x)", r#"{"a":[[1]]}"#, "line 1, column 20 near \"x\""),
+        ("reduce .[] as $x (0; . + $x)", r#"[1,"a"]"#, "line 1, column 26 near \"\""),
+    ] {
+        let error = run(program, record).unwrap_err();
+        let place = place.strip_suffix(" near \"\"").unwrap_or(place);
+        assert!(error.contains(&format!("({place}")) && error.ends_with(" of the transform)"), "{program}: {error}");
+    }
+    assert!(!run("empty", "1").unwrap_err().contains("line"));
+    // Updates and paths work all the same in the form that tells: the error is the program's own.
+    let error = run("del(.a) | .b += 1 | path(.c) as $p | error($p[0])", r#"{"a":1}"#).unwrap_err();
+    assert!(error.starts_with("\"c\"") || error.starts_with('c'), "{error}");
+    assert!(error.contains("line 1, column 38 near \"error\""), "{error}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::SpecError;
+use crate::schema::Schema;
 use crate::spec::Spec;
 use crate::spec::field::{Field, Table};
 use crate::spec::json_path::JsonPath;
@@ -51,18 +52,23 @@ pub(crate) fn spec(root: &Field<'_>) -> Result<Spec, SpecError> {
         return Err(version.error("this version of the format is not known").help(format!("write muster: {FORMAT}")));
     }
     let parameters = table.or("parameters", Vec::new(), |field| parameters(&field))?;
-    let schema = |name: &str| match table.get(name) {
-        Some(field) => crate::schema::Schema::read(&field),
-        None => Ok(crate::schema::Schema::anything()),
+    let read_schema = |name: &str| match table.get(name) {
+        Some(field) => Schema::read(&field),
+        None => Ok(Schema::anything()),
+    };
+    let on_schema_drift = on_schema_drift(&table)?;
+    let schema = match (read_schema("schema")?, table.get("schema")) {
+        (schema, Some(field)) if on_schema_drift != OnDrift::Ignore => schema.looking_for_drift(&field)?,
+        (schema, _) => schema,
     };
     let transform = table.get("transform");
     Ok(Spec {
         name: name(&table.need("name")?)?,
         description: table.or("description", String::new(), |field| Ok(field.text()?.trim_end().to_owned()))?,
         source: source::source(&table.need("source")?, &parameters)?,
-        schema: schema("schema")?,
-        on_schema_drift: on_schema_drift(&table)?,
-        output_schema: schema("output_schema")?,
+        schema,
+        on_schema_drift,
+        output_schema: read_schema("output_schema")?,
         transform: match &transform {
             Some(field) => crate::transform::Transform::read(field)?,
             None => crate::transform::Transform::identity(),
