@@ -375,6 +375,19 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_cannot_be_had_is_named_and_is_no_sign_that_the_record_is_gone() {
+        let failed = |error| part_failed("visits", error, URL);
+        let gone = failed(FetchError::Gone { status: 404 });
+        assert!(matches!(gone, Fetched::Failed(failure) if failure.reason.starts_with("enrich.visits: ")
+            && failure.reason.contains("optional: true") && failure.http_status == 404 && failure.stage == FETCH));
+        let refused = failed(FetchError::Refused { status: 403, detail: String::new() });
+        assert!(matches!(refused, Fetched::PipelineWrong(reason) if reason.starts_with("enrich.visits: ")));
+        let wrong = failed(FetchError::WrongContent { status: 200, content_type: None, detail: "<html>".into() });
+        assert!(matches!(wrong, Fetched::WrongContent { failure, pause }
+            if failure.reason.starts_with("enrich.visits: ") && pause.starts_with("enrich.visits: ")));
+    }
+
+    #[test]
     fn a_body_is_shown_bounded_and_as_text() {
         assert_eq!(shown(b"\xff\xfe"), "\u{fffd}\u{fffd}");
         assert!(shown("é".repeat(2_000).as_bytes()).len() <= MAX_BODY);
