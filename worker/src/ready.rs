@@ -137,7 +137,8 @@ impl ReadyPipeline {
         if self.compiled.enrich().is_empty() {
             return (self.process(&body), vec![cost]);
         }
-        let parts = join_all(self.compiled.enrich().iter().map(|part| self.part(part, id))).await;
+        let parts =
+            join_all(self.compiled.enrich().iter().enumerate().map(|(index, part)| self.part(index, part, id))).await;
         // All are awaited, so that what they cost is known whichever fails.
         let costs = std::iter::once(cost).chain(parts.iter().map(|(_, cost)| *cost)).collect();
         let parts: Result<Vec<_>, Fetched> = parts.into_iter().map(|(part, _)| part).collect();
@@ -150,9 +151,9 @@ impl ReadyPipeline {
     }
 
     /// Fetches a further part of a record; nothing where there need be none.
-    async fn part<'a>(&self, part: &'a EnrichPart, id: &RecordId) -> (Result<Part<'a>, Fetched>, Cost) {
+    async fn part<'a>(&self, index: usize, part: &'a EnrichPart, id: &RecordId) -> (Result<Part<'a>, Fetched>, Cost) {
         let url = part.url(id);
-        let (answer, cost) = self.requester.get(&url, Get::Detail).await;
+        let (answer, cost) = self.requester.get(&url, Get::Enrich(index)).await;
         let fetched = match answer {
             Ok(body) => Ok((part.name(), Some(body))),
             Err(FetchError::Gone { .. }) if part.is_optional() => Ok((part.name(), None)),
