@@ -24,7 +24,7 @@ const URL: &str = "request:\n    method: POST\n    url: ${param:base_url}/animal
 /// Errors, stalls and POSTs that are stored in part.
 fn rough(animals: u64) -> Config {
     let stall = Duration::from_millis(100)..=Duration::from_millis(500);
-    Config { chaos: 0.15, stall, partial: 0.1, page_size: 50, ..Config::calm(animals) }
+    Config { chaos: 0.15, stall, partial: 0.3, page_size: 50, ..Config::calm(animals) }
 }
 
 struct Scene {
