@@ -28,7 +28,7 @@ type Answer = (StatusCode, Json<Value>);
 impl Zoo {
     fn answer(&self, path: String, number: u64, body: Value) -> Answer {
         let first = self.asked.lock().expect("nobody panicked").insert(path);
-        match first && number % 3 == 0 {
+        match first && number.is_multiple_of(3) {
             true => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!("Sorry!"))),
             false => (StatusCode::OK, Json(body)),
         }

@@ -57,6 +57,11 @@ impl Frame {
     }
 }
 
+/// `[r1,r2,…]` of records that are JSON already.
+pub(crate) fn array_body<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+    Frame::new(&BodyForm::Array).around(records)
+}
+
 /// The compact JSON of an object before and after its one text [`BATCH`].
 fn around_batch(object: &Value) -> (Vec<u8>, Vec<u8>) {
     let mut sides = Sides::default();

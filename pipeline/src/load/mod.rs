@@ -19,6 +19,7 @@ mod key;
 
 pub use answer::RecordAnswer;
 use body::Frame;
+pub(crate) use body::array_body;
 pub use key::{idempotency_key, sha256};
 
 /// The load request of a compiled pipeline, and how its answers are to be understood.

@@ -153,6 +153,9 @@ pub(super) fn pages(url: &Url, headers: &HeaderMap, body: &Value, count: usize) 
     numbered(url, body, count, total.as_ref(), &with_total, &found)
 }
 
+/// Makes pages of what was found: style, its YAML, why, and the query parameters that it sets.
+type Found<'a> = dyn Fn(&str, String, String, Vec<String>) -> Pages + 'a;
+
 /// Pages by number or offset, or a single one.
 fn numbered(
     url: &Url,
@@ -160,12 +163,12 @@ fn numbered(
     count: usize,
     total: Option<&(String, &Value)>,
     with_total: &dyn Fn(String) -> String,
-    found: &dyn Fn(&str, String, String, Vec<String>) -> Pages,
+    found: &Found<'_>,
 ) -> Pages {
     let number = |value: &Value| value.as_u64().is_some();
     let asked = |names: &[&str]| {
-        let name = url.query_pairs().map(|(name, _)| name.into_owned()).find(|name| names.contains(&name.as_str()));
-        name
+        let mut parameters = url.query_pairs().map(|(name, _)| name.into_owned());
+        parameters.find(|name| names.contains(&name.as_str()))
     };
     let page = member(body, &PAGES, number);
     let page_parameter = asked(&PAGES);
@@ -285,7 +288,7 @@ mod tests {
             ),
             ("http://h/x?page=3", None, json!({"r": two}), "page_number: { parameter: page }"),
             ("http://h/x", None, json!({"r": two, "next": null}), "single: {}"),
-            ("http://h/x", None, two.clone(), "single: {}"),
+            ("http://h/x", None, two, "single: {}"),
         ];
         for (url, link, body, yaml) in cases {
             assert_eq!(style(url, link, &body), yaml, "{body}");

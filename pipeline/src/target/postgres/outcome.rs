@@ -94,12 +94,12 @@ impl Failure {
                 match stage {
                     Stage::Connecting => PostOutcome::NotSent { reason },
                     Stage::Working => not_applied(format!("{reason}, and taken back")),
-                    Stage::Committing => in_doubt(reason),
+                    Stage::Committing => in_doubt(&reason),
                 }
             }
             Self::Failed(sqlx::Error::Database(error)) => {
                 let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
-                    return in_doubt(error.message().to_owned());
+                    return in_doubt(error.message());
                 };
                 of_code(error.code(), told(error), stage)
             }
@@ -107,7 +107,7 @@ impl Failure {
                 let reason = format!("the connection to the database was lost: {}", causes(&error));
                 match stage {
                     Stage::Connecting | Stage::Working => not_applied(reason),
-                    Stage::Committing => in_doubt(reason),
+                    Stage::Committing => in_doubt(&reason),
                 }
             }
         }
@@ -123,7 +123,7 @@ fn of_code(code: &str, detail: String, stage: Stage) -> PostOutcome {
         "21" | "22" | "23" | "44" | "P0" => PostOutcome::Rejected { status: 0, detail },
         // Serialization failures and deadlocks: rolled back.
         "40" if code != "40003" => not_applied(detail),
-        _ if stage == Stage::Committing => in_doubt(detail),
+        _ if stage == Stage::Committing => in_doubt(&detail),
         "28" => wrong("; check user and password in what load.postgres.url refers to"),
         "3D" => wrong("; check the database's name in what load.postgres.url refers to"),
         "25" if code == "25006" => wrong("; records must go to a database that can be written to"),
@@ -159,7 +159,7 @@ fn not_applied(detail: String) -> PostOutcome {
     PostOutcome::NotApplied { status: 0, retry_after: None, detail }
 }
 
-fn in_doubt(reason: String) -> PostOutcome {
+fn in_doubt(reason: &str) -> PostOutcome {
     let reason = format!("{reason}; nobody knows whether its COMMIT came through, the next try will find out");
     PostOutcome::InDoubt { status: None, reason, detail: String::new() }
 }

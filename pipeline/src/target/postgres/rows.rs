@@ -10,13 +10,16 @@ use crate::target::Delivery;
 /// the same keys go into one statement.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
-    groups: Vec<(Vec<String>, Vec<(&'a RecordId, &'a [u8])>)>,
+    groups: Vec<Group<'a>>,
 }
+
+/// Keys, and the records that have exactly these.
+type Group<'a> = (Vec<String>, Vec<(&'a RecordId, &'a [u8])>);
 
 impl<'a> Rows<'a> {
     /// Groups the records; the error names the first that cannot be a row.
     pub(super) fn group(delivery: &Delivery<'a>, update_by: &[String]) -> Result<Self, String> {
-        let mut groups: Vec<(Vec<String>, Vec<(&RecordId, &[u8])>)> = Vec::new();
+        let mut groups: Vec<Group<'_>> = Vec::new();
         for (&id, &record) in delivery.ids.iter().zip(&delivery.records) {
             let keys: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_slice(record)
                 .map_err(|_| format!("record {id} is not an object, so it cannot be a row; the transform makes one"))?;

@@ -4,9 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
-use super::super::bench::{
-    A, Bench, LISTING_TTL, begin, dead, evidence, evidence_of, gone, new_run, signed, versions,
-};
+use super::super::bench::{A, Bench, LISTING_TTL, begin, dead, evidence, evidence_of, gone, new_run, signed, versions};
 use super::Random;
 use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, ListingLease, OnDoubt, Run};
 use crate::store::{Begin, Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Misuse, Refusal, Renewal, Report};
