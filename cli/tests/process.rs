@@ -242,6 +242,8 @@ fn the_manual_has_a_page_for_every_command_that_man_can_read() {
     let mut names: Vec<_> = commands().iter().map(|name| format!("muster-{name}.1")).collect();
     names.retain(|name| name != "muster-help.1");
     names.push("muster.1".to_owned());
+    let tools = ["check", "explain", "init", "record", "schema", "test", "try"];
+    names.extend(tools.map(|tool| format!("muster-pipeline-{tool}.1")));
     for name in &names {
         let text = std::fs::read_to_string(pages.join(name)).unwrap();
         assert!(text.contains(".SH \"EXIT STATUS\"") && text.contains("finished with dead letters"), "{name}");

@@ -37,7 +37,7 @@ pub struct Sample {
 pub struct SampledRecord {
     /// Its ID.
     pub id: RecordId,
-    /// As the source has it.
+    /// As the source has it, with its further parts.
     pub source: Result<Bytes, FetchError>,
     /// As it would be loaded, or why it would not; nothing where the source does not have it.
     pub output: Option<Result<Bytes, RecordError>>,
@@ -71,10 +71,34 @@ impl CompiledPipeline {
                 Some(body) => Ok(body),
                 None => requester.get(&self.detail_url(&id), Get::Detail).await.0,
             };
-            let output = source.as_ref().ok().map(|raw| self.process(raw));
-            sample.records.push(SampledRecord { id, source, output });
+            sample.records.push(match source {
+                Ok(raw) => self.sampled(requester, id, raw).await,
+                Err(error) => SampledRecord { id, source: Err(error), output: None },
+            });
         }
         Ok(sample)
+    }
+
+    /// A record with its further parts, and what becomes of it.
+    async fn sampled(&self, requester: &Requester, id: RecordId, raw: Bytes) -> SampledRecord {
+        let mut parts = Vec::new();
+        for (index, part) in self.enrich().iter().enumerate() {
+            match requester.get(&part.url(&id), Get::Enrich(index)).await.0 {
+                Ok(body) => parts.push((part.name(), Some(body))),
+                Err(FetchError::Gone { .. }) if part.is_optional() => parts.push((part.name(), None)),
+                // The record itself is there.
+                Err(FetchError::Gone { status }) => {
+                    let detail = format!("there is no enrich.{}", part.name());
+                    return SampledRecord { id, source: Err(FetchError::ClientError { status, detail }), output: None };
+                }
+                Err(error) => return SampledRecord { id, source: Err(error), output: None },
+            }
+        }
+        let whole = if parts.is_empty() { Ok(raw.clone()) } else { self.join(&raw, &parts) };
+        match whole {
+            Ok(whole) => SampledRecord { id, output: Some(self.process(&whole)), source: Ok(whole) },
+            Err(error) => SampledRecord { id, source: Ok(raw), output: Some(Err(error)) },
+        }
     }
 
     /// The first items of the list, each ID once, with their bodies where those are whole records.

@@ -11,7 +11,9 @@ use url::Url;
 use crate::error::SpecError;
 use crate::record_id::RecordId;
 use crate::spec::template::RecordUrl;
-use crate::spec::types::{Answer, AnswerPattern, Compress, Limits, LoadMethod, LoadSpec, PerRecord, ProbeSpec};
+use crate::spec::types::{
+    Answer, AnswerPattern, Compress, HttpTarget, Limits, LoadMethod, LoadSpec, PerRecord, ProbeSpec,
+};
 
 mod answer;
 mod body;
@@ -63,14 +65,12 @@ impl Prober {
 
 impl Loader {
     pub(crate) fn new(
+        http: &HttpTarget,
         load: &LoadSpec,
         limits: &Limits,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Self, SpecError> {
         let key = "load.request.url";
-        let Some(http) = load.http() else {
-            return Err(SpecError::new("the pipeline", "this target is not built yet").key("load"));
-        };
         let record_url = http.url.fill(key, parameters)?;
         let url = record_url.fixed();
         let frame = Frame::new(&http.body);

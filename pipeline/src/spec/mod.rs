@@ -187,7 +187,9 @@ impl Pipeline {
         let spec = &self.spec;
         let list = crate::list::ListSource::new(&spec.source, &parameters)?;
         let types::Detail::Request(detail) = &spec.source.detail else {
-            return Err(SpecError::new("the pipeline", "list items as records are not built yet").key("source.detail"));
+            let what = "this version cannot take the list's items for records";
+            let help = "say where a record is read: detail: { request: { url: ... } }";
+            return Err(SpecError::new("the pipeline", what).key("source.detail").help(help));
         };
         let detail = detail.url.fill("source.detail.request.url", &parameters)?;
         let enrich = spec.source.enrich.iter().map(|part| {
@@ -196,8 +198,9 @@ impl Pipeline {
         });
         let enrich = enrich.collect::<Result<_, SpecError>>()?;
         if spec.on_schema_drift == OnDrift::Report {
-            let what = "reporting unknown fields is not built yet";
-            return Err(SpecError::new("the pipeline", what).key("on_schema_drift").help("dead_letter and fail are"));
+            let what = "this version cannot report unknown fields and go on";
+            let help = "write dead_letter or fail; `muster pipeline check --live` reports them";
+            return Err(SpecError::new("the pipeline", what).key("on_schema_drift").help(help));
         }
         let target = Target::new(&spec.load, &spec.limits, &parameters)?;
         let access = Access::new(&spec.source, &spec.load, &parameters)?;

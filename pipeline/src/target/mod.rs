@@ -52,7 +52,7 @@ impl Target {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Self, SpecError> {
         match &load.target {
-            TargetSpec::Http(_) => Ok(Self::Http(Box::new(Loader::new(load, limits, parameters)?))),
+            TargetSpec::Http(http) => Ok(Self::Http(Box::new(Loader::new(http, load, limits, parameters)?))),
             TargetSpec::Files(files) => Ok(Self::Files(Box::new(Files::new(files, load.post_timeout, parameters)?))),
             TargetSpec::Postgres(table) => Ok(Self::Postgres(PostgresTable::new(table, load.post_timeout))),
         }

@@ -61,13 +61,13 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a key that does not exist",
         code: 2,
-        says: &["./own.yaml:29:3: source.lsit: there is no such key; did you mean \"list\"?"],
+        says: &["./own.yaml:30:3: source.lsit: there is no such key; did you mean \"list\"?"],
         make: |folder| own(&folder, &variant(&[("  list:\n", "  lsit:\n")])),
     },
     Case {
         what: "a value of the wrong kind",
         code: 2,
-        says: &["./own.yaml:74:14: load.max_batch: this must be a whole number from 1 to 10000, not a text"],
+        says: &["./own.yaml:75:14: load.max_batch: this must be a whole number from 1 to 10000, not a text"],
         make: |folder| own(&folder, &variant(&[("max_batch: 100", "max_batch: lots")])),
     },
     Case {

@@ -95,7 +95,7 @@ async fn a_record_with_few_and_quick_tries_outlives_an_outage_too() {
 #[tokio::test(start_paused = true)]
 async fn chance_opens_no_circuit() {
     let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
+    let _saying = hear(&said);
     for (slots, share) in [(1, 2), (1, 30), (8, 30)] {
         let random = Mutex::new(fastrand::Rng::with_seed(11));
         let limits = Limits { retry_budget: 1.0, ..Limits::default() };
@@ -113,7 +113,7 @@ async fn chance_opens_no_circuit() {
 #[tokio::test(start_paused = true)]
 async fn records_that_always_fail_are_given_up_and_are_no_outage_even_when_nothing_else_is_asked_for() {
     let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
+    let _saying = hear(&said);
     for ill in [1, 40] {
         let zoo = zoo(Limits::default(), true, |path, _| if path.starts_with("/ill") { 500 } else { 200 });
         zoo.get("well").await.unwrap();
@@ -189,6 +189,16 @@ async fn posts_that_repeat_others_wait_for_the_budget_of_retries() {
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<String>>>);
 
+/// Hears what this thread says from now on.
+///
+/// While one subscriber alone exists, tracing asks whichever thread comes first to a line whether anybody wants it, and
+/// keeps the answer for all: a test without a subscriber would silence it. So there are always two.
+fn hear(said: &Said) -> tracing::subscriber::DefaultGuard {
+    static ANOTHER: std::sync::OnceLock<tracing::Dispatch> = std::sync::OnceLock::new();
+    ANOTHER.get_or_init(|| tracing::Dispatch::new(Said::default()));
+    tracing::subscriber::set_default(said.clone())
+}
+
 impl tracing::Subscriber for Said {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         *metadata.level() <= tracing::Level::INFO
@@ -214,7 +224,7 @@ impl tracing::Subscriber for Said {
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_down_is_said_once_and_so_is_that_it_is_back() {
     let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
+    let _saying = hear(&said);
     let limits = Limits { get_attempts: 200, ..Limits::default() };
     let scripted = scripted(limits, |number| (Duration::ZERO, if number < 100 { 0 } else { 200 }, &[]));
     let url = Url::parse("http://reader:secret@host.test:8080/animals?key=secret").unwrap();
@@ -233,7 +243,7 @@ async fn a_host_that_is_down_is_said_once_and_so_is_that_it_is_back() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_down_is_said_too() {
     let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
+    let _saying = hear(&said);
     let yaml = crate::built_in("animals").unwrap();
     let compiled = crate::Pipeline::from_yaml(yaml, "animals").unwrap().compile(&BTreeMap::new()).unwrap();
     let scripted = scripted(Limits::default(), |number| (Duration::ZERO, if number < 20 { 503 } else { 200 }, &[]));
@@ -251,7 +261,7 @@ async fn a_target_that_is_down_is_said_too() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_is_only_looked_for_is_said_to_be_down_as_well() {
     let said = Said::default();
-    let _saying = tracing::subscriber::set_default(said.clone());
+    let _saying = hear(&said);
     // The port is taken, but nobody listens: connections are refused.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
