@@ -141,8 +141,9 @@ async fn tokens_that_run_out_in_mid_run_are_fetched_again() {
     let let_in = counters.lists + counters.details + counters.posts - counters.unauthorized;
     assert!(counters.unauthorized > 0, "no token ran out: {counters:?}");
     assert!(counters.tokens >= let_in / life, "{counters:?}");
-    // Each is used up before the next is fetched, but for the last of each process and side.
-    assert!(counters.tokens <= let_in / life + 5 + counters.stalls_other, "{counters:?}");
+    // Each is used up before the next is fetched, but for the last of each process and side; a request that was under way
+    // when its token ran out may ask for another once more. Without sharing there would be one for each answer 401.
+    assert!(counters.tokens <= 3 * (let_in / life) + 5 + counters.stalls_other, "{counters:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
