@@ -16,8 +16,9 @@ use super::transport::{Answer, Exchange};
 use super::{Cost, FetchError, Get};
 
 /// How often a request is sent as somebody, when the host refuses whoever it was before. More than twice only where each
-/// of those was good for others.
-const MOST_PASSES: u32 = 3;
+/// of those was good for others: where a token lives for few requests, others may use it up while this one waits for its
+/// place or for its next try.
+const MOST_PASSES: u32 = 10;
 
 impl Requester {
     /// Tries a GET until `meaning` finds in its answer what was wanted, or why there is no point.
