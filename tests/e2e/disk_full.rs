@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use animals_api::{Config, Server};
-use muster_proto::v1::{CancelRunRequest, RunState, StartRunRequest};
+use muster_proto::v1::{RunState, StartRunRequest};
 use muster_tests::cluster::{Cluster, free_port};
 use muster_tests::deadline::{until_some, within};
 use muster_tests::disk::Disk;
@@ -110,6 +110,26 @@ impl Scene {
         }
     }
 
+    /// Further runs, of a source that is not there, until one cannot be written down. What is smaller than what failed
+    /// before may still find room.
+    async fn what_cannot_be_written_is_refused(&self) {
+        let nowhere = format!("http://127.0.0.1:{}/{}", free_port(), "x".repeat(1_000));
+        let request = || StartRunRequest {
+            pipeline: "animals".to_owned(),
+            parameters: [("base_url".to_owned(), nowhere.clone())].into(),
+            ..StartRunRequest::default()
+        };
+        let refused = until_some("it is refused", async || self.cluster.runs().start_run(request()).await.err()).await;
+        assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        let set = format!("base_url={nowhere}");
+        let ended = until_some("a command is refused", async || {
+            let ended = self.cluster.command(&["start", "animals", "--set", &set]).run().await;
+            (ended.code != Some(0)).then_some(ended)
+        });
+        let ended = ended.await.with_code(1);
+        assert!(ended.stderr.contains("database or disk is full"), "{}", ended.stderr);
+    }
+
     /// The run comes to its end, and everything agrees.
     async fn ends_well(&self) -> Ledger {
         let run = self.cluster.watch(&self.run_id).await;
@@ -140,11 +160,7 @@ async fn a_ledger_whose_disk_fills_goes_on_when_there_is_room() {
     // Those that only read serve on.
     assert_eq!(scene.health("muster.v1.AuditService").await, ServingStatus::Serving as i32);
     assert_eq!(scene.cluster.run(&scene.run_id).await.state(), RunState::Running);
-    let request = CancelRunRequest { run_id: scene.run_id.clone() };
-    let refused = scene.cluster.runs().cancel_run(request).await.expect_err("it cannot be written down");
-    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
-    let ended = scene.cluster.command(&["cancel", &scene.run_id]).run().await.with_code(1);
-    assert!(ended.stderr.contains("database or disk is full"), "{}", ended.stderr);
+    scene.what_cannot_be_written_is_refused().await;
     // Long enough that leases would run out if nobody knew why they are not renewed.
     tokio::time::sleep(LONGER_THAN_A_LEASE).await;
     assert!(!scene.server.book().is_perfect(), "it went on without a ledger");

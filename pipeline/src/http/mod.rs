@@ -18,6 +18,7 @@ mod host;
 mod latency;
 mod limit;
 mod look;
+mod posting;
 mod race;
 mod rate;
 mod redact;

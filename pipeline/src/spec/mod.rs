@@ -213,5 +213,9 @@ impl Pipeline {
 mod tests;
 
 #[cfg(test)]
+#[path = "tests/samples.rs"]
+mod samples;
+
+#[cfg(test)]
 #[path = "tests/format.rs"]
 mod format_tests;

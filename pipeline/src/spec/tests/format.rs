@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::tests::{samples, wrong_in_shape};
+use super::samples::{samples, wrong_in_shape};
 use crate::{FORMAT_SCHEMA, Pipeline, SpecError};
 
 const NO_KEY: &str = "there-is-no-such-key";
