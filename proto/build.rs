@@ -2,8 +2,9 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=muster");
-    let protos =
-        ["run", "verdict", "audit", "pipeline", "fleet", "worker"].map(|name| format!("muster/v1/{name}.proto"));
+    println!("cargo:rerun-if-changed=keda");
+    let ours = ["run", "verdict", "audit", "pipeline", "fleet", "worker"].map(|name| format!("muster/v1/{name}.proto"));
+    let protos = ours.into_iter().chain(["keda/externalscaler.proto".to_owned()]);
     let descriptors = protox::compile(protos, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("muster.bin"), prost::Message::encode_to_vec(&descriptors))?;

@@ -14,7 +14,7 @@ use crate::audit_files::AuditFiles;
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::planted::Planted;
-use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
+use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
@@ -81,6 +81,10 @@ impl Services {
 
     pub fn fleets(&self) -> Fleets {
         Fleets { store: Arc::clone(&self.store) }
+    }
+
+    pub fn scaler(&self) -> Scaler {
+        Scaler { store: Arc::clone(&self.store), catalog: Arc::clone(&self.catalog) }
     }
 
     /// `embedded`: workers in this process, whose leases die with it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_proto::keda::external_scaler_server::ExternalScalerServer;
 use muster_proto::v1::audit_service_server::AuditServiceServer;
 use muster_proto::v1::fleet_service_server::FleetServiceServer;
 use muster_proto::v1::pipeline_service_server::PipelineServiceServer;
@@ -19,7 +20,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::coordinator::Services;
-use crate::service::{Audits, Fleets, Pipelines, Runs, Workers};
+use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
 use crate::store::Store;
 
 /// The largest message that is taken.
@@ -40,7 +41,8 @@ pub(crate) fn routes(services: &Services, embedded: bool) -> Routes {
         .add_service(AuditServiceServer::new(services.audits()).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(PipelineServiceServer::new(services.pipelines()).max_decoding_message_size(MAX_REQUEST_BYTES))
         .add_service(WorkerServiceServer::new(services.workers(embedded)).max_decoding_message_size(MAX_REQUEST_BYTES))
-        .add_service(FleetServiceServer::new(services.fleets()).max_decoding_message_size(MAX_REQUEST_BYTES));
+        .add_service(FleetServiceServer::new(services.fleets()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(ExternalScalerServer::new(services.scaler()).max_decoding_message_size(MAX_REQUEST_BYTES));
     routes.routes()
 }
 
@@ -80,6 +82,7 @@ async fn with_health_and_reflection(
     reporter.set_serving::<PipelineServiceServer<Pipelines>>().await;
     reporter.set_serving::<WorkerServiceServer<Workers>>().await;
     reporter.set_serving::<FleetServiceServer<Fleets>>().await;
+    reporter.set_serving::<ExternalScalerServer<Scaler>>().await;
     watching.spawn(watch_writer(store, reporter));
     // The types of error details too, so that grpcurl can print them; and both reflections, whichever is asked.
     let reflection = || {

@@ -1,4 +1,5 @@
-//! Muster's wire protocol: the types and services generated from `muster/v1/*.proto`, and nothing else.
+//! Muster's wire protocol: the types and services generated from `muster/v1/*.proto`, and those of KEDA that it serves;
+//! nothing else.
 //!
 //! The .proto files are the documentation of every message and call.
 
@@ -6,6 +7,12 @@
 #[allow(missing_docs, clippy::all, clippy::pedantic, rust_2018_idioms, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("muster.v1");
+}
+
+/// KEDA's package `externalscaler`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rust_2018_idioms, reason = "generated")]
+pub mod keda {
+    tonic::include_proto!("externalscaler");
 }
 
 /// Version of the worker protocol (`muster/v1/worker.proto`) that this build speaks. 2 added probes, 3 deliveries that

@@ -12,6 +12,7 @@ mod doubt;
 mod drain;
 mod grpcurl;
 mod incremental;
+mod keda;
 mod kills;
 mod list_styles;
 mod listing;

@@ -10,6 +10,7 @@ mod parse;
 mod pipeline;
 mod render;
 mod run;
+mod scaler;
 mod since;
 mod worker;
 
@@ -17,4 +18,5 @@ pub(crate) use audit::Audits;
 pub(crate) use fleet::Fleets;
 pub(crate) use pipeline::Pipelines;
 pub(crate) use run::Runs;
+pub(crate) use scaler::Scaler;
 pub(crate) use worker::Workers;

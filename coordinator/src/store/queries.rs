@@ -19,6 +19,15 @@ pub struct StoredPipeline {
     pub canonical: String,
 }
 
+/// What workers are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// A run is not over.
+    pub active: bool,
+    /// Batches that are leased, or could be.
+    pub batches: i64,
+}
+
 /// All that an audit reads, in one consistent view.
 pub trait EvidenceSink: Send {
     /// First: the run as it is in this view, the round that is read, and whether its records without an outcome are given
@@ -55,6 +64,8 @@ pub trait Queries: Send + Sync {
     async fn progress(&self, run: &Run) -> StoreResult<Progress>;
     /// A pipeline revision.
     async fn pipeline(&self, revision: &str) -> StoreResult<Option<StoredPipeline>>;
+    /// What workers are wanted for, by all runs or by those of one pipeline.
+    async fn demand(&self, pipeline: Option<&str>) -> StoreResult<Demand>;
     /// Runs whose round can be ended: all batches finished after the listing was closed, or cancelled without an open
     /// delivery.
     async fn concludable(&self) -> StoreResult<Vec<Run>>;

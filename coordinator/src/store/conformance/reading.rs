@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, new_run, report};
 use crate::domain::{DeliveryState, NewRun, RecordState, Run};
-use crate::store::{Acknowledgement, Begin, Fenced};
+use crate::store::{Acknowledgement, Begin, Demand, Fenced};
 
 /// Queries.
 pub async fn reading(backend: &dyn Backend) {
     a_story_tells_all_of_a_record(&Bench::new(backend).await).await;
     a_record_without_a_batch_has_a_story(&Bench::new(backend).await).await;
+    demand_is_what_is_leased_or_could_be(&Bench::new(backend).await).await;
     an_unlisted_record_has_none(&Bench::new(backend).await).await;
     each_id_is_in_its_first_acknowledgement_only(&Bench::new(backend).await).await;
     a_late_acknowledgement_comes_after_the_earlier_ones(&Bench::new(backend).await).await;
@@ -56,6 +57,25 @@ async fn a_record_without_a_batch_has_a_story(bench: &Bench) {
     bench.store().cancel_run(&run.id).await.unwrap();
     assert_eq!(bench.state(&run, "5").await, RecordState::Cancelled);
     assert_eq!(bench.state(&run, "1").await, RecordState::Cancelled);
+}
+
+/// What workers are wanted for: of all runs, or of those of one pipeline.
+async fn demand_is_what_is_leased_or_could_be(bench: &Bench) {
+    let demand = async |pipeline: Option<&str>| bench.store().demand(pipeline).await.unwrap();
+    let nothing = Demand { active: false, batches: 0 };
+    assert_eq!((demand(None).await, demand(Some("others")).await), (nothing, nothing));
+    let run = bench.one_batch(new_run("one"), 4).await;
+    bench.one_batch(NewRun { pipeline: "others".to_owned(), ..new_run("two") }, 4).await;
+    let active = |batches| Demand { active: true, batches };
+    assert_eq!((demand(None).await, demand(Some("others")).await), (active(2), active(1)));
+    let lease = bench.lease(A).await;
+    assert_eq!(demand(None).await, active(2));
+    bench.store().pause_run(&run.id, "paused").await.unwrap();
+    bench.complete(A, &lease, report(&[], &[])).await;
+    assert_eq!(demand(None).await, active(1), "a paused run wants nobody for what it cannot lease");
+    bench.store().cancel_run(&run.id).await.unwrap();
+    assert_eq!(demand(None).await, active(1));
+    assert_eq!(demand(Some("nobody's")).await, nothing);
 }
 
 async fn an_unlisted_record_has_none(bench: &Bench) {

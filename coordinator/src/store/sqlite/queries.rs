@@ -7,7 +7,7 @@ use super::batches::batch_row;
 use super::{SqliteStore, dead_letters, doubts, evidence, export, rows, sql, stories};
 use crate::domain::{BatchRef, Progress, Run, RunId};
 use crate::store::{
-    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, EvidenceSink, ExportFrom, LedgerRow,
+    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, LedgerRow,
     Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline,
 };
 
@@ -67,6 +67,15 @@ impl Queries for SqliteStore {
                 Ok(StoredPipeline { name: row.get(0)?, revision: row.get(1)?, canonical: row.get(2)? })
             });
             pipeline.optional()
+        })
+        .await
+    }
+
+    async fn demand(&self, pipeline: Option<&str>) -> StoreResult<Demand> {
+        let pipeline = pipeline.map(ToOwned::to_owned);
+        self.read(move |view| {
+            let demand = |row: &Row<'_>| Ok(Demand { active: row.get(0)?, batches: row.get(1)? });
+            view.prepare_cached(sql!("demand"))?.query_row([pipeline], demand)
         })
         .await
     }
