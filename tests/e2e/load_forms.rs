@@ -141,7 +141,9 @@ fn acknowledged(folder: &Path) -> BTreeSet<u64> {
 async fn answers_about_each_record_through_chaos_and_the_death_of_a_worker() {
     let _turn = turn::light().await;
     let server = stand_in(Config { busy: 0.1, poison: 15_u64.into(), chaos: 0.3, ..rough(1_000) });
-    let scene = Scene::new(&server, &to("POST", "each"), EACH, true).await;
+    // So many tries that none stays in doubt by bad luck alone: each fails about every second time.
+    let lines = format!("{EACH}\n  settle_after: 600ms\n  max_attempts: 25");
+    let scene = Scene::new(&server, &to("POST", "each"), &lines, true).await;
     let mut first = scene.cluster.worker("w1", &["--concurrency", "8", "--max-leases", "4"]);
     let _second = scene.cluster.worker("w2", &["--concurrency", "8", "--max-leases", "4"]);
     let book = &server.book();
@@ -154,15 +156,6 @@ async fn answers_about_each_record_through_chaos_and_the_death_of_a_worker() {
     let counts = verdict.counts.expect("counts");
     assert_eq!(differences(book, &ledger), Vec::<String>::new());
     assert_eq!((book.missing(), book.wrong(), book.unexpected()), (vec![], vec![], vec![]));
-    if counts.loaded != 985 {
-        let c = rusqlite::Connection::open(scene.cluster.database()).unwrap();
-        let _ = std::fs::copy(scene.cluster.database(), "/tmp/each.db");
-        drop(c);
-        let out = scene.cluster.command(&["dead-letters", &scene.run_id]).run().await;
-        eprintln!("{out:?}");
-        let out = scene.cluster.command(&["in-doubt", &scene.run_id]).run().await;
-        eprintln!("{out:?}");
-    }
     // What is refused when it repeats a doubt stays in doubt: it may have been taken the first time.
     assert_eq!((counts.loaded, counts.dead_letter + counts.in_doubt), (985, 15));
     let partly: Vec<_> = ledger.deliveries.iter().filter(|delivery| delivery.state == State::PartlyApplied).collect();
