@@ -20,6 +20,7 @@ mod functions;
 mod guard;
 mod output;
 mod places;
+mod shape;
 mod words;
 
 type Data = JustLut<Val>;
@@ -32,6 +33,7 @@ const MAIN: &str = "muster_transform";
 pub(crate) struct Transform {
     source: Arc<str>,
     filter: Option<Arc<jaq_core::Filter<Data>>>,
+    shape: Option<Arc<shape::Shape>>,
     /// The same in the form that knows where it failed, made when it first fails; nothing where that cannot be made.
     telling: Arc<OnceLock<Option<jaq_core::Filter<Data>>>>,
 }
@@ -71,12 +73,13 @@ impl Transform {
                 None => error,
             }
         })?;
-        Ok(Self { source: text.into(), filter: Some(Arc::new(filter)), telling: Arc::default() })
+        let shape = shape_of(text).map(Arc::new);
+        Ok(Self { source: text.into(), filter: Some(Arc::new(filter)), shape, telling: Arc::default() })
     }
 
     /// The transform that changes nothing.
     pub(crate) fn identity() -> Self {
-        Self { source: ".".into(), filter: None, telling: Arc::default() }
+        Self { source: ".".into(), filter: None, shape: None, telling: Arc::default() }
     }
 
     /// The program as the pipeline has it.
@@ -92,6 +95,10 @@ impl Transform {
             output::write(&mut json, &input)?;
             return Ok(json);
         };
+        if let Some(made) = self.shape.as_ref().and_then(|shape| shaped(shape, &input)) {
+            output::write(&mut json, &made)?;
+            return Ok(json);
+        }
         let first = match run(filter, input.clone()) {
             Ok(first) => first,
             Err(Failure::Failed(what)) => {
@@ -113,6 +120,13 @@ impl Transform {
         drop(run(telling, input));
         places::noted(&self.source)
     }
+}
+
+/// What the short cut makes of a record, within its steps.
+fn shaped(shape: &shape::Shape, input: &Val) -> Option<Val> {
+    functions::start_record();
+    let made = shape.apply(input)?;
+    functions::check_record().ok().map(|()| made)
 }
 
 /// Runs a program on one record, for exactly one output.
@@ -154,6 +168,17 @@ fn compile(text: &str, telling: bool) -> Result<jaq_core::Filter<Data>, Fault<'_
     bounds::check(&program)?;
     let numbers: Vec<String> = if telling { (0..=text.len()).map(|at| at.to_string()).collect() } else { Vec::new() };
     let program = if telling { places::mark(text, &numbers, program) } else { program };
+    link(text, program)
+}
+
+/// The short cut for a program that was compiled.
+fn shape_of(text: &str) -> Option<shape::Shape> {
+    let program = parse_program(text).ok()?;
+    shape::Shape::of(program, &|part| link(text, part).ok())
+}
+
+/// Puts a program, which is a part of `text`, together with all functions of jq.
+fn link<'t>(text: &'t str, program: parse::Term<&str>) -> Result<jaq_core::Filter<Data>, Fault<'t>> {
     let main = parse::Def { name: MAIN, args: Vec::new(), body: guard::rewrite(program) };
     let prelude = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).map(|def| parse::Def {
         name: def.name,

@@ -1,5 +1,7 @@
 //! Writing jaq's values as strict, compact JSON. jaq's own writer may write what is no JSON.
 
+use std::io::Write as _;
+
 use jaq_json::{Num, Val};
 
 /// The deepest nesting of an output: what serde_json reads back.
@@ -26,7 +28,7 @@ fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), String>
         Val::Num(Num::Float(number)) if !number.is_finite() => {
             return Err(format!("the output holds {number}, which JSON cannot carry"));
         }
-        Val::Num(number) => json.extend_from_slice(number.to_string().as_bytes()),
+        Val::Num(number) => write!(json, "{number}").map_err(|error| error.to_string())?,
         Val::TStr(bytes) => text(json, bytes)?,
         Val::BStr(_) => return Err("the output holds bytes, which JSON cannot carry".to_owned()),
         Val::Arr(items) => {
