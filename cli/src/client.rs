@@ -151,7 +151,7 @@ impl Client {
 
 impl Target {
     /// `in FILE`, `at URL`.
-    fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match self {
             Target::Coordinator(url) => format!("at {url}"),
             Target::Database(file) => format!("in {}", file.display()),

@@ -89,6 +89,7 @@ with `muster run`.",
   muster delete --older-than 2w --dry-run",
     ),
     ("workers", "  muster workers\n  muster workers --all --json"),
+    ("health", "  muster health\n  muster health --coordinator http://muster:7470 --service muster.v1.WorkerService"),
     ("pipelines", "  muster pipelines\n  muster pipelines --db muster.db"),
     (
         "pipeline",

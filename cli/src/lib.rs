@@ -31,7 +31,8 @@ use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    change, delete, demo, export, lists, look, pipeline, redrive, run, settle, shell, start, troubles, verify, watch,
+    change, delete, demo, export, health, lists, look, pipeline, redrive, run, settle, shell, start, troubles, verify,
+    watch,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -112,6 +113,7 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
         Command::Export(args) => export::export(args, stderr).await,
         Command::Delete(args) => delete::delete(args, stderr).await,
         Command::Workers(args) => lists::workers(args).await,
+        Command::Health(args) => health::health(args).await,
         Command::Pipelines(args) => lists::pipelines(args).await,
         Command::Pipeline(args) => pipeline::pipeline(args, stderr).await,
         Command::Completions(args) => shell::completions(args),

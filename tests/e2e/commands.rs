@@ -102,3 +102,18 @@ async fn what_is_not_there_is_named() {
     let ended = Start::muster(folder.path(), second).run().await.with_code(1);
     assert!(ended.stderr.contains("in use"), "{}", ended.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_what_a_container_can_ask_for() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(folder.path()).await;
+    assert_eq!(ask(&cluster, &["health"]).await.with_code(0).stdout, "serving\n");
+    let one = ["health", "--service", "muster.v1.WorkerService", "--json"];
+    assert_eq!(told(&cluster, &one, 0).await, json!({ "serving": true }));
+    let unknown = ask(&cluster, &["health", "--service", "muster.v1.Worker"]).await.with_code(2);
+    assert!(unknown.stderr.contains("there is no service \"muster.v1.Worker\""), "{}", unknown.stderr);
+    cluster.kill().await;
+    let dead = ask(&cluster, &["health"]).await.with_code(1);
+    assert!(dead.stderr.contains("no coordinator answers at http://127.0.0.1"), "{}", dead.stderr);
+}

@@ -157,6 +157,8 @@ async fn a_ledger_whose_disk_fills_goes_on_when_there_is_room() {
     let words = scene.until_ready(false).await;
     assert!(words.contains("the ledger cannot be written") && words.contains("full"), "{words}");
     scene.until_healthy(ServingStatus::NotServing).await;
+    let ill = scene.cluster.command(&["health"]).run().await.with_code(1);
+    assert!(ill.stderr.contains("does not serve now"), "{}", ill.stderr);
     // Those that only read serve on.
     assert_eq!(scene.health("muster.v1.AuditService").await, ServingStatus::Serving as i32);
     assert_eq!(scene.cluster.run(&scene.run_id).await.state(), RunState::Running);

@@ -11,12 +11,14 @@ use muster_worker::WorkerArgs;
 use crate::render::paint;
 use crate::{exit, help};
 
+mod fleet;
 mod manner;
 mod operate;
 mod pipeline;
 mod read;
 mod shell;
 
+pub use fleet::{HealthArgs, PipelinesArgs, WorkersArgs};
 pub use manner::MannerArgs;
 pub use operate::{
     DeadLettersArgs, DeleteArgs, Ended, ExportArgs, ExportFormat, InDoubtArgs, RedriveArgs, SettleArgs, Stage,
@@ -83,6 +85,8 @@ pub enum Command {
     Delete(DeleteArgs),
     /// List workers
     Workers(WorkersArgs),
+    /// Say whether a coordinator serves: what a container's health check runs
+    Health(HealthArgs),
     /// List the pipelines that a run can be started of
     Pipelines(PipelinesArgs),
     /// Tools for whoever writes a pipeline: check, explain, try, init, record, test
@@ -258,25 +262,6 @@ pub struct RecordArgs {
     /// The record's ID as JSON text: 7, or '"7"' for the text
     #[arg(allow_negative_numbers = true)]
     pub id: String,
-    /// Where to read.
-    #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-/// Flags of `muster workers`.
-#[derive(Args, Debug)]
-pub struct WorkersArgs {
-    /// Also those that have ended or were not heard of for a minute
-    #[arg(long, env = "MUSTER_ALL", value_parser = BoolishValueParser::new())]
-    pub all: bool,
-    /// Where to read.
-    #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-/// Flags of `muster pipelines`.
-#[derive(Args, Debug)]
-pub struct PipelinesArgs {
     /// Where to read.
     #[command(flatten)]
     pub read: ReadArgs,

@@ -4,6 +4,7 @@ pub mod change;
 pub mod delete;
 pub mod demo;
 pub mod export;
+pub mod health;
 pub mod lists;
 pub mod look;
 pub mod pipeline;
