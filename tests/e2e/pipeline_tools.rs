@@ -60,6 +60,13 @@ async fn files_are_checked_and_explained_without_asking_anybody() {
         assert!(ended.stderr.contains(says), "{line:?}: {}", ended.stderr);
     }
 
+    // A text that must be set may be anything that fits where it stands.
+    let files = yaml.find("\nload:").map(|load| &yaml[..load]).expect("a load");
+    let out = files.replace("parameters:\n", "parameters:\n  out: { description: A folder. }\n");
+    write(folder.path(), "out.yaml", &format!("{out}\nload: {{ files: {{ url: \"${{param:out}}\" }} }}\n"));
+    let fine = tool(folder.path(), &["check", "out.yaml"]).await.with_code(0).stdout;
+    assert!(fine.contains("out must be set: --set out=VALUE"), "{fine}");
+
     let explained = tool(folder.path(), &["explain", "good.yaml"]).await.with_code(0).stdout;
     assert!(explained.contains("sent again after 25s: at least once"), "{explained}");
     let pipeline = muster_pipeline::Pipeline::from_yaml(yaml, "good").expect("good");
