@@ -10,6 +10,7 @@ mod demo;
 mod disk_full;
 mod doubt;
 mod drain;
+mod examples;
 mod grpcurl;
 mod incremental;
 mod kills;
