@@ -29,6 +29,7 @@ mod settle;
 mod stopped;
 mod targets;
 mod terminal;
+mod tutorial;
 mod versions;
 
 use animals_api::{Config, Server};

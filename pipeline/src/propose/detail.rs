@@ -92,7 +92,7 @@ fn places(url: &Url, sets: &[String]) -> Vec<Place> {
         places.insert(1, place(&below, format!("/{query}")));
     }
     if let Some((name, kind)) = list.rsplit_once('.').filter(|(_, kind)| !kind.contains('/')) {
-        places.push(place(&format!("{name}/"), format!(".{kind}{query}")));
+        places.insert(0, place(&format!("{name}/"), format!(".{kind}{query}")));
     }
     places.dedup();
     places
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(paths("http://h/api/items/"), ["/api/items/ID/", "/api/items/ID"]);
         assert_eq!(
             paths("http://h/zoo/animals.json?_shape=objects"),
-            ["/zoo/animals.json/ID", "/zoo/animals.json/ID?_shape=objects", "/zoo/animals/ID.json?_shape=objects"]
+            ["/zoo/animals/ID.json?_shape=objects", "/zoo/animals.json/ID", "/zoo/animals.json/ID?_shape=objects"]
         );
         assert_eq!(paths("http://h/v1.2/items"), ["/v1.2/items/ID"]);
     }
