@@ -19,8 +19,7 @@ async fn list(Query(query): Query<HashMap<String, String>>) -> Json<Value> {
     let number = |name: &str| query[name].parse::<u64>().expect("a number");
     let (skip, limit) = (number("skip"), number("limit").min(MOST));
     assert_eq!(query["select"], "id");
-    let products: Vec<Value> =
-        (1..=PRODUCTS).skip(skip as usize).take(limit as usize).map(|id| json!({"id": id})).collect();
+    let products: Vec<Value> = (skip + 1..=PRODUCTS.min(skip + limit)).map(|id| json!({"id": id})).collect();
     Json(json!({"products": products, "total": PRODUCTS, "skip": skip, "limit": limit}))
 }
 
@@ -30,7 +29,7 @@ async fn detail(Path(id): Path<u64>) -> Json<Value> {
         "stock": id * 3, "rating": 4.5, "meta": {"updatedAt": "2026-04-30T09:41:02.053Z"},
         "dimensions": {"width": 15.14, "depth": 23},
     });
-    if id % 4 != 0 {
+    if !id.is_multiple_of(4) {
         product["tags"] = json!(["a,b", "ü\"}"]);
     }
     Json(product)

@@ -25,11 +25,11 @@ type Tickets = Arc<Mutex<BTreeMap<String, Value>>>;
 fn issue(number: u64) -> Value {
     let mut issue = json!({
         "id": 7_000_000 + number, "number": number, "title": format!("„{number}“ wächst"), "state": "open",
-        "body": (number % 4 != 0).then_some("It\r\n*grows*"), "created_at": "2026-01-02T03:04:05Z", "closed_at": null,
+        "body": (!number.is_multiple_of(4)).then_some("It\r\n*grows*"), "created_at": "2026-01-02T03:04:05Z", "closed_at": null,
         "updated_at": "2026-02-03T04:05:06Z", "labels": [{"name": "bug"}, {"name": "größe"}], "reactions": {"+1": 3},
-        "user": (number % 9 != 0).then(|| json!({"login": "keeper"})),
+        "user": (!number.is_multiple_of(9)).then(|| json!({"login": "keeper"})),
     });
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         issue["pull_request"] = json!({"url": "https://api.github.com/"});
     }
     issue
@@ -59,7 +59,7 @@ async fn list(Query(query): Query<HashMap<String, String>>, headers: HeaderMap) 
     if page < last {
         link = format!("{}; rel=\"next\", {}; rel=\"last\", {link}", at(page + 1), at(last));
     }
-    let issues: Vec<Value> = (1..=ISSUES).skip(((page - 1) * PAGE) as usize).take(PAGE as usize).map(issue).collect();
+    let issues: Vec<Value> = ((page - 1) * PAGE + 1..=ISSUES.min(page * PAGE)).map(issue).collect();
     ([("link", link)], Json(issues)).into_response()
 }
 
