@@ -5,6 +5,7 @@ use std::path::Path;
 
 use muster_tests::datasette::{Datasette, SUMS, TABLE, sqlite, zoo};
 use muster_tests::postgres::Postgres;
+use muster_tests::process::Start;
 use muster_tests::turn;
 use rusqlite::Connection;
 
@@ -68,7 +69,7 @@ async fn every_row_of_a_table_is_in_the_files() {
         let sets = set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
         let line = ["run", &file, "--db", "run.db", "--json"].into_iter().chain(more.iter().copied());
         let line: Vec<String> = line.map(str::to_owned).chain(sets).collect();
-        muster_tests::process::Start::muster(here.path(), line).run()
+        Start::muster(here.path(), line).run()
     };
     let changed = Connection::open(&table).expect("a database");
     changed.execute("UPDATE animals SET note = 'new' WHERE id = 4", []).expect("it is there");
@@ -96,11 +97,36 @@ async fn every_row_of_a_table_is_in_postgresql() {
     let set = parameters(&server, here.path());
     let mut line = vec!["run", "into-a-table.yaml", "--db", "run.db", "--json"];
     set.iter().for_each(|set| line.extend(["--set", set.as_str()]));
-    let start = muster_tests::process::Start::muster(here.path(), &line).env("ZOO_DATABASE", database.url());
+    let start = Start::muster(here.path(), &line).env("ZOO_DATABASE", database.url());
     let done = start.run().await.with_code(0).json();
     let verdict = &done["verdict"];
     assert_eq!((&verdict["complete"], &verdict["balanced"]), (&true.into(), &true.into()), "{done}");
     assert_eq!(database.sql(SUMS), sqlite(&table, SUMS));
     assert_eq!(database.sql(ROWS), sqlite(&table, ROWS));
     assert_eq!(database.sql("SELECT count(*) FROM muster_loaded"), ANIMALS.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_with_odd_ids_are_read_by_a_filter_as_the_comment_says() {
+    let _turn = turn::light().await;
+    let here = tempfile::tempdir().expect("a folder");
+    let table = here.path().join("zoo.db");
+    let ids =
+        ["plain", "a b", "ü", "a/b", "a.b", "a~b", "a,b", "x.json", "50%", "a+b", "-", "q?x#y&z=1", "\"quoted\"", "小"];
+    let database = Connection::open(&table).expect("a database");
+    database.execute_batch("CREATE TABLE animals (id TEXT PRIMARY KEY, number INTEGER)").expect("a table");
+    for (number, id) in (0_i64..).zip(ids) {
+        database.execute("INSERT INTO animals VALUES (?1, ?2)", (id, number)).expect("a row");
+    }
+    let server = Datasette::serve(here.path(), &table).await;
+    let text = std::fs::read_to_string(example("datasette.yaml")).expect("an example");
+    let by_filter = text.lines().find_map(|line| line.strip_prefix("  #     url: ")).expect("a comment");
+    let by_path = text.lines().find(|line| line.contains("${record:id}.json")).expect("a detail");
+    let text = text.replace(by_path, &format!("      url: {by_filter}"));
+    std::fs::write(here.path().join("by-filter.yaml"), text).expect("a file");
+    let mut line = vec!["run", "by-filter.yaml", "--db", "run.db", "--json"];
+    let set = parameters(&server, &here.path().join("out"));
+    set.iter().for_each(|set| line.extend(["--set", set.as_str()]));
+    let done = Start::muster(here.path(), &line).run().await.with_code(0).json();
+    assert_eq!(done["verdict"]["counts"]["loaded"], ids.len(), "{done}");
 }
