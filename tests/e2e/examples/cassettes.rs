@@ -61,3 +61,20 @@ async fn cassettes_that_vcrpy_recorded_are_played() {
         assert_as_expected(test(here.path(), "datasette.yaml", &DATASETTE, name, &["--records", "12"]).await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tools_do_what_the_readme_of_the_examples_says() {
+    let here = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(examples(), here.path().join("pipelines")).expect("a link");
+    let readme = std::fs::read_to_string(examples().join("README.md")).expect("a page");
+    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
+    let whole = blocks.collect::<String>().replace("\\\n", " ");
+    let commands: Vec<&str> = whole.lines().filter(|line| line.starts_with("muster pipeline ")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    let muster = muster_tests::programs::muster();
+    for command in commands {
+        let line = command.replacen("muster", muster.to_str().expect("a path"), 1);
+        let ended = Start::program(Path::new("/bin/bash"), here.path(), ["-c", &line]).run().await.with_code(0);
+        assert!(!command.contains(" test ") || ended.stdout.contains("ok: 12 records"), "{command}: {}", ended.stdout);
+    }
+}
