@@ -56,6 +56,10 @@ impl Client {
     pub async fn connect_to_read(target: Target) -> Result<Client, Failure> {
         let is_remote = matches!(target, Target::Coordinator(_));
         Client::connect(target).await.map_err(|failure| match failure.exit() {
+            // Where `muster run` keeps its ledger when nobody says otherwise.
+            Exit::Other if is_remote && Path::new("muster.db").is_file() => {
+                failure.help("or look into what `muster run` has left here: --db muster.db")
+            }
             Exit::Other if is_remote => failure.help("or look into the database of a `muster run`: --db FILE"),
             _ => failure,
         })

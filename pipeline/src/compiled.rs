@@ -90,7 +90,7 @@ impl CompiledPipeline {
 
     /// Whether a process has all secrets that it needs for this pipeline; else which is missing, where, and what to do.
     pub fn check_secrets(&self, process: Process) -> Result<(), RequesterError> {
-        check_secrets(&self.inner.access, process)
+        check_secrets(&self.inner.access, &self.inner.spec.load.target, process)
     }
 
     /// How IDs are listed.

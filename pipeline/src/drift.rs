@@ -73,7 +73,10 @@ fn walk(
         *known.entry(at(name)).or_default() |= fields.contains_key(name);
     }
     let others = ["patternProperties", "allOf", "anyOf", "oneOf", "if", "dependentSchemas"];
-    let says_more = others.iter().any(|key| schema.get(key).is_some()) || schema["additionalProperties"].is_object();
+    // One that lets others pass by name, even as `true`, expects them.
+    let lets_pass = |key: &&str| !schema[*key].is_null() && schema[*key] != false;
+    let says_more = others.iter().any(|key| schema.get(key).is_some())
+        || ["additionalProperties", "unevaluatedProperties"].iter().any(lets_pass);
     for (name, value) in fields {
         match properties.get(name) {
             Some(schema) => walk(&at(name), schema, root, value, known, unknown),
@@ -118,6 +121,10 @@ mod tests {
         let unknown: Vec<(&str, usize, &str)> =
             drift.unknown.iter().map(|(path, seen)| (path.as_str(), seen.records, seen.example.as_str())).collect();
         assert_eq!(unknown, [(".lines[].tax", 1, "\"x\""), (".new", 2, "[1]")]);
+        let open = json!({"properties": {"id": {}}, "additionalProperties": true});
+        assert!(Drift::of(&open, &[json!({"id": 1, "new": 1})]).is_none());
+        let closed = json!({"properties": {"id": {}}, "additionalProperties": false});
+        assert_eq!(Drift::of(&closed, &[json!({"id": 1, "new": 1})]).unknown.len(), 1);
         assert_eq!(drift.never_came, [".gone", ".lines[].price"]);
         assert!(Drift::of(&json!(true), &records).is_none());
         assert!(Drift::of(&schema, []).is_none(), "nobody looked at anything");

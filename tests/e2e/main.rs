@@ -10,6 +10,7 @@ mod demo;
 mod disk_full;
 mod doubt;
 mod drain;
+mod examples;
 mod grpcurl;
 mod incremental;
 mod keda;
@@ -29,6 +30,7 @@ mod settle;
 mod stopped;
 mod targets;
 mod terminal;
+mod tutorial;
 mod versions;
 
 use animals_api::{Config, Server};

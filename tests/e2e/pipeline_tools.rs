@@ -60,6 +60,13 @@ async fn files_are_checked_and_explained_without_asking_anybody() {
         assert!(ended.stderr.contains(says), "{line:?}: {}", ended.stderr);
     }
 
+    // A text that must be set may be anything that fits where it stands.
+    let files = yaml.find("\nload:").map(|load| &yaml[..load]).expect("a load");
+    let out = files.replace("parameters:\n", "parameters:\n  out: { description: A folder. }\n");
+    write(folder.path(), "out.yaml", &format!("{out}\nload: {{ files: {{ url: \"${{param:out}}\" }} }}\n"));
+    let fine = tool(folder.path(), &["check", "out.yaml"]).await.with_code(0).stdout;
+    assert!(fine.contains("out must be set: --set out=VALUE"), "{fine}");
+
     let explained = tool(folder.path(), &["explain", "good.yaml"]).await.with_code(0).stdout;
     assert!(explained.contains("sent again after 25s: at least once"), "{explained}");
     let pipeline = muster_pipeline::Pipeline::from_yaml(yaml, "good").expect("good");
@@ -224,4 +231,43 @@ async fn a_pipeline_is_proposed_from_a_look_at_the_list() {
     assert!(left.code == Some(0) && text.contains("next: muster pipeline try typed.yaml"), "{text}");
     assert!(read(folder.path(), "typed.yaml").contains("name: animals"), "typed.yaml");
     assert_nothing_was_sent(&server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_found_below_a_slash_and_in_what_wraps_them() {
+    let folder = folder();
+    let list = async |headers: axum::http::HeaderMap| {
+        let host = headers["host"].to_str().expect("a name").to_owned();
+        let items: Vec<Value> = (1..=4).map(|id| json!({"id": id, "name": (id > 3).then_some("Gnu")})).collect();
+        ([("next-page", format!("http://{host}/api/items/?page=2"))], axum::Json(json!({"results": items})))
+    };
+    let detail = async |axum::extract::Path(id): axum::extract::Path<u64>| {
+        axum::Json(json!({"data": {"id": id, "name": null}, "links": {"self": "/"}}))
+    };
+    // Without the slash at its end it redirects, as many do.
+    let routes = Router::new()
+        .route("/api/items/", axum::routing::get(list))
+        .route("/api/items/{id}/", axum::routing::get(detail))
+        .fallback(async || axum::response::Redirect::permanent("/api/items/"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/api/items/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let said = tool(folder.path(), &["init", &url, "-o", "items.yaml"]).await.with_code(0).stderr;
+    assert!(said.contains("each record at /api/items/ID/, in the answer at $.data: 3 were read"), "{said}");
+    let yaml = read(folder.path(), "items.yaml");
+    for part in [
+        "request: { url: \"${param:base_url}/api/items/\" }",
+        "next_url: { next: { header: Next-Page } }",
+        "request: { url: \"${param:base_url}/api/items/${record:id}/\" }",
+        "transform: .data\n",
+        // What is empty in the records that were read, and not in an item, is both.
+        "name:\n          type:\n          - string\n          - \"null\"\n",
+    ] {
+        assert!(yaml.contains(part), "{part} is not in\n{yaml}");
+    }
+    let tried = tool(folder.path(), &["try", "items.yaml", "--records", "4", "--json"]).await.with_code(0).stdout;
+    assert!(tried.contains("\"after\":{\"id\":4,\"name\":null}"), "{tried}");
+    // A source that changes around its records has not changed.
+    let live = tool(folder.path(), &["check", "--live", "items.yaml", "--records", "4"]).await.with_code(0).stdout;
+    assert!(live.starts_with("ok: items.yaml") && live.contains("1 page read, with 4 items"), "{live}");
 }

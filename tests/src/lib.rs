@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod cluster;
+pub mod datasette;
 pub mod deadline;
 pub mod disk;
 pub mod judge;

@@ -111,8 +111,8 @@ impl Drop for Postgres {
     }
 }
 
-/// The newest PostgreSQL that Debian's package brought.
-fn programs() -> PathBuf {
+/// Where the programs of the newest PostgreSQL are that Debian's package brought.
+pub fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     found.retain(|folder| folder.join("initdb").is_file());

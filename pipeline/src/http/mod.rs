@@ -6,6 +6,8 @@ use url::Url;
 
 use credentials::Credentials;
 
+use crate::spec::types::TargetSpec;
+
 mod access;
 mod asking;
 mod budget;
@@ -82,8 +84,9 @@ impl RequesterError {
 }
 
 /// Whether this process has all secrets that it needs.
-pub(crate) fn check_secrets(access: &Arc<Access>, process: Process) -> Result<(), RequesterError> {
-    Credentials::of(access, process).map(drop).map_err(RequesterError)
+pub(crate) fn check_secrets(access: &Arc<Access>, target: &TargetSpec, process: Process) -> Result<(), RequesterError> {
+    let requests = Credentials::of(access, process).map(drop);
+    requests.and_then(|()| access.check_target(target, process)).map_err(RequesterError)
 }
 
 /// What a GET is for; it decides what the request carries and how large the answer may be.

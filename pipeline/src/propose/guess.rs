@@ -42,8 +42,20 @@ const CURSORS: [(&str, &str); 11] = [
 
 const TOTAL_PAGES: [&str; 7] =
     ["total_pages", "totalPages", "page_count", "pageCount", "last_page", "lastPage", "pages"];
-const TOTALS: [&str; 8] =
-    ["total", "total_count", "totalCount", "count", "total_items", "totalItems", "total_results", "totalResults"];
+const TOTALS: [&str; 9] = [
+    "total",
+    "total_count",
+    "totalCount",
+    "count",
+    "total_items",
+    "totalItems",
+    "total_results",
+    "totalResults",
+    "filtered_table_rows_count",
+];
+/// Headers that hold the next page's URL, and the number of all items.
+const NEXT_HEADERS: [&str; 2] = ["Next-Page", "X-Next-Page"];
+const TOTAL_HEADERS: [&str; 4] = ["X-Total-Count", "X-Total", "Total-Records", "Total-Count"];
 const PAGES: [&str; 5] = ["page", "current_page", "currentPage", "page_number", "pageNumber"];
 const OFFSETS: [&str; 4] = ["offset", "skip", "start", "startAt"];
 const LIMITS: [&str; 7] = ["limit", "take", "per_page", "perPage", "page_size", "pageSize", "maxResults"];
@@ -66,6 +78,21 @@ pub(super) fn items(body: &Value) -> Option<Items<'_>> {
             (objects, items.values.len(), std::cmp::Reverse(*depth))
         })
         .map(|(_, items)| items)
+}
+
+/// A list that is longer than the items and has lists where items have names: path and length.
+pub(super) fn nameless(body: &Value, than: usize) -> Option<(String, usize)> {
+    fn longest(value: &Value, path: &str, depth: usize) -> Option<(String, usize)> {
+        match value {
+            Value::Array(values) if values.iter().all(Value::is_array) => Some((path.to_owned(), values.len())),
+            Value::Object(entries) if depth < DEPTH => entries
+                .iter()
+                .filter_map(|(name, value)| longest(value, &under(path, name), depth + 1))
+                .max_by_key(|(_, count)| *count),
+            _ => None,
+        }
+    }
+    longest(body, "$", 0).filter(|(_, count)| *count > than)
 }
 
 fn lists<'a>(value: &'a Value, path: &str, depth: usize, found: &mut Vec<(usize, Items<'a>)>) {
@@ -120,10 +147,10 @@ pub(super) struct Pages {
 
 /// How one page leads to the next.
 pub(super) fn pages(url: &Url, headers: &HeaderMap, body: &Value, count: usize) -> Pages {
-    let total = member(body, &TOTALS, |value| value.as_u64().is_some_and(|total| total >= count as u64));
+    let total = total(headers, body, count as u64);
     let with_total = |yaml: String| match &total {
-        Some((path, _)) if yaml.is_empty() => format!("total: {}", quoted(path)),
-        Some((path, _)) => format!("{yaml}, total: {}", quoted(path)),
+        Some(total) if yaml.is_empty() => format!("total: {}", total.yaml),
+        Some(total) => format!("{yaml}, total: {}", total.yaml),
         None => yaml,
     };
     let found = |style: &str, yaml: String, why: String, sets: Vec<String>| Pages {
@@ -138,6 +165,12 @@ pub(super) fn pages(url: &Url, headers: &HeaderMap, body: &Value, count: usize) 
     }
     let is_url =
         |value: &Value| value.as_str().is_some_and(|text| text.contains("://") || text.starts_with(['/', '?']));
+    let named =
+        |name: &&&str| headers.get(**name).is_some_and(|value| value.to_str().is_ok_and(|url| url.contains('/')));
+    if let Some(name) = NEXT_HEADERS.iter().find(named) {
+        let why = format!("the header {name} holds the URL of the next page");
+        return found("next_url", with_total(format!("next: {{ header: {name} }}")), why, Vec::new());
+    }
     if let Some((path, _)) = member(body, &NEXT_URLS, is_url) {
         let why = format!("{path} holds the URL of the next page");
         return found("next_url", with_total(format!("next: {}", quoted(&path))), why, Vec::new());
@@ -153,6 +186,23 @@ pub(super) fn pages(url: &Url, headers: &HeaderMap, body: &Value, count: usize) 
     numbered(url, body, count, total.as_ref(), &with_total, &found)
 }
 
+/// How many items there are in all.
+struct Total {
+    yaml: String,
+    place: String,
+    count: u64,
+}
+
+fn total(headers: &HeaderMap, body: &Value, least: u64) -> Option<Total> {
+    if let Some((path, value)) = member(body, &TOTALS, |value| value.as_u64().is_some_and(|total| total >= least)) {
+        return Some(Total { yaml: quoted(&path), place: path, count: value.as_u64()? });
+    }
+    TOTAL_HEADERS.iter().find_map(|name| {
+        let count = headers.get(*name)?.to_str().ok()?.parse().ok().filter(|count| *count >= least)?;
+        Some(Total { yaml: format!("{{ header: {name} }}"), place: format!("the header {name}"), count })
+    })
+}
+
 /// Makes pages of what was found: style, its YAML, why, and the query parameters that it sets.
 type Found<'a> = dyn Fn(&str, String, String, Vec<String>) -> Pages + 'a;
 
@@ -161,7 +211,7 @@ fn numbered(
     url: &Url,
     body: &Value,
     count: usize,
-    total: Option<&(String, &Value)>,
+    total: Option<&Total>,
     with_total: &dyn Fn(String) -> String,
     found: &Found<'_>,
 ) -> Pages {
@@ -194,10 +244,10 @@ fn numbered(
         let why = format!("pages are numbered; that they are asked for by ?{parameter}= is a guess");
         return found("page_number", with_total(format!("parameter: {parameter}")), why, vec![parameter]);
     }
-    let why = match total.and_then(|(path, value)| Some((path, value.as_u64()?))) {
-        Some((path, total)) if total > count as u64 => {
+    let why = match total {
+        Some(Total { place, count: total, .. }) if *total > count as u64 => {
             format!(
-                "{path} says {total}, but {count} came, and nothing tells how to ask for more: see the manual of the API"
+                "{place} says {total}, but {count} came, and nothing tells how to ask for more: see the manual of the API"
             )
         }
         _ => "nothing in the answer speaks of further pages".to_owned(),
@@ -229,10 +279,10 @@ mod tests {
 
     use super::*;
 
-    fn style(url: &str, link: Option<&str>, body: &Value) -> String {
+    fn style(url: &str, header: Option<&str>, body: &Value) -> String {
         let mut headers = HeaderMap::new();
-        if let Some(link) = link {
-            headers.insert("link", link.parse().unwrap());
+        if let Some((name, value)) = header.map(|header| header.split_once(": ").unwrap()) {
+            headers.insert(http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
         }
         let count = items(body).unwrap().values.len();
         pages(&Url::parse(url).unwrap(), &headers, body, count).yaml
@@ -254,6 +304,9 @@ mod tests {
             assert_eq!((found.path.as_str(), id(found.values).as_deref()), (path, Some(id_path)));
         }
         assert!(items(&json!({"items": []})).is_none());
+        let rows = json!({"rows": [[1, "a"], [2, "b"]], "facets": [{"name": "x"}]});
+        assert_eq!(nameless(&rows, 1), Some(("$.rows".to_owned(), 2)));
+        assert_eq!(nameless(&rows, 2), None);
         assert_eq!(id(&[json!({"a": 1}), json!({"a": 1})]), None);
     }
 
@@ -261,7 +314,7 @@ mod tests {
     fn styles_are_told_by_what_the_answer_has() {
         let two = json!([{"id": 1}, {"id": 2}]);
         let cases = [
-            ("http://h/x", Some("<http://h/x?page=2>; rel=\"next\""), json!({"items": two}), "link_header: {}"),
+            ("http://h/x", Some("link: <http://h/x?page=2>; rel=\"next\""), json!({"items": two}), "link_header: {}"),
             (
                 "http://h/x",
                 None,
@@ -285,6 +338,18 @@ mod tests {
                 None,
                 json!({"r": two, "skip": 0, "limit": 2, "total": 30}),
                 "offset: { parameter: skip, limit_parameter: limit, limit: 2, total: $.total }",
+            ),
+            (
+                "http://h/x",
+                Some("next-page: http://h/x?_token=abc"),
+                json!({"data": two}),
+                "next_url: { next: { header: Next-Page } }",
+            ),
+            (
+                "http://h/x?page=1",
+                Some("x-total-count: 9"),
+                json!(two),
+                "page_number: { parameter: page, total: { header: X-Total-Count } }",
             ),
             ("http://h/x?page=3", None, json!({"r": two}), "page_number: { parameter: page }"),
             ("http://h/x", None, json!({"r": two, "next": null}), "single: {}"),

@@ -1,21 +1,20 @@
 //! A pipeline for an API that nobody described yet, from a look at its list.
 
+use std::collections::BTreeSet;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use self::detail::Details;
 use crate::error::SpecError;
 use crate::http::{LookError, RequesterConfig, look};
-use crate::record_id::RecordId;
 use crate::spec::Pipeline;
-use crate::spec::json_path::JsonPath;
 
+mod detail;
 mod guess;
 mod shape;
 mod write;
-
-/// How many records are read one by one, where that works.
-const DETAILS: usize = 3;
 
 /// A proposal: the file, and what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,20 +59,12 @@ pub struct Wish {
     pub out: String,
 }
 
-/// Where a record is read.
-enum DetailGuess {
-    /// At the list's URL and its ID.
-    ByPath,
-    /// Nowhere: the items of the list are taken.
-    Items,
-}
-
 /// All that was found out.
 struct Findings {
     items: String,
     id: String,
     pages: guess::Pages,
-    detail: DetailGuess,
+    detail: Option<Details>,
     schema: Value,
 }
 
@@ -99,61 +90,42 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     let mut seen = vec![format!("{count} items at {}", items.path), format!("their IDs at {id}")];
     let mut guessed = Vec::new();
     (if pages.why.contains("guess") { &mut guessed } else { &mut seen }).push(pages.why.clone());
-    let details = details(wish, &headers, config, items.values, &id).await;
-    let (detail, records) = match details {
-        Some(records) => {
-            seen.push(format!("each record at {}/ID: {} were read", write::path_of(&wish.url, &[]), records.len()));
-            (DetailGuess::ByPath, records)
+    if let Some((path, longer)) = guess::nameless(&body, count) {
+        guessed.push(format!("{path} was passed over: its {longer} entries are lists of values without names"));
+    }
+    let listed = detail::Listed { items: items.values, id: &id, sets: &pages.sets };
+    let detail = detail::read(wish, &headers, config, &listed).await;
+    let records = match &detail {
+        Some(details) => {
+            let at = match details.within().as_str() {
+                "$" => String::new(),
+                within => format!(", in the answer at {within}"),
+            };
+            seen.push(format!("each record at {}{at}: {} were read", details.path("ID"), details.records.len()));
+            with_items(&details.records, items.values)
         }
         None => {
-            guessed.push(format!(
-                "the items are whole records: {}/ID does not answer with one",
-                write::path_of(&wish.url, &[])
-            ));
-            (DetailGuess::Items, items.values.to_vec())
+            let list = write::plain_path(&wish.url);
+            guessed.push(format!("the items are whole records: no record was found at {list}/ID or the like"));
+            items.values.to_vec()
         }
     };
     guessed.push(format!("the schema is what {} records have in common: loosen what may be otherwise", records.len()));
-    let findings = Findings { items: items.path, id, pages, detail, schema: shape::schema(&records) };
+    let schema = shape::schema(&records);
+    let schema = detail.as_ref().map_or(schema.clone(), |detail| detail.around(schema));
+    let findings = Findings { items: items.path, id, pages, detail, schema };
     let yaml = write::yaml(wish, &findings, &seen, &guessed);
     Pipeline::from_yaml(&yaml, "the proposal")?;
     Ok(Proposal { yaml, seen, guessed })
 }
 
-/// The records of the first items, where they can be read one by one.
-async fn details(
-    wish: &Wish,
-    headers: &HeaderMap,
-    config: &RequesterConfig,
-    items: &[Value],
-    id: &str,
-) -> Option<Vec<Value>> {
-    let path = JsonPath::parse(id).ok()?;
-    let base = shown(&wish.url);
-    let key = write::secret_query(&wish.url).map(|(name, value)| {
-        url::form_urlencoded::Serializer::new(String::from("?")).append_pair(&name, &value).finish()
-    });
-    let mut records = Vec::new();
-    for item in items.iter().take(DETAILS) {
-        let item = item.to_string();
-        let id = RecordId::from_json(path.find(item.as_bytes()).ok()??).ok()?;
-        let url = format!("{}/{}{}", base.trim_end_matches('/'), id.path_segment(), key.as_deref().unwrap_or_default());
-        let looked = look(&Url::parse(&url).ok()?, headers, config).await.ok()?;
-        // Something else may stand there: a record has the ID that it was asked for.
-        let has_id =
-            path.find(&looked.body).ok()?.is_some_and(|raw| RecordId::from_json(raw).ok().as_ref() == Some(&id));
-        let record: Value = serde_json::from_slice(&looked.body).ok()?;
-        if !record.is_object() || !(has_id || id_is_whole_item(&path)) {
-            return None;
-        }
-        records.push(record);
-    }
-    Some(records)
-}
-
-/// Whether the list is one of IDs.
-fn id_is_whole_item(path: &JsonPath) -> bool {
-    path.to_string() == "$"
+/// The records, and the items as well where they show as much: what is empty in some of them is seen in more of them.
+fn with_items(records: &[Value], items: &[Value]) -> Vec<Value> {
+    let keys = |value: &Value| value.as_object().map(|entries| entries.keys().cloned().collect::<BTreeSet<_>>());
+    let known = records.first().and_then(keys);
+    let whole = known.is_some() && records.iter().chain(items).all(|value| keys(value) == known);
+    let further = if whole { &items[records.len().min(items.len())..] } else { &[] };
+    records.iter().chain(further).cloned().collect()
 }
 
 /// A URL without its query, which may hold a secret.

@@ -2,8 +2,9 @@
 
 use url::Url;
 
+use super::detail::Details;
 use super::guess::quoted;
-use super::{DetailGuess, Findings, Wish};
+use super::{Findings, Wish};
 
 /// Query parameters that hold a key.
 const KEYS: [&str; 10] =
@@ -33,20 +34,23 @@ pub(super) fn yaml(wish: &Wish, found: &Findings, seen: &[String], guessed: &[St
     line(&format!("    pagination:\n      {}", found.pages.yaml));
     line(&format!("    items: {} # the list on a page", quoted(&found.items)));
     line(&format!("    id: {} # the ID of an item on it\n", quoted(&found.id)));
-    match found.detail {
-        DetailGuess::ByPath => {
-            let url = format!("${{param:base_url}}{}/${{record:id}}", plain_path(&wish.url));
+    match &found.detail {
+        Some(detail) => {
+            let url = format!("${{param:base_url}}{}", detail.path("${record:id}"));
             line(&format!("  # One record.\n  detail:\n    request: {{ url: {} }}\n", double_quoted(&url)));
         }
-        DetailGuess::Items => line("  # The items of the list are the records.\n  detail: none\n"),
+        None => line("  # The items of the list are the records.\n  detail: none\n"),
     }
     line("# What a record must look like: JSON Schema 2020-12. A record that does not becomes a dead letter.\nschema:");
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let schema = serde_saphyr::to_string_with_options(&found.schema, options).unwrap_or_default();
     schema.lines().for_each(|words| line(&format!("  {words}")));
-    line("\n# What becomes of it, in jq: one record in, exactly one out.\ntransform: .\n");
-    line("# Where it goes. To begin with into files, so that you can look at them; then to your API, such as:");
-    line("#   request: { url: \"https://your-api.example/items\" }\nload:");
+    line("\n# What becomes of it, in jq: one record in, exactly one out.");
+    let transform = found.detail.as_ref().map_or(".".to_owned(), Details::transform);
+    line(&format!("transform: {}\n", quoted(&transform)));
+    line("# Where it goes. To begin with into files, so that you can look at them; then to your API or into a table:");
+    line("#   request: { url: \"https://your-api.example/items\" }");
+    line("#   postgres: { url: \"${env:DATABASE_URL}\", table: items }\nload:");
     line(&format!("  files: {{ url: {} }}", double_quoted(&wish.out)));
     text
 }
@@ -98,8 +102,9 @@ pub(super) fn path_of(url: &Url, without: &[String]) -> String {
     format!("{}?{query}", plain_path(url))
 }
 
-fn plain_path(url: &Url) -> String {
-    url.path().trim_end_matches('/').replace("${", "$${")
+/// The path as it stands in a template. A slash at its end is part of it: without, many APIs redirect.
+pub(super) fn plain_path(url: &Url) -> String {
+    url.path().replace("${", "$${")
 }
 
 /// A name from the last words of the URL's path, else from its host.

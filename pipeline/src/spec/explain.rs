@@ -138,7 +138,11 @@ fn load(load: &LoadSpec) -> String {
 fn doubt(load: &LoadSpec) -> String {
     let after = write_duration(load.settle_after);
     match load.on_doubt {
-        super::OnDoubt::Retry => format!("sent again after {after}: at least once"),
+        super::OnDoubt::Retry => match &load.target {
+            TargetSpec::Http(_) => format!("sent again after {after}: at least once"),
+            TargetSpec::Files(_) => format!("written again after {after}, over what may be there"),
+            TargetSpec::Postgres(_) => format!("sent again after {after}; the table takes each record once a run"),
+        },
         super::OnDoubt::Hold => "left to an operator: at most once".to_owned(),
         super::OnDoubt::Probe => format!("the target is asked after {after} for each record whether it has it"),
     }

@@ -139,6 +139,23 @@ async fn a_missing_secret_is_named_with_its_process_and_only_where_it_is_needed(
     target.check_secrets(Process::Coordinator).unwrap();
     let worker = target.check_secrets(Process::Worker).unwrap_err().to_string();
     assert!(worker.contains("load.auth") && worker.contains("/no/such/secret cannot be read"), "{worker}");
+
+    let animals = muster_pipeline::built_in("animals").unwrap();
+    for (load, key) in [
+        ("postgres: { url: '${env:MUSTER_NO_TABLE}', table: animals }", "load.postgres.url"),
+        (
+            "files: { url: 's3://zoo', access_key_id: '${env:MUSTER_NO_ID}', secret_access_key: '${env:MUSTER_NO_KEY}' }",
+            "load.files.access_key_id",
+        ),
+    ] {
+        let yaml = format!("{}\nload: {{ {load} }}\n", animals.split("\nload:").next().unwrap());
+        let pipeline = Pipeline::from_yaml(&yaml, "x").unwrap().compile(&BTreeMap::new()).unwrap();
+        let alone = pipeline.check_secrets(Process::Alone).unwrap_err().to_string();
+        assert!(alone.contains(key) && alone.contains("type the same command again"), "{alone}");
+        for process in [Process::Coordinator, Process::Reader] {
+            pipeline.check_secrets(process).unwrap();
+        }
+    }
 }
 
 /// An API whose tokens are `t0`, `t1`, …; `takes` says which of them it takes for the n-th request with one.

@@ -119,6 +119,18 @@ pub(super) const CASES: &[Case] = &[
         make: |_| line(["start", "animals", "--coordinator", "http://127.0.0.1:1"]),
     },
     Case {
+        what: "a coordinator that is not there, where a run's ledger is",
+        code: 1,
+        says: &[
+            "no coordinator answers at http://127.0.0.1:1",
+            "or look into what `muster run` has left here: --db muster.db",
+        ],
+        make: |folder| {
+            std::fs::write(folder.join("muster.db"), "").expect("a file");
+            line(["verify", "latest", "--coordinator", "http://127.0.0.1:1"])
+        },
+    },
+    Case {
         what: "a coordinator's URL with a password",
         code: 2,
         says: &["\"127.0.0.1:7470\" is no coordinator's URL: it carries a user or password"],

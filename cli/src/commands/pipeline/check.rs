@@ -61,11 +61,16 @@ fn read(file: &str, set: &Set) -> Result<Pipeline, Wrong> {
     if missing.is_empty() || set.keys().any(|name| pipeline.parameters().iter().all(|known| known.name != *name)) {
         pipeline.compile(set).map_err(Wrong::Spec)?;
     } else {
-        // Those that are given can be checked without the others.
-        let mut filled = set.clone();
-        let examples = missing.iter().map(|parameter| (parameter.name.clone(), example(parameter.kind).to_owned()));
-        filled.extend(examples);
-        pipeline.compile(&filled).map_err(Wrong::Spec)?;
+        // Those that are given can be checked without the others. What a text is to be nobody knows: one that fits will do.
+        let compiled = TEXTS.map(|text| {
+            let mut filled = set.clone();
+            let examples = missing.iter().map(|known| (known.name.clone(), example(known.kind, text).to_owned()));
+            filled.extend(examples);
+            pipeline.compile(&filled)
+        });
+        if compiled.iter().all(Result::is_err) {
+            compiled.into_iter().next().transpose().map_err(Wrong::Spec)?;
+        }
     }
     Ok(pipeline)
 }
@@ -74,10 +79,13 @@ fn missing<'a>(pipeline: &'a Pipeline, set: &Set) -> Vec<&'a muster_pipeline::Pa
     pipeline.parameters().iter().filter(|known| known.required && !set.contains_key(&known.name)).collect()
 }
 
+/// What a text may be: a word, a place for files, a URL.
+const TEXTS: [&str; 3] = ["x", "file:///x", "http://host.invalid"];
+
 /// A value that stands for one that will be set.
-fn example(kind: muster_pipeline::ParameterKind) -> &'static str {
+fn example(kind: muster_pipeline::ParameterKind, text: &'static str) -> &'static str {
     match kind {
-        muster_pipeline::ParameterKind::Text => "x",
+        muster_pipeline::ParameterKind::Text => text,
         muster_pipeline::ParameterKind::Url => "http://host.invalid",
         muster_pipeline::ParameterKind::Time => "2026-01-01T00:00:00Z",
     }

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 use crate::render::clean;
+use crate::render::numbers::counted;
 use crate::render::paint::{self, Tone};
 
 /// `muster pipeline check --live FILE`.
@@ -57,9 +58,12 @@ fn in_words(file: &str, ready: &Ready, sample: &Sample, drift: &Drift) -> String
     let mut text = format!("{head} {}\n", clean(file));
     let mut say = |label: &str, words: &str| text.push_str(&format!("  {label:<13}  {}\n", clean(words)));
     say("pipeline", &format!("{}, revision {}", ready.pipeline.name(), ready.pipeline.revision()));
-    let of = sample.total_pages.map_or(String::new(), |total| format!(" of {total}"));
+    let pages = match sample.total_pages {
+        Some(total) => format!("{} of {total} pages", sample.pages),
+        None => counted(i64::try_from(sample.pages).unwrap_or(i64::MAX), "page", "pages"),
+    };
     let total = sample.total.map_or(String::new(), |total| format!(" of {total}"));
-    say("list", &format!("{}{of} pages read, with {} items{total}", sample.pages, sample.listed));
+    say("list", &format!("{pages} read, with {} items{total}", sample.listed));
     let fine = sample.records.iter().filter(|record| matches!(record.output, Some(Ok(_)))).count();
     let gone = sample.records.len() - fine - dead.len();
     let gone = if gone > 0 { format!(", {gone} gone") } else { String::new() };

@@ -10,7 +10,8 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
-use super::{Answered, Asked, Cassette, Interaction, REDACTED, scrub};
+use super::scrub::{self, Cursors};
+use super::{Answered, Asked, Cassette, Interaction, REDACTED};
 use crate::http::lock;
 use crate::http::transport::{Answer, BodyEnd, Exchange, Transport, TransportError};
 
@@ -25,6 +26,7 @@ pub struct Player {
 struct State {
     /// What is on the cassette, and whether it was asked for.
     interactions: Vec<(Interaction, bool)>,
+    cursors: Cursors,
     missing: Vec<String>,
 }
 
@@ -41,8 +43,9 @@ impl Player {
     /// Plays this cassette from its beginning.
     #[must_use]
     pub fn new(cassette: Cassette) -> Self {
+        let cursors = Cursors::of(&cassette.interactions);
         let interactions = cassette.interactions.into_iter().map(|interaction| (interaction, false)).collect();
-        Self { state: Arc::new(Mutex::new(State { interactions, missing: Vec::new() })) }
+        Self { state: Arc::new(Mutex::new(State { interactions, cursors, missing: Vec::new() })) }
     }
 
     /// The transport that answers from it.
@@ -57,45 +60,46 @@ impl Player {
         let unused = state.interactions.iter().filter(|(_, used)| !used);
         Played {
             missing: state.missing.clone(),
-            unused: unused.map(|(interaction, _)| named(&interaction.request)).collect(),
+            unused: unused.map(|(interaction, _)| named(&interaction.request, &state.cursors)).collect(),
         }
     }
 
     fn answer(&self, exchange: &Exchange) -> Result<Answer, TransportError> {
-        let (method, uri) = (exchange.method.as_str(), normal(exchange.url.as_str()));
         let mut state = lock(&self.state);
-        let is_it = |asked: &Asked| asked.method.eq_ignore_ascii_case(method) && normal(&asked.uri) == uri;
+        let State { interactions, cursors, missing } = &mut *state;
+        let (method, uri) = (exchange.method.as_str(), normal(exchange.url.as_str(), cursors));
+        let is_it = |asked: &Asked| asked.method.eq_ignore_ascii_case(method) && normal(&asked.uri, cursors) == uri;
         if let Some((interaction, used)) =
-            state.interactions.iter_mut().find(|(interaction, used)| !used && is_it(&interaction.request))
+            interactions.iter_mut().find(|(interaction, used)| !used && is_it(&interaction.request))
         {
             *used = true;
             return answer_of(&interaction.response, exchange.limit).map_err(TransportError::Broken);
         }
         let asked = format!("{method} {uri}");
-        let what = if state.interactions.iter().any(|(interaction, _)| is_it(&interaction.request)) {
+        let what = if interactions.iter().any(|(interaction, _)| is_it(&interaction.request)) {
             format!("{asked} is asked more often than the cassette has answers to it")
         } else {
-            let all = state.interactions.iter().map(|(interaction, _)| named(&interaction.request));
+            let all = interactions.iter().map(|(interaction, _)| named(&interaction.request, cursors));
             match all.min_by_key(|known| strsim::levenshtein(known, &asked)) {
                 Some(nearest) => format!("{asked} is not on the cassette; the nearest that is: {nearest}"),
                 None => format!("{asked} is not on the cassette: nothing is"),
             }
         };
-        state.missing.push(what.clone());
+        missing.push(what.clone());
         // Not a failure of the connection: such requests are sent again, for as long as the host may be down.
         let body = Bytes::from(what);
         Ok(Answer { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body, end: BodyEnd::Whole })
     }
 }
 
-fn named(asked: &Asked) -> String {
-    format!("{} {}", asked.method, normal(&asked.uri))
+fn named(asked: &Asked, cursors: &Cursors) -> String {
+    format!("{} {}", asked.method, normal(&asked.uri, cursors))
 }
 
 /// A URL in the one form in which it is compared: without secrets, which a replay does not have, the query parameters
 /// sorted.
-fn normal(uri: &str) -> String {
-    let uri = scrub::uri(uri);
+fn normal(uri: &str, cursors: &Cursors) -> String {
+    let uri = scrub::uri(uri, cursors);
     let Ok(mut url) = Url::parse(&uri) else { return uri };
     let mut pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     pairs.retain(|(_, value)| value != REDACTED);

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use super::scrub::{self, Scrubber};
+use super::scrub::{self, Cursors, Scrubber};
 use super::{AnswerBody, Answered, Asked, Body, Cassette, Headers, Interaction, Status, VERSION, Values};
 use crate::http::lock;
 use crate::http::transport::{Answer, BodyEnd, Exchange, Transport, TransportError};
@@ -43,7 +43,8 @@ impl Recorder {
     pub fn cassette(&self, records: usize, secrets: &[SecretString]) -> Cassette {
         let tape = lock(&self.tape);
         let secrets = secrets.iter().map(|secret| secret.expose_secret().to_owned());
-        let scrubber = Scrubber::new(secrets.chain(tape.tokens.iter().cloned()));
+        let cursors = Cursors::of(&tape.interactions);
+        let scrubber = Scrubber::new(secrets.chain(tape.tokens.iter().cloned()), cursors);
         let mut interactions = tape.interactions.clone();
         drop(tape);
         interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));

@@ -1,6 +1,8 @@
 //! What is taken out before anything is written down: secrets, by where they stand and by what they are.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::collections::BTreeSet;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 use super::{Asked, Body, Headers, Interaction, REDACTED, Values};
@@ -22,10 +24,11 @@ const TOKENS: [&str; 6] =
 pub(super) struct Scrubber {
     /// Each secret in the forms in which it may stand in a text; the longest first, as one may contain another.
     forms: Vec<String>,
+    cursors: Cursors,
 }
 
 impl Scrubber {
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn new(secrets: impl IntoIterator<Item = String>, cursors: Cursors) -> Self {
         let mut forms = Vec::new();
         for secret in secrets.into_iter().filter(|secret| !secret.is_empty() && secret != REDACTED) {
             let json = serde_json::Value::from(secret.as_str()).to_string();
@@ -39,13 +42,13 @@ impl Scrubber {
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
-        Self { forms }
+        Self { forms, cursors }
     }
 
     /// Takes all secrets out of what is about to be written down.
     pub(super) fn clean(&self, interaction: &mut Interaction) {
         let Interaction { request, response } = interaction;
-        request.uri = self.text(&uri(&request.uri));
+        request.uri = self.text(&uri(&request.uri, &self.cursors));
         self.headers(&mut request.headers);
         self.headers(&mut response.headers);
         if let Some(body) = &mut request.body {
@@ -83,16 +86,43 @@ pub(super) fn brought(asked: &Asked, answer: &[u8]) -> Vec<String> {
     TOKENS.iter().filter_map(|name| answer[*name].as_str()).map(str::to_owned).collect()
 }
 
+/// What was sent under a name like that of a secret, but is none: an answer said it before anybody asked with it.
+#[derive(Debug, Default)]
+pub(super) struct Cursors(BTreeSet<String>);
+
+impl Cursors {
+    /// The cursors of these requests. Without them all pages of a list would look alike.
+    pub(super) fn of(interactions: &[Interaction]) -> Self {
+        let (mut said, mut cursors, mut own) = (String::new(), BTreeSet::new(), BTreeSet::new());
+        for Interaction { request, response } in interactions.iter().filter(|one| one.request.method == "GET") {
+            let url = Url::parse(&request.uri).ok();
+            let pairs = url.iter().flat_map(Url::query_pairs).filter(|(name, _)| is_secret_name(name));
+            for (_, value) in pairs.filter(|(_, value)| value != REDACTED) {
+                // A key that a server says back was sent to it first.
+                let kept = if said.contains(&*value) { &mut cursors } else { &mut own };
+                kept.insert(value.into_owned());
+            }
+            let headers = response.headers.values().flat_map(Values::iter);
+            let body = std::str::from_utf8(&response.body.string.0).unwrap_or_default().replace("\\/", "/");
+            for text in headers.chain([body.as_str()]) {
+                said.push_str(&format!("{text}\n{}\n", percent_decode_str(text).decode_utf8_lossy()));
+            }
+        }
+        Self(&cursors - &own)
+    }
+}
+
 /// A URL without the secrets that the names of its query parameters tell. What is asked for in a replay is brought to the
 /// same form.
-pub(super) fn uri(uri: &str) -> String {
+pub(super) fn uri(uri: &str, cursors: &Cursors) -> String {
     let Ok(mut url) = Url::parse(uri) else { return uri.to_owned() };
-    if !url.query_pairs().any(|(name, _)| is_secret_name(&name)) {
+    let is_secret = |name: &str, value: &str| is_secret_name(name) && !cursors.0.contains(value);
+    if !url.query_pairs().any(|(name, value)| is_secret(&name, &value)) {
         return uri.to_owned();
     }
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let clean = |(name, value): &(String, String)| {
-        let value = if is_secret_name(name) { REDACTED.to_owned() } else { value.clone() };
+        let value = if is_secret(name, value) { REDACTED.to_owned() } else { value.clone() };
         (name.clone(), value)
     };
     url.query_pairs_mut().clear().extend_pairs(pairs.iter().map(clean));

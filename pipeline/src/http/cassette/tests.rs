@@ -133,7 +133,8 @@ fn no_secret_is_written_down_wherever_it_stood() {
     let known = ["canary-key", "canary\"quoted", "canary/plus+ é"].map(str::to_owned);
     let brought = scrub::brought(&token, granted.as_bytes());
     assert_eq!(brought, ["canary-token", "canary-new"]);
-    let scrubber = scrub::Scrubber::new(known.into_iter().chain(brought));
+    let cursors = scrub::Cursors::of(&interactions);
+    let scrubber = scrub::Scrubber::new(known.into_iter().chain(brought), cursors);
     interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
     let yaml = Cassette { interactions, version: VERSION, records: None }.to_yaml();
     for canary in CANARIES {
@@ -150,4 +151,28 @@ fn a_recorder_takes_the_secrets_out_before_it_gives_anything_away() {
     let cassette = Recorder::default().cassette(5, &[SecretString::from("x")]);
     assert!(cassette.is_empty());
     assert_eq!(cassette.records(), Some(5));
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_called_a_token_tells_pages_apart() {
+    let page = |query: &str, next: &str| {
+        let mut response = answered("[]");
+        let next = format!("http://h.test/list?key=said-back&{next}");
+        response.headers.insert("next-page".to_owned(), Values::One(next));
+        Interaction { request: asked("GET", &format!("http://h.test/list?{query}")), response }
+    };
+    let mut interactions =
+        vec![page("api-key=said-back", "_token=b%3D2"), page("api-key=said-back&_token=b%3D2", "_token=end")];
+    let scrubber = scrub::Scrubber::new([], scrub::Cursors::of(&interactions));
+    interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
+    let uris: Vec<&str> = interactions.iter().map(|interaction| interaction.request.uri.as_str()).collect();
+    assert_eq!(uris, ["http://h.test/list?api-key=REDACTED", "http://h.test/list?api-key=REDACTED&_token=b%3D2"]);
+    let player = Player::new(Cassette { interactions, version: VERSION, records: None });
+    let requester = Requester::playing(&Limits::default(), &RequesterConfig::default(), &player);
+    get(&requester, "http://h.test/list?api-key=another").await.unwrap();
+    let again = get(&requester, "http://h.test/list").await.unwrap_err();
+    assert!(again.contains("asked more often"), "{again}");
+    let wrong = get(&requester, "http://h.test/list?_token=c").await.unwrap_err();
+    assert!(wrong.contains("asked more often"), "{wrong}");
+    get(&requester, "http://h.test/list?_token=b%3D2").await.unwrap();
 }
