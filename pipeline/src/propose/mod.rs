@@ -1,5 +1,7 @@
 //! A pipeline for an API that nobody described yet, from a look at its list.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
@@ -101,6 +103,11 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     (if pages.why.contains("guess") { &mut guessed } else { &mut seen }).push(pages.why.clone());
     let details = details(wish, &headers, config, items.values, &id).await;
     let (detail, records) = match details {
+        Some(records) if records.iter().zip(items.values).all(|(record, item)| record == item) => {
+            let (url, read) = (write::path_of(&wish.url, &[]), records.len());
+            guessed.push(format!("the items are whole records: {read} were read at {url}/ID and have nothing more"));
+            (DetailGuess::Items, items.values.to_vec())
+        }
         Some(records) => {
             seen.push(format!("each record at {}/ID: {} were read", write::path_of(&wish.url, &[]), records.len()));
             (DetailGuess::ByPath, records)
@@ -116,7 +123,7 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     guessed.push(format!("the schema is what {} records have in common: loosen what may be otherwise", records.len()));
     let findings = Findings { items: items.path, id, pages, detail, schema: shape::schema(&records) };
     let yaml = write::yaml(wish, &findings, &seen, &guessed);
-    Pipeline::from_yaml(&yaml, "the proposal")?;
+    Pipeline::from_yaml(&yaml, "the proposal")?.compile(&BTreeMap::new())?;
     Ok(Proposal { yaml, seen, guessed })
 }
 

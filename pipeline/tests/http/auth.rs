@@ -65,7 +65,7 @@ fn requester(pipeline: &CompiledPipeline, process: Process) -> Requester {
 }
 
 async fn detail(pipeline: &CompiledPipeline, requester: &Requester) -> Result<Bytes, FetchError> {
-    requester.get(&pipeline.detail_url(&RecordId::from(7)), Get::Detail).await.0
+    requester.get(&pipeline.detail_url(&RecordId::from(7)).unwrap(), Get::Detail).await.0
 }
 
 async fn post(pipeline: &CompiledPipeline, requester: &Requester, turn: Turn) -> PostOutcome {
