@@ -148,7 +148,8 @@ impl CompiledPipeline {
         let (most, named) = match wanted {
             Wanted::First(most) => (*most, None),
             Wanted::These(ids) => {
-                let ids: Vec<&RecordId> = (0..ids.len()).filter(|at| !ids[..*at].contains(&ids[*at])).map(|at| &ids[at]).collect();
+                let ids: Vec<&RecordId> =
+                    (0..ids.len()).filter(|at| !ids[..*at].contains(&ids[*at])).map(|at| &ids[at]).collect();
                 (ids.len(), Some(ids))
             }
         };

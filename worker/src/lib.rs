@@ -29,6 +29,7 @@ mod delivery;
 mod error;
 mod fetch;
 mod held;
+mod items;
 mod lease_loop;
 mod pipelines;
 mod plan;
