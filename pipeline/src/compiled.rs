@@ -64,12 +64,11 @@ pub struct RecordError {
 }
 
 /// An item of the list that is a whole record, and larger than a record may be.
+// Without its own size: dead letters are grouped by their reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the item has {size} bytes, more than {limit}; limits.record_size says how large it may be")]
+#[error("the item is larger than {limit} bytes; limits.record_size says how large it may be")]
 pub struct ItemTooLarge {
-    /// Its size in bytes.
-    pub size: usize,
-    /// How large it may be.
+    /// How large it may be, in bytes.
     pub limit: usize,
 }
 
@@ -137,7 +136,7 @@ impl CompiledPipeline {
     /// When it is larger than `limits.record_size`.
     pub fn check_item(&self, size: usize) -> Result<(), ItemTooLarge> {
         let limit = self.limits().record_size;
-        if size > limit { Err(ItemTooLarge { size, limit }) } else { Ok(()) }
+        if size > limit { Err(ItemTooLarge { limit }) } else { Ok(()) }
     }
 
     /// The schema of source records, as the pipeline has it.

@@ -29,6 +29,7 @@ mod stopped;
 mod targets;
 mod terminal;
 mod versions;
+mod whole_items;
 
 use animals_api::{Config, Server};
 

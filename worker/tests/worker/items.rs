@@ -90,7 +90,7 @@ async fn an_item_that_cannot_be_sent_holds_nobody_else_up() {
     assert_eq!(said, [(1, dead, "fetch"), (3, dead, "validate"), (4, dead, "fetch")]);
     let [large, _, missing] = &report.records[..] else { panic!() };
     assert!(
-        large.reason.contains("3028 bytes, more than 1024") && large.reason.contains("limits.record_size"),
+        large.reason.contains("larger than 1024 bytes") && large.reason.contains("limits.record_size"),
         "{large:#?}"
     );
     assert!(large.body.starts_with(r#"{"id":1,"name":"xxx"#) && large.body.len() <= 2_048, "its beginning is shown");
