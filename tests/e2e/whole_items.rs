@@ -13,8 +13,8 @@ use muster_proto::v1::{Counts, RedriveRunRequest, Run, RunState, StartRunRequest
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::within;
 use muster_tests::judge::assert_nothing_lost;
-use muster_tests::ledger::{Ledger, State as DeliveryState};
-use muster_tests::pipelines::{folder as pipeline_folder, variant};
+use muster_tests::ledger::{Ledger, open_deliveries};
+use muster_tests::pipelines::{WHOLE_ITEMS, folder as pipeline_folder, variant};
 use muster_tests::process::{Ended, Start};
 use muster_tests::turn;
 use serde_json::{Value, json};
@@ -22,12 +22,10 @@ use tonic::Code;
 
 use crate::{base_url, stand_in};
 
-const DETAIL: &str = "  detail:\n    request:\n      url: ${param:base_url}/animals/v1/animals/${record:id}\n";
-const WHOLE: (&str, &str) = (DETAIL, "  detail: none\n");
 const RECORD_SIZE: &str = "limits:\n  get_timeout: 3s\n";
 
 fn whole(changes: &[(&str, &str)]) -> String {
-    variant(&[&[WHOLE], changes].concat())
+    variant(&[&[WHOLE_ITEMS], changes].concat())
 }
 
 async fn cluster(folder: &Path, name: &str, pipeline: &str) -> Cluster {
@@ -64,8 +62,8 @@ async fn each_is_loaded_once_though_workers_and_coordinator_are_killed() {
         [("on_doubt: retry", probe), ("post_timeout: 25s", "post_timeout: 1s"), ("max_batch: 100", "max_batch: 20")];
     let mut cluster = cluster(place.path(), "whole", &whole(&changes)).await;
     let run_id = cluster.start_run("whole", &server.base_url()).await;
-    let few = ["--max-leases", "4"];
-    let mut crew: Vec<_> = ["w1", "w2"].map(|name| cluster.worker(name, &few)).into();
+    let hire = |cluster: &Cluster, name: &str| (name.to_owned(), cluster.worker(name, &["--max-leases", "4"]));
+    let mut crew: Vec<_> = ["w1", "w2"].map(|name| hire(&cluster, name)).into();
 
     let book = server.book();
     let loaded = async |share: u64| {
@@ -73,14 +71,25 @@ async fn each_is_loaded_once_though_workers_and_coordinator_are_killed() {
         within("animals are loaded", book.until(enough)).await;
     };
     loaded(15).await;
-    crew.remove(0).kill().await;
-    crew.push(cluster.worker("w3", &few));
-    loaded(40).await;
+    // Amid a delivery, whichever attempt that takes.
+    let mut amid = 0;
+    for attempt in 3.. {
+        let stalls = book.counters().stalls_post + 1;
+        within("a POST stalls", book.until(|book| book.counters().stalls_post >= stalls)).await;
+        let (database, busy) = (cluster.database(), |name: &str| open_deliveries(&cluster.database(), Some(name)));
+        let victim = crew.iter().position(|(name, _)| busy(name) > 0).unwrap_or(0);
+        let (name, mut worker) = crew.remove(victim);
+        worker.kill().await;
+        amid += open_deliveries(&database, Some(&name));
+        crew.push(hire(&cluster, &format!("w{attempt}")));
+        if amid > 0 {
+            break;
+        }
+    }
+    loaded(50).await;
     cluster.kill().await;
     cluster.restart();
     cluster.serves().await;
-    loaded(60).await;
-    crew.remove(0).kill().await;
     assert!(!book.is_perfect(), "it was done before the last kill");
 
     let run = cluster.watch(&run_id).await;
@@ -92,7 +101,30 @@ async fn each_is_loaded_once_though_workers_and_coordinator_are_killed() {
     let ledger = Ledger::read(&cluster.database(), &run_id);
     assert_nothing_lost(&book, &ledger);
     assert!(ledger.endings.contains_key("expired"), "no kill left a lease to run out: {:?}", ledger.endings);
-    println!("{} in doubt; leases: {:?}", ledger.count(DeliveryState::InDoubt), ledger.endings);
+    println!("{amid} deliveries open under a kill; leases: {:?}", ledger.endings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_is_repeated_as_it_was_sent() {
+    let _turn = turn::light().await;
+    let place = tempfile::tempdir().expect("a folder");
+    // Half of a POST's animals are stored, and the answer is a 500.
+    let server = stand_in(Config { whole_items: true, partial: 0.3, ..Config::calm(300) });
+    let changes = [("post_timeout: 25s", "post_timeout: 1s"), ("max_batch: 100", "max_batch: 10")];
+    let cluster = cluster(place.path(), "whole", &whole(&changes)).await;
+    let _crew = ["w1", "w2"].map(|name| cluster.worker(name, &[]));
+    let run_id = cluster.start_run("whole", &server.base_url()).await;
+    let run = cluster.watch(&run_id).await;
+    assert_eq!(counts(&run).loaded, 300);
+    let ledger = Ledger::read(&cluster.database(), &run_id);
+    assert_nothing_lost(&of_the_list_alone(&server), &ledger);
+    let repeated: Vec<_> = ledger.deliveries.iter().filter(|delivery| delivery.retry_of > 0).collect();
+    assert!(!repeated.is_empty(), "nothing was in doubt");
+    for again in repeated {
+        let first = ledger.deliveries.iter().find(|delivery| delivery.number == again.retry_of).expect("it is there");
+        assert_eq!((&again.ids, &again.key), (&first.ids, &first.key), "the same records with the same content");
+    }
+    assert_eq!(run.verdict.expect("a verdict").changed, 0);
 }
 
 /// An animal as its item has it.
