@@ -77,7 +77,7 @@ async fn read_on(work: &Work, reading: &mut Reading<'_>) -> Result<RenewalState,
         if message.state() != RenewalState::Held {
             return Ok(message.state());
         }
-        message.parts.into_iter().for_each(|part| reading.take(part));
+        message.parts.iter().for_each(|part| reading.take(part));
     }
     Ok(RenewalState::Held)
 }
@@ -104,7 +104,7 @@ impl<'a> Reading<'a> {
         self.from > self.last
     }
 
-    fn take(&mut self, part: ItemPart) {
+    fn take(&mut self, part: &ItemPart) {
         self.size += part.body.len();
         self.begun.extend_from_slice(&part.body);
         let why = self.pipeline.check_item(self.size).err();

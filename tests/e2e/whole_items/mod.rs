@@ -1,26 +1,26 @@
 //! Lists whose items are whole records: nothing else is read of them, and what the list brought outlives whoever dies.
 
-use std::collections::BTreeMap;
+mod giants;
+mod tools;
+
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use animals_api::{Amount, Book, Change, Config, Server};
-use axum::extract::{DefaultBodyLimit, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use muster_proto::v1::{Counts, RedriveRunRequest, Run, RunState, StartRunRequest};
+use muster_proto::v1::{
+    AcquireLeasesRequest, Counts, ReadItemsRequest, RedriveRunRequest, ReleaseLeasesRequest, RenewalState, Run,
+    RunState, StartRunRequest, WorkerInfo,
+};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::within;
 use muster_tests::judge::assert_nothing_lost;
 use muster_tests::ledger::{Ledger, open_deliveries};
 use muster_tests::pipelines::{WHOLE_ITEMS, folder as pipeline_folder, variant};
-use muster_tests::process::{Ended, Start};
 use muster_tests::turn;
-use serde_json::{Value, json};
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::{base_url, stand_in};
+use crate::stand_in;
 
 const RECORD_SIZE: &str = "limits:\n  get_timeout: 3s\n";
 
@@ -232,143 +232,59 @@ async fn only_what_has_changed_is_kept_and_sent_again() {
     assert_eq!((of_the_list_alone(&server).accepted(), book.wrong()), (changed, vec![]));
 }
 
-/// What a target of large records was sent: the size of each animal's friends, by ID.
-type Arrived = Arc<Mutex<BTreeMap<u64, usize>>>;
-
-/// A list of animals with so many bytes of friends each, and a home for them.
-async fn giants(sizes: &'static [usize]) -> (String, Arrived) {
-    let list = async move || {
-        let animal = |(id, size): (u64, &usize)| json!({"id": id, "name": "Giant", "born_at": null, "friends": "x".repeat(*size)});
-        Json(json!({"total_pages": 1, "items": (0..).zip(sizes).map(animal).collect::<Vec<_>>()}))
-    };
-    let home = async |State(arrived): State<Arrived>, Json(animals): Json<Vec<Value>>| {
-        for animal in animals {
-            let friends = animal["friends"][0].as_str().map_or(0, str::len);
-            arrived.lock().expect("no test panics in here").insert(animal["id"].as_u64().expect("an ID"), friends);
-        }
-        Json(json!({ "message": "Helped" }))
-    };
-    let arrived = Arrived::default();
-    let routes = Router::new()
-        .route("/animals/v1/animals", get(list))
-        .route("/animals/v1/home", post(home))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::clone(&arrived));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    (url, arrived)
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn items_larger_than_a_message_arrive_whole() {
+async fn items_are_read_by_who_holds_their_batch() {
     let _turn = turn::light().await;
+    const MINE: &str = "session-of-a-test-one";
+    const OTHER: &str = "session-of-a-test-two";
     let place = tempfile::tempdir().expect("a folder");
-    let sizes: &[usize] = &[10, 700_000, 256 << 10, 0, 1_000_000, 2_000_000, 5];
-    let (url, arrived) = giants(sizes).await;
+    let server = stand_in(Config { whole_items: true, ..Config::calm(30) });
     let cluster = cluster(place.path(), "whole", &whole(&[])).await;
-    let _worker = cluster.worker("w1", &[]);
-    let run_id = cluster.start_run("whole", &url).await;
-    let run = cluster.watch(&run_id).await;
-    assert_eq!(counts(&run), Counts { listed: 7, loaded: 6, dead_letter: 1, ..Counts::default() });
-    let mut expected: BTreeMap<u64, usize> = (0..).zip(sizes.iter().copied()).collect();
-    expected.remove(&5);
-    assert_eq!(*arrived.lock().expect("no test panics in here"), expected);
-}
-
-async fn muster(folder: &Path, line: &[&str]) -> Ended {
-    Start::muster(folder, line).run().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tools_take_items_for_records() {
-    let place = tempfile::tempdir().expect("a folder");
-    let folder = place.path();
-    let server = stand_in(Config { whole_items: true, ..Config::calm(300) });
-    let set = base_url(&server);
-    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
-    write("whole.yaml", &whole(&[]));
-    write("tight.yaml", &whole(&[(RECORD_SIZE, &format!("{RECORD_SIZE}  record_size: 20B\n"))]));
-    let tool = async |line: &[&str]| muster(folder, &[&["pipeline"][..], line].concat()).await;
-    let explained = tool(&["explain", "whole.yaml"]).await.with_code(0).stdout;
-    assert!(explained.contains("nothing more: the items of the list are whole records"), "{explained}");
-    assert!(explained.contains("detail: none"), "{explained}");
-    tool(&["check", "whole.yaml"]).await.with_code(0);
-
-    let tried = tool(&["try", "whole.yaml", "--set", &set, "--records", "3", "--json"]).await.with_code(0).stdout;
-    let lines: Vec<Value> = tried.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.len(), 3);
-    assert!(
-        lines.iter().all(|line| line["before"]["friends"].is_string() && line["after"]["friends"].is_array()),
-        "{tried}"
-    );
-    // In the order in which they are named; one of them stands on the last page.
-    let named = ["try", "whole.yaml", "--set", &set, "--id", "295", "--id", "7", "--id", "7", "--id", "999", "--json"];
-    let named = tool(&named).await.with_code(0).stdout;
-    let lines: Vec<Value> = named.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let ids: Vec<&Value> = lines.iter().map(|line| &line["id"]).collect();
-    assert_eq!(ids, [&json!(295), &json!(7), &json!(999)]);
-    assert_eq!((&lines[1]["after"]["id"], &lines[2]["gone"]), (&json!(7), &json!(true)));
-    let tight = tool(&["try", "tight.yaml", "--set", &set, "--records", "1"]).await.with_code(1);
-    assert!(tight.stderr.contains("larger than 20 bytes; limits.record_size"), "{}", tight.stderr);
-    let live =
-        tool(&["check", "--live", "whole.yaml", "--set", &set, "--records", "20", "--json"]).await.with_code(0).json();
-    assert_eq!((&live["records"], &live["pages_read"]), (&json!(20), &json!(2)));
-
-    let record = ["record", "whole.yaml", "--cassette", "my.cassette.yaml", "--set", &set, "--records", "12"];
-    let recorded = tool(&record).await.with_code(0).stderr;
-    assert!(recorded.contains("requests for 12 records in my.cassette.yaml"), "{recorded}");
-    let test = ["test", "whole.yaml", "--cassette", "my.cassette.yaml", "--set", &set];
-    tool(&[&test[..], &["--update"]].concat()).await.with_code(0);
-    let fine = tool(&test).await.with_code(0).stdout;
-    assert!(fine.contains("ok: 12 records as expected"), "{fine}");
-
-    // An API whose records have nothing that the list has not is not asked for them.
-    let list = format!("{}/animals/v1/animals", server.base_url());
-    let said = tool(&["init", &list, "-o", "mine.yaml"]).await.with_code(0).stderr;
-    assert!(said.contains("the items are whole records: 3 were read"), "{said}");
-    let proposed = std::fs::read_to_string(folder.join("mine.yaml")).expect("a file");
-    assert!(proposed.contains("\n  detail: none\n"), "{proposed}");
-    assert_eq!(server.book().summary().accepted, 0, "a tool sent something to the target");
-    let details = server.book().counters().details;
-    muster(folder, &["run", "./mine.yaml", "--set", &set, "--db", "mine.db"]).await.with_code(0);
-    assert_eq!((details, server.book().counters().details), (3, 3), "only the look for init asked for any");
-}
-
-/// How often each animal is in the files of a folder, one a line.
-fn lines(folder: &Path) -> BTreeMap<u64, u32> {
-    let mut times = BTreeMap::new();
-    for file in std::fs::read_dir(folder).expect("a folder").flatten() {
-        assert!(file.file_name().to_string_lossy().ends_with(".ndjson"), "{file:?}");
-        for line in std::fs::read_to_string(file.path()).expect("a file").lines() {
-            let animal: Value = serde_json::from_str(line).expect("a record a line");
-            assert!(animal["friends"].is_array(), "{animal}");
-            *times.entry(animal["id"].as_u64().expect("an ID")).or_default() += 1;
+    let run_id = cluster.start_run("whole", &server.base_url()).await;
+    let listed = |run: &Run| run.progress.is_some_and(|progress| progress.listing_closed);
+    cluster.watch_until(&run_id, listed).await;
+    let lease = async |protocol: i32| {
+        let worker = WorkerInfo { protocol, ..WorkerInfo::default() };
+        let request = AcquireLeasesRequest {
+            session_id: MINE.to_owned(),
+            worker: Some(worker),
+            capacity: 1,
+            ..AcquireLeasesRequest::default()
+        };
+        cluster.as_worker().acquire_leases(request).await.expect("an answer").into_inner().leases.pop()
+    };
+    assert_eq!(lease(2).await, None, "a worker that could not read them gets no batch");
+    let token = lease(3).await.expect("a batch").lease_token;
+    let read = async |session: &str, lease_token: &str, from_position: u32| {
+        let (session_id, lease_token) = (session.to_owned(), lease_token.to_owned());
+        let request = ReadItemsRequest { session_id, lease_token, from_position };
+        let mut messages = cluster.as_worker().read_items(request).await?.into_inner();
+        let (mut state, mut parts) = (RenewalState::Unspecified, Vec::new());
+        while let Some(message) = messages.message().await? {
+            state = message.state();
+            parts.extend(message.parts);
         }
-    }
-    times
-}
+        Ok::<_, Status>((state, parts))
+    };
+    let (state, parts) = read(MINE, &token, 0).await.expect("its items");
+    let came: Vec<String> = parts.into_iter().map(|part| String::from_utf8(part.body).expect("a text")).collect();
+    let expected: Vec<String> = (0..30).map(|id| item(&server.book(), id)).collect();
+    assert_eq!((state, came), (RenewalState::Held, expected));
+    let (_, rest) = read(MINE, &token, 28).await.expect("the last ones");
+    assert_eq!(rest.iter().map(|part| (part.position, part.last)).collect::<Vec<_>>(), [(28, true), (29, true)]);
+    let foreign = read(OTHER, &token, 0).await.expect_err("another session's lease");
+    assert_eq!(
+        (foreign.code(), foreign.message()),
+        (Code::PermissionDenied, "the lease was granted to another session")
+    );
+    assert_eq!(read(MINE, "no-token", 0).await.expect_err("no token").code(), Code::InvalidArgument);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_example_copies_a_list_into_files() {
-    let _turn = turn::light().await;
-    let place = tempfile::tempdir().expect("a folder");
-    let server = stand_in(Config { whole_items: true, page_size: 100, chaos: 0.02, ..Config::calm(2_530) });
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/whole-items-to-files.yaml");
-    let (out, set) = (place.path().join("out"), base_url(&server));
-    let into = format!("folder={}", out.display());
-    let run = ["run", example, "--set", &set, "--set", &into, "--db", "my.db", "--json"];
-    let first = muster(place.path(), &run).await.with_code(0).json();
-    let run_id = first["run_id"].as_str().expect("an ID");
-    assert_eq!(lines(&out.join(run_id)), (0..2_530).map(|id| (id, 1)).collect());
-    assert_eq!(server.book().counters().details, 0);
-
-    let again = [&run[..], &["--since", "latest"]].concat();
-    let second = muster(place.path(), &again).await.with_code(0).json();
-    let counts = &second["verdict"]["counts"];
-    assert_eq!((&counts["unchanged"], &counts["loaded"]), (&json!(2_530), &json!(0)), "{second}");
-    assert!(!out.join(second["run_id"].as_str().expect("an ID")).exists(), "nothing has changed");
-
-    let told = muster(place.path(), &["delete", run_id, "--db", "my.db", "--yes", "--json"]).await.with_code(0).json();
-    assert!(told["bytes_after"].as_u64() < told["bytes_before"].as_u64().map(|before| before * 2 / 3), "{told}");
+    let ask = async |line: &[&str]| cluster.command(line).run().await.with_code(0);
+    ask(&["pause", &run_id]).await;
+    assert_eq!(read(MINE, &token, 0).await.expect("an answer"), (RenewalState::RunStopped, vec![]));
+    ask(&["resume", &run_id]).await;
+    let release =
+        ReleaseLeasesRequest { session_id: MINE.to_owned(), lease_tokens: vec![token.clone()], ..Default::default() };
+    cluster.as_worker().release_leases(release).await.expect("it is given back");
+    assert_eq!(read(MINE, &token, 0).await.expect("an answer"), (RenewalState::Lost, vec![]));
 }
