@@ -75,6 +75,17 @@ impl Unread {
     }
 }
 
+/// Each ID once, in their order.
+fn once(ids: &[RecordId]) -> Vec<&RecordId> {
+    let mut once: Vec<&RecordId> = Vec::new();
+    for id in ids {
+        if !once.contains(&id) {
+            once.push(id);
+        }
+    }
+    once
+}
+
 impl SampledRecord {
     /// Why the record would be a dead letter: the stage, and the reason. One that is gone would not.
     #[must_use]
@@ -148,8 +159,7 @@ impl CompiledPipeline {
         let (most, named) = match wanted {
             Wanted::First(most) => (*most, None),
             Wanted::These(ids) => {
-                let ids: Vec<&RecordId> =
-                    (0..ids.len()).filter(|at| !ids[..*at].contains(&ids[*at])).map(|at| &ids[at]).collect();
+                let ids = once(ids);
                 (ids.len(), Some(ids))
             }
         };
