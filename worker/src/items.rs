@@ -44,7 +44,7 @@ pub(crate) async fn read(work: &Work, parts: &[LeasedPart]) -> Result<Items, Int
     loop {
         let from = reading.from;
         match read_on(work, &mut reading).await {
-            Ok(RenewalState::Held | RenewalState::Unspecified) => return Ok(reading.items),
+            Ok(RenewalState::Held) => return Ok(reading.items),
             Ok(state) => {
                 let renewal = Renewal { lease_token: work.lease.token().to_owned(), state: state.into(), ttl: None };
                 attend::apply(&renewal, &work.session.leases, Instant::now());
@@ -74,7 +74,7 @@ async fn read_on(work: &Work, reading: &mut Reading<'_>) -> Result<RenewalState,
     while !reading.is_done()
         && let Some(message) = coordinator.next_items(&mut messages).await?
     {
-        if message.state() != RenewalState::Held {
+        if matches!(message.state(), RenewalState::Lost | RenewalState::RunStopped) {
             return Ok(message.state());
         }
         message.parts.iter().for_each(|part| reading.take(part));
