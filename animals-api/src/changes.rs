@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::herd::{Animal, Herd, write_listed};
+use crate::herd::{Animal, Herd};
 use crate::moment::{Moment, iso8601};
 
 /// 2020-01-01, in epoch milliseconds: when the animal with ID 0 was last changed before anybody looked; each further one a
@@ -102,7 +102,7 @@ impl Changes {
             if place > 0 {
                 json.push(b',');
             }
-            write_listed(&mut json, &self.animal(*id));
+            self.herd.write_item(&mut json, &self.animal(*id));
             json.extend_from_slice(format!(r#","updated_at":"{}"}}"#, iso8601(*at)).as_bytes());
         }
         json.extend_from_slice(b"]}");

@@ -67,6 +67,8 @@ pub struct Config {
     /// So many animals, those with the highest IDs, are not there before they are added: see
     /// [`Server::change`](crate::Server::change). None by default.
     pub later: u64,
+    /// The items of all lists are whole animals, as their details are: malformed ones too. Goes with no animal that is gone.
+    pub whole_items: bool,
     /// Keep every accepted payload as it was sent, not just its hash. Costs the size of what is sent.
     pub keep_payloads: bool,
     /// Bodies beyond this many bytes are a 413.
@@ -105,6 +107,7 @@ impl Config {
             strict: false,
             shifting: None,
             later: 0,
+            whole_items: false,
             keep_payloads: false,
             max_body: 4 << 20,
         }
@@ -119,6 +122,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), BadValue> {
         if self.animals > MOST_ANIMALS {
             return Err(BadValue("more than 100 million animals do not fit into the book"));
+        }
+        if self.whole_items && self.gone.of(self.animals) > 0 {
+            return Err(BadValue("an animal whose item is whole cannot be gone"));
         }
         Knobs::new(self).check()
     }

@@ -73,6 +73,7 @@ pub(crate) struct Herd {
     seed: u64,
     pub(crate) len: u64,
     pub(crate) page_size: u64,
+    whole_items: bool,
     order: Permutation,
     /// The ends, in the shuffled order, of the poisonous, the gone and the malformed.
     ends: [u64; 3],
@@ -87,7 +88,8 @@ impl Herd {
             end
         });
         let page_size = u64::from(config.page_size.max(1));
-        Herd { seed: config.seed, len, page_size, order: Permutation::new(config.seed, len), ends }
+        let (seed, whole_items) = (config.seed, config.whole_items);
+        Herd { seed, len, page_size, whole_items, order: Permutation::new(seed, len), ends }
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -173,11 +175,23 @@ impl Herd {
             if place > first {
                 json.push(b',');
             }
-            write_listed(&mut json, &self.animal(id));
+            self.write_item(&mut json, &self.animal(id));
             json.push(b'}');
         }
         json.push(b']');
         json
+    }
+
+    /// An item of a list, without the closing brace.
+    pub(crate) fn write_item(&self, json: &mut Vec<u8>, animal: &Animal) {
+        match self.fate(animal.id) {
+            _ if !self.whole_items => write_listed(json, animal),
+            Fate::Malformed => {
+                json.extend_from_slice(&self.write_malformed(animal.id));
+                json.pop();
+            }
+            Fate::Sound | Fate::Poison | Fate::Gone => write_whole(json, animal),
+        }
     }
 
     /// Who stands at `place` of a list of `len` that was turned forwards by `shift`.
@@ -191,15 +205,8 @@ impl Herd {
 
     pub(crate) fn write_detail(animal: &Animal) -> Vec<u8> {
         let mut json = Vec::with_capacity(160);
-        write_listed(&mut json, animal);
-        json.extend_from_slice(b",\"friends\":\"");
-        for (index, friend) in animal.friends().iter().enumerate() {
-            if index > 0 {
-                json.push(b',');
-            }
-            json.extend_from_slice(friend.as_bytes());
-        }
-        json.extend_from_slice(b"\"}");
+        write_whole(&mut json, animal);
+        json.push(b'}');
         json
     }
 
@@ -216,8 +223,21 @@ impl Herd {
     }
 }
 
+/// All fields, without the closing brace.
+fn write_whole(json: &mut Vec<u8>, animal: &Animal) {
+    write_listed(json, animal);
+    json.extend_from_slice(b",\"friends\":\"");
+    for (index, friend) in animal.friends().iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(friend.as_bytes());
+    }
+    json.push(b'"');
+}
+
 /// The fields both list and detail have, without the closing brace.
-pub(crate) fn write_listed(json: &mut Vec<u8>, animal: &Animal) {
+fn write_listed(json: &mut Vec<u8>, animal: &Animal) {
     json.extend_from_slice(b"{\"id\":");
     push(json, animal.id);
     json.extend_from_slice(b",\"name\":\"");

@@ -103,6 +103,9 @@ struct Flags {
     /// Animals with the highest IDs that are not there before POST /book/changes adds them
     #[arg(long, env = "ANIMALS_API_LATER", default_value_t = 0, value_name = "COUNT")]
     later: u64,
+    /// Give whole animals as the items of all lists, as their details are
+    #[arg(long, env = "ANIMALS_API_WHOLE_ITEMS", value_parser = BoolishValueParser::new())]
+    whole_items: bool,
     /// Keep every accepted payload for /book/animals/{id}, not just its hash
     #[arg(long, env = "ANIMALS_API_KEEP_PAYLOADS", value_parser = BoolishValueParser::new())]
     keep_payloads: bool,
@@ -164,6 +167,7 @@ impl Flags {
             strict: self.strict,
             shifting: self.shifting,
             later: self.later,
+            whole_items: self.whole_items,
             keep_payloads: self.keep_payloads,
             max_body: self.max_body,
         }

@@ -28,6 +28,20 @@ async fn a_page_has_ten_animals_without_friends() {
 }
 
 #[tokio::test]
+async fn items_may_be_whole() {
+    let zoo = Zoo::open(Config { whole_items: true, malformed: Amount::Count(5), ..Config::calm(25) });
+    for list in ["/animals/v1/animals", "/zoo/v1/list/offset", "/animals/v1/dated"] {
+        for item in zoo.get(list).await.json()["items"].as_array().expect("items") {
+            let mut detail = zoo.get(&format!("/animals/v1/animals/{}", item["id"])).await.json();
+            if let Some(at) = item.get("updated_at") {
+                detail["updated_at"] = at.clone();
+            }
+            assert_eq!(*item, detail, "{list}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_past_the_end_has_no_items() {
     let zoo = Zoo::open(Config::calm(25));
     let past = zoo.get("/animals/v1/animals?page=4").await;

@@ -44,7 +44,7 @@ async fn main() {
         let (requester, compiled) = (&requester, &compiled);
         async move {
             let begun = Instant::now();
-            let (body, cost) = requester.get(&compiled.detail_url(&RecordId::from(id)), Get::Detail).await;
+            let (body, cost) = requester.get(&compiled.detail_url(&RecordId::from(id)).unwrap(), Get::Detail).await;
             compiled.process(&body.unwrap()).unwrap();
             (begun.elapsed(), cost)
         }

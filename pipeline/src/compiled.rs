@@ -24,7 +24,8 @@ pub struct CompiledPipeline {
 struct Inner {
     spec: Arc<Spec>,
     list: ListSource,
-    detail: RecordUrl,
+    /// None: the items of the list are whole records.
+    detail: Option<RecordUrl>,
     enrich: Vec<EnrichPart>,
     target: Target,
     access: Arc<Access>,
@@ -62,6 +63,15 @@ pub struct RecordError {
     pub pauses: bool,
 }
 
+/// An item of the list that is a whole record, and larger than a record may be.
+// Without its own size: dead letters are grouped by their reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the item is larger than {limit} bytes; limits.record_size says how large it may be")]
+pub struct ItemTooLarge {
+    /// How large it may be, in bytes.
+    pub limit: usize,
+}
+
 /// How many unknown fields of one record are named in an error.
 const MAX_NAMED: usize = 20;
 
@@ -69,7 +79,7 @@ impl CompiledPipeline {
     pub(crate) fn new(
         spec: Arc<Spec>,
         list: ListSource,
-        detail: RecordUrl,
+        detail: Option<RecordUrl>,
         enrich: Vec<EnrichPart>,
         target: Target,
         access: Access,
@@ -105,12 +115,28 @@ impl CompiledPipeline {
         &self.inner.target
     }
 
-    /// Where one record is read from.
+    /// Where one record is read from; nowhere where the items of the list are whole records.
     #[must_use]
-    pub fn detail_url(&self, id: &RecordId) -> Url {
+    pub fn detail_url(&self, id: &RecordId) -> Option<Url> {
+        let detail = self.inner.detail.as_ref()?;
         // The template was checked with its parameters when the pipeline was compiled, and an encoded ID is made of
         // unreserved characters and %XX only: such a URL cannot fail to parse.
-        self.inner.detail.of(id).expect("a checked template with an encoded record ID is a URL")
+        Some(detail.of(id).expect("a checked template with an encoded record ID is a URL"))
+    }
+
+    /// Whether the items of the list are whole records.
+    #[must_use]
+    pub fn lists_whole_records(&self) -> bool {
+        self.inner.detail.is_none()
+    }
+
+    /// Whether an item of so many bytes may be a record.
+    ///
+    /// # Errors
+    /// When it is larger than `limits.record_size`.
+    pub fn check_item(&self, size: usize) -> Result<(), ItemTooLarge> {
+        let limit = self.limits().record_size;
+        if size > limit { Err(ItemTooLarge { limit }) } else { Ok(()) }
     }
 
     /// The schema of source records, as the pipeline has it.

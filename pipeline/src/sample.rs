@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compiled::{CompiledPipeline, RecordError};
+use crate::compiled::{CompiledPipeline, ItemTooLarge, RecordError};
 use crate::drift::Drift;
 use crate::http::{FetchError, Get, Requester};
 use crate::list::{ListError, ListStyle};
@@ -38,9 +38,52 @@ pub struct SampledRecord {
     /// Its ID.
     pub id: RecordId,
     /// As the source has it, with its further parts.
-    pub source: Result<Bytes, FetchError>,
+    pub source: Result<Bytes, Unread>,
     /// As it would be loaded, or why it would not; nothing where the source does not have it.
     pub output: Option<Result<Bytes, RecordError>>,
+}
+
+/// Why a record could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// Its request, or that of a part, came to nothing.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The items of the list are the records, and none has this ID.
+    #[error("the list does not have it")]
+    NotListed,
+    /// Its item is too large for a record.
+    #[error(transparent)]
+    TooLarge(#[from] ItemTooLarge),
+}
+
+impl Unread {
+    /// What a person may do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Unread::Fetch(error) => error.advice(),
+            Unread::NotListed => "check the ID, and the parameters that go into the list's URL",
+            Unread::TooLarge(_) => "raise that limit in the pipeline",
+        }
+    }
+
+    /// Whether the record is not there: no dead letter.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Unread::Fetch(FetchError::Gone { .. }) | Unread::NotListed)
+    }
+}
+
+/// Each ID once, in their order.
+fn once(ids: &[RecordId]) -> Vec<&RecordId> {
+    let mut once: Vec<&RecordId> = Vec::new();
+    for id in ids {
+        if !once.contains(&id) {
+            once.push(id);
+        }
+    }
+    once
 }
 
 impl SampledRecord {
@@ -48,7 +91,8 @@ impl SampledRecord {
     #[must_use]
     pub fn dead_letter(&self) -> Option<(&'static str, String)> {
         match (&self.source, &self.output) {
-            (Err(FetchError::Gone { .. }), _) | (Ok(_), None | Some(Ok(_))) => None,
+            (Ok(_), None | Some(Ok(_))) => None,
+            (Err(error), _) if error.is_gone() => None,
             (Err(error), _) => Some(("fetch", error.to_string())),
             (Ok(_), Some(Err(error))) => Some((error.stage.as_str(), error.reason.clone())),
         }
@@ -63,13 +107,14 @@ impl CompiledPipeline {
     pub async fn sample(&self, requester: &Requester, wanted: &Wanted) -> Result<Sample, ListError> {
         let mut sample = Sample::default();
         let items = match wanted {
-            Wanted::These(ids) => ids.iter().map(|id| (id.clone(), None)).collect(),
-            Wanted::First(most) => self.first_items(requester, *most, &mut sample).await?,
+            Wanted::These(ids) if !self.lists_whole_records() => ids.iter().map(|id| (id.clone(), None)).collect(),
+            Wanted::These(_) | Wanted::First(_) => self.items(requester, wanted, &mut sample).await?,
         };
-        for (id, whole) in items {
-            let source = match whole {
-                Some(body) => Ok(body),
-                None => requester.get(&self.detail_url(&id), Get::Detail).await.0,
+        for (id, item) in items {
+            let source = match (self.detail_url(&id), item) {
+                (Some(url), _) => requester.get(&url, Get::Detail).await.0.map_err(Unread::Fetch),
+                (None, Some(item)) => self.check_item(item.len()).map(|()| item).map_err(Unread::TooLarge),
+                (None, None) => Err(Unread::NotListed),
             };
             sample.records.push(match source {
                 Ok(raw) => self.sampled(requester, id, raw).await,
@@ -89,9 +134,10 @@ impl CompiledPipeline {
                 // The record itself is there.
                 Err(FetchError::Gone { status }) => {
                     let detail = format!("there is no enrich.{}", part.name());
-                    return SampledRecord { id, source: Err(FetchError::ClientError { status, detail }), output: None };
+                    let error = FetchError::ClientError { status, detail };
+                    return SampledRecord { id, source: Err(error.into()), output: None };
                 }
-                Err(error) => return SampledRecord { id, source: Err(error), output: None },
+                Err(error) => return SampledRecord { id, source: Err(error.into()), output: None },
             }
         }
         let whole = if parts.is_empty() { Ok(raw.clone()) } else { self.join(&raw, &parts) };
@@ -101,14 +147,22 @@ impl CompiledPipeline {
         }
     }
 
-    /// The first items of the list, each ID once, with their bodies where those are whole records.
-    async fn first_items(
+    /// The wanted records in the list, each once, with their items where those are whole records. The list is read for as
+    /// long as one is missing; what is named and not there comes without an item.
+    async fn items(
         &self,
         requester: &Requester,
-        most: usize,
+        wanted: &Wanted,
         sample: &mut Sample,
     ) -> Result<Vec<(RecordId, Option<Bytes>)>, ListError> {
-        let mut items: Vec<(RecordId, Option<Bytes>)> = Vec::new();
+        let mut found: Vec<(RecordId, Option<Bytes>)> = Vec::new();
+        let (most, named) = match wanted {
+            Wanted::First(most) => (*most, None),
+            Wanted::These(ids) => {
+                let ids = once(ids);
+                (ids.len(), Some(ids))
+            }
+        };
         let list = self.list();
         let (mut number, mut cursor) = (list.first_page(), None);
         let mut last = list.most_pages();
@@ -124,17 +178,21 @@ impl CompiledPipeline {
                 ListStyle::Sequential => page.cursor.is_some(),
             };
             for item in page.items {
-                if items.iter().all(|(id, _)| *id != item.id) {
-                    items.push((item.id, item.body));
+                let is_wanted = named.as_ref().is_none_or(|ids| ids.contains(&&item.id));
+                if is_wanted && found.iter().all(|(id, _)| *id != item.id) {
+                    found.push((item.id, item.body));
                 }
             }
-            if items.len() >= most || number >= last || !goes_on {
-                items.truncate(most);
-                return Ok(items);
+            if found.len() >= most || number >= last || !goes_on {
+                break;
             }
             cursor = page.cursor;
             number += 1;
         }
+        found.truncate(most);
+        let Some(named) = named else { return Ok(found) };
+        let of = |id: &RecordId| found.iter().find(|(known, _)| known == id).and_then(|(_, item)| item.clone());
+        Ok(named.into_iter().map(|id| (id.clone(), of(id))).collect())
     }
 
     /// How the records of a sample differ from what the schema says there is.

@@ -16,7 +16,7 @@ pub mod keda {
 }
 
 /// Version of the worker protocol (`muster/v1/worker.proto`) that this build speaks. 2 added probes, 3 deliveries that
-/// are applied in part, and what pipelines can say since then.
+/// are applied in part, records that come whole with the list, and what else pipelines can say since then.
 pub const PROTOCOL: i32 = 3;
 /// The oldest version that a coordinator of this build works with.
 pub const OLDEST_PROTOCOL: i32 = 1;

@@ -32,6 +32,7 @@ mod targets;
 mod terminal;
 mod tutorial;
 mod versions;
+mod whole_items;
 
 use animals_api::{Config, Server};
 

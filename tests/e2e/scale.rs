@@ -10,14 +10,16 @@ const SLACK_KIB: u64 = 4 * 1024;
 #[tokio::test(flavor = "multi_thread")]
 async fn five_times_the_records_need_no_more_memory() {
     let _turn = turn::alone().await;
-    let few = measure(10_000, 1).await.expect("10,000 records");
-    let many = measure(50_000, 1).await.expect("50,000 records");
-    println!("{}\n{}\n{}", Measured::HEADING, few.line(), many.line());
-    let most = few.coordinator_kib + few.coordinator_kib / 10 + SLACK_KIB;
-    assert!(
-        many.coordinator_kib <= most,
-        "{} KiB with 50,000, {} KiB with 10,000",
-        many.coordinator_kib,
-        few.coordinator_kib
-    );
+    for whole_items in [false, true] {
+        let few = measure(10_000, 1, whole_items).await.expect("10,000 records");
+        let many = measure(50_000, 1, whole_items).await.expect("50,000 records");
+        println!("whole items: {whole_items}\n{}\n{}\n{}", Measured::HEADING, few.line(), many.line());
+        let most = few.coordinator_kib + few.coordinator_kib / 10 + SLACK_KIB;
+        assert!(
+            many.coordinator_kib <= most,
+            "{} KiB with 50,000, {} KiB with 10,000, whole items: {whole_items}",
+            many.coordinator_kib,
+            few.coordinator_kib
+        );
+    }
 }

@@ -23,6 +23,10 @@ pub fn impatient(post_timeout_ms: u64, changes: &[(&str, &str)]) -> String {
 /// The change that leaves doubts to an operator.
 pub const HOLD: (&str, &str) = ("on_doubt: retry", "on_doubt: hold");
 
+/// The change that takes the items of the list for records.
+pub const WHOLE_ITEMS: (&str, &str) =
+    ("  detail:\n    request:\n      url: ${param:base_url}/animals/v1/animals/${record:id}\n", "  detail: none\n");
+
 /// Writes a pipeline into a folder of its own for `--pipelines`, and gives the folder.
 pub fn folder(within: &Path, name: &str, text: &str) -> PathBuf {
     let folder = within.join("pipelines");

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
 use crate::deadline::{until_some, within};
+use crate::pipelines::{self, WHOLE_ITEMS, variant};
 use crate::process::{Process, Start};
 use crate::programs;
 
@@ -56,21 +57,26 @@ impl Measured {
     }
 }
 
-/// Loads so many records, calmly, and measures.
+/// Loads so many records, calmly, and measures; each is read by itself, unless the list has them whole.
 ///
 /// # Errors
 /// When the run does not end complete and balanced, or the stand-in's book is not perfect.
-pub async fn measure(records: u64, workers: usize) -> anyhow::Result<Measured> {
+pub async fn measure(records: u64, workers: usize, whole_items: bool) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
     let count = records.to_string();
-    let flags = ["--port", "0", "--animals", &count, "--page-size", "1000", "--chaos", "0", "--threads", "1"];
+    let mut flags = vec!["--port", "0", "--animals", &count, "--page-size", "1000", "--chaos", "0", "--threads", "1"];
+    let pipeline = if whole_items { variant(&[WHOLE_ITEMS]) } else { variant(&[]) };
+    if whole_items {
+        flags.push("--whole-items");
+    }
     let stand_in = Start::program(&programs::animals_api(), folder.path(), flags).start();
     let base_url = address(&stand_in).await;
-    let mut cluster = Cluster::start(folder.path()).await;
+    pipelines::folder(folder.path(), "herd", &pipeline);
+    let mut cluster = Cluster::with(folder.path(), &["--pipelines", "pipelines"], &[]).await;
     let crew: Vec<Process> = (1..=workers).map(|number| cluster.worker(&format!("w{number}"), &[])).collect();
 
     let began = Instant::now();
-    let run_id = cluster.start_run("animals", &base_url).await;
+    let run_id = cluster.start_run("herd", &base_url).await;
     let run = loop {
         // Longer than any one wait may take, so wait for each step of the way.
         let loaded = cluster.run(&run_id).await.progress.unwrap_or_default().loaded;

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::coordinator::{Coordinator, is_final};
-use crate::held::{HeldLease, HeldLeases, ttl};
+use crate::held::{HeldLeases, ttl};
 
 /// How often leases are renewed until the coordinator says how often.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -62,9 +62,7 @@ fn heed(push: &AttendResponse, leases: &HeldLeases, renew_every: &watch::Sender<
             );
         }
         Some(Event::LeaseRevoked(revoked)) => {
-            if let Some(lease) = leases.lose(&revoked.lease_token) {
-                log_lost(&lease, "the coordinator took it away");
-            }
+            lose(leases, &revoked.lease_token, "the coordinator took it away");
         }
         // A newer coordinator may push more kinds.
         None => {}
@@ -121,9 +119,7 @@ async fn renew_each(coordinator: &Coordinator, leases: &HeldLeases, tokens: Vec<
         match coordinator.renew(vec![token.clone()]).await {
             Ok(answer) => answer.renewals.iter().for_each(|renewal| apply(renewal, leases, sent_at)),
             Err(status) if is_final(&status) => {
-                if let Some(lease) = leases.lose(&token) {
-                    log_lost(&lease, status.message());
-                }
+                lose(leases, &token, status.message());
             }
             Err(status) => return Err(status),
         }
@@ -131,14 +127,13 @@ async fn renew_each(coordinator: &Coordinator, leases: &HeldLeases, tokens: Vec<
     Ok(())
 }
 
-fn apply(renewal: &Renewal, leases: &HeldLeases, sent_at: Instant) {
+/// Takes in what the coordinator says of a lease, in answer to a request of that time.
+pub(crate) fn apply(renewal: &Renewal, leases: &HeldLeases, sent_at: Instant) {
     let token = &renewal.lease_token;
     match renewal.state() {
         RenewalState::Held => leases.renewed(token, sent_at + ttl(renewal.ttl)),
         RenewalState::Lost => {
-            if let Some(lease) = leases.lose(token) {
-                log_lost(&lease, "it was not renewed: expired, revoked or completed");
-            }
+            lose(leases, token, "it was not renewed: expired, revoked or completed");
         }
         RenewalState::RunStopped => {
             if let Some(lease) = leases.stop_one(token) {
@@ -154,7 +149,9 @@ fn apply(renewal: &Renewal, leases: &HeldLeases, sent_at: Instant) {
     }
 }
 
-fn log_lost(lease: &HeldLease, why: &str) {
+/// The lease is somebody else's now, and the log says why.
+pub(crate) fn lose(leases: &HeldLeases, token: &str, why: &str) {
+    let Some(lease) = leases.lose(token) else { return };
     warn!(
         { names::RUN } = lease.run_id(),
         { names::BATCH } = lease.batch(),

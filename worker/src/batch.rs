@@ -18,8 +18,8 @@ use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
 
-/// The version of the protocol that first had deliveries that are applied in part.
-const PARTLY_APPLIED_SINCE: i32 = 3;
+/// The version of the protocol that first had deliveries that are applied in part, and items.
+const PARTS_AND_ITEMS_SINCE: i32 = 3;
 
 /// What all steps of a batch need.
 pub(crate) struct Work {
@@ -90,15 +90,18 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
     }
 }
 
-/// A coordinator is not told what it does not know: it would refuse the whole report.
+/// A coordinator is not told what it does not know (it would refuse the whole report), nor asked for it.
 fn knows_what_it_needs(session: &Session, pipeline: Arc<ReadyPipeline>) -> Result<Arc<ReadyPipeline>, End> {
     let spoken = session.coordinator.protocol();
-    if spoken >= PARTLY_APPLIED_SINCE || !pipeline.is_per_record() {
-        return Ok(pipeline);
-    }
+    let what = match (pipeline.is_per_record(), pipeline.lists_whole_records()) {
+        _ if spoken >= PARTS_AND_ITEMS_SINCE => return Ok(pipeline),
+        (true, _) => "reads answers record by record (load.per_record)",
+        (_, true) => "takes the list's items for records (source.detail: none)",
+        (false, false) => return Ok(pipeline),
+    };
     let reason = format!(
-        "the pipeline reads answers record by record (load.per_record), which takes version {PARTLY_APPLIED_SINCE} of the \
-         worker protocol; the coordinator speaks version {spoken}: upgrade the coordinator, or drop load.per_record"
+        "the pipeline {what}, which takes version {PARTS_AND_ITEMS_SINCE} of the worker protocol; the coordinator speaks \
+         version {spoken}: upgrade the coordinator, or change the pipeline"
     );
     Err(End { pause_reason: Some(reason), ..End::default() })
 }

@@ -10,7 +10,8 @@ use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_proto::v1::{
     AcquireLeasesRequest, AcquireLeasesResponse, AttendRequest, AttendResponse, BeginDeliveryRequest,
     BeginDeliveryResponse, CompleteBatchRequest, CompleteBatchResponse, GetPipelineRequest, GetPipelineResponse,
-    ReleaseLeasesRequest, ReleaseLeasesResponse, RenewLeasesRequest, RenewLeasesResponse, WorkerInfo,
+    ReadItemsRequest, ReadItemsResponse, ReleaseLeasesRequest, ReleaseLeasesResponse, RenewLeasesRequest,
+    RenewLeasesResponse, WorkerInfo,
 };
 use muster_telemetry::names;
 use tonic::transport::Channel;
@@ -92,6 +93,25 @@ impl Coordinator {
     pub(crate) async fn renew(&self, lease_tokens: Vec<String>) -> Result<RenewLeasesResponse, Status> {
         let request = RenewLeasesRequest { session_id: self.session_id.clone(), lease_tokens };
         self.within(CALL_DEADLINE, self.worker.clone().renew_leases(request)).await
+    }
+
+    /// Opens the stream of a lease's items, from a place of its batch on.
+    pub(crate) async fn read_items(
+        &self,
+        lease_token: &str,
+        from_position: u32,
+    ) -> Result<Streaming<ReadItemsResponse>, Status> {
+        let (session_id, lease_token) = (self.session_id.clone(), lease_token.to_owned());
+        let request = ReadItemsRequest { session_id, lease_token, from_position };
+        self.within(CALL_DEADLINE, self.worker.clone().read_items(request)).await
+    }
+
+    /// The next message of such a stream; none: that was all.
+    pub(crate) async fn next_items(
+        &self,
+        messages: &mut Streaming<ReadItemsResponse>,
+    ) -> Result<Option<ReadItemsResponse>, Status> {
+        self.within(CALL_DEADLINE, async { messages.message().await.map(Response::new) }).await
     }
 
     pub(crate) async fn begin(&self, request: BeginDeliveryRequest) -> Result<BeginDeliveryResponse, Status> {

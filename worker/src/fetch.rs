@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::batch::Work;
 use crate::held::Stop;
+use crate::items::{self, Item, Items};
 use crate::plan::{Chunk, MAX_TRIES, ReadyRecord};
 use crate::ready::{FETCH, Fetched};
 use crate::report::{Book, Failure};
@@ -35,8 +36,13 @@ struct Spot<'a> {
 /// Fetches, validates and transforms all records; gives what is to be sent, part by part in the order of each, and notes
 /// in `book` what is not. One that fails holds nobody else up.
 pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) -> Result<Vec<Chunk>, Interrupted> {
-    let mut fetching: FuturesUnordered<_> = spots(parts).map(|spot| fetch_one(work, spot)).collect();
     let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Draining));
+    let items = tokio::select! {
+        biased;
+        _ = &mut stopped => return Err(Interrupted::Stopped),
+        items = items::read(work, parts) => items?,
+    };
+    let mut fetching: FuturesUnordered<_> = spots(parts).map(|spot| fetch_one(work, spot, &items)).collect();
     let mut ready: Vec<Vec<ReadyRecord>> = parts.iter().map(|_| Vec::new()).collect();
     let mut odd: Vec<(Spot<'_>, Failure, String)> = Vec::new();
     loop {
@@ -69,7 +75,7 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
     }
     drop(fetching);
     if let Some((_, _, pause)) = odd.first() {
-        let sound = ready.iter().flatten().next().map(|record| &record.id);
+        let sound = ready.iter().flatten().next().map(|record| (&record.id, items.get(&record.position)));
         let alone = tokio::select! {
             biased;
             _ = &mut stopped => return Err(Interrupted::Stopped),
@@ -87,9 +93,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
 
 /// Whether a record that came as JSON still does, so that those which did not are odd by themselves. Where none did, more
 /// likely the source answers everybody so: nobody is judged.
-async fn still_sound(work: &Work, sound: Option<&RecordId>, book: &mut Book) -> bool {
-    let Some(id) = sound else { return false };
-    let (again, costs) = work.pipeline.fetch(id).await;
+async fn still_sound(work: &Work, sound: Option<(&RecordId, Option<&Item>)>, book: &mut Book) -> bool {
+    let Some((id, item)) = sound else { return false };
+    let (again, costs) = work.pipeline.fetch(id, item).await;
     costs.into_iter().for_each(|cost| book.add_cost(cost));
     matches!(again, Fetched::Record(_))
 }
@@ -113,7 +119,7 @@ fn chunks(parts: &[LeasedPart], ready: Vec<Vec<ReadyRecord>>) -> Vec<Chunk> {
     filled.map(|(part, records)| Chunk::new(records, part.retry_of)).collect()
 }
 
-async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordId>, Fetched, Vec<Cost>) {
+async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>, Option<RecordId>, Fetched, Vec<Cost>) {
     let id = match RecordId::from_text(spot.text) {
         Ok(id) => id,
         Err(error) => {
@@ -124,7 +130,7 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, Option<RecordI
     };
     // The semaphore is never closed; were it, fetching without a slot is better than not at all.
     let _slot = work.session.slots.acquire().await.ok();
-    let (fetched, costs) = work.pipeline.fetch(&id).await;
+    let (fetched, costs) = work.pipeline.fetch(&id, items.get(&spot.position)).await;
     (spot, Some(id), fetched, costs)
 }
 
@@ -144,7 +150,7 @@ fn note(work: &Work, spot: &Spot<'_>, outcome: RecordOutcome, failure: Failure, 
         { names::OUTCOME } = if outcome == RecordOutcome::Gone { "gone" } else { "dead_letter" },
         { names::STAGE } = failure.stage,
         { names::HTTP_STATUS } = failure.http_status,
-        { names::URL } = RecordId::from_text(spot.text).map(|id| work.pipeline.detail_url(&id)).unwrap_or_default(),
+        { names::URL } = RecordId::from_text(spot.text).map(|id| work.pipeline.source_url(&id)).unwrap_or_default(),
         { names::REASON } = failure.reason,
         { names::NEXT } = next,
         "record cannot be sent"

@@ -12,8 +12,9 @@
 //! # }
 //! ```
 //!
-//! The way of a batch: `lease_loop` acquires it, `batch` takes it through `fetch` and `delivery` to `report`; meanwhile
-//! `attend` renews its lease in `held` and stops the work when the lease is lost or the run ends.
+//! The way of a batch: `lease_loop` acquires it, `batch` takes it through `fetch` (by `items`, where records came with the
+//! list) and `delivery` to `report`; meanwhile `attend` renews its lease in `held` and stops the work when the lease is lost
+//! or the run ends.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod delivery;
 mod error;
 mod fetch;
 mod held;
+mod items;
 mod lease_loop;
 mod pipelines;
 mod plan;

@@ -4,6 +4,7 @@ mod audit;
 mod error;
 mod failures;
 mod fleet;
+mod items;
 mod operate;
 mod page;
 mod parse;

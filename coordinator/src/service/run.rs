@@ -19,7 +19,7 @@ use super::{operate, page, parse, render};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
 use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Terms};
-use crate::store::{Started, Store, StoreResult};
+use crate::store::{Started, Store, StoreResult, StoredPipeline};
 
 /// A stream sends a run at most this often.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -113,7 +113,31 @@ impl Runs {
         let pipeline = self.pipeline(&run.pipeline).await?;
         let wrong = |error: muster_pipeline::SpecError| invalid("PIPELINE_INVALID", error.to_string());
         pipeline.resolve_parameters(&run.parameters).and_then(|given| pipeline.compile(&given)).map_err(wrong)?;
+        if pipeline.source().lists_whole_records() {
+            self.has_items(&run).await?;
+        }
         Ok(Some(terms(&pipeline)))
+    }
+
+    /// Items are kept when they are listed, or never.
+    async fn has_items(&self, run: &Run) -> Result<(), Status> {
+        let first = self.store.rounds(run).await?.into_iter().next().map(|round| round.revision);
+        let listed_by = match first {
+            Some(revision) => self.store.pipeline(&revision).await?,
+            None => None,
+        };
+        let keeps = |stored: StoredPipeline| {
+            Pipeline::from_canonical(&stored.canonical).is_ok_and(|pipeline| pipeline.source().lists_whole_records())
+        };
+        if listed_by.is_some_and(keeps) {
+            return Ok(());
+        }
+        let what = format!(
+            "the pipeline says source.detail: none now, but run {} was listed without keeping the items: start a new run, \
+             or say where a record is read",
+            run.id
+        );
+        Err(status(Code::FailedPrecondition, "ITEMS_NOT_KEPT", what))
     }
 
     /// The run now and whenever it has changed, until it is over.

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
+use super::items::Items;
 use super::{parse, render};
 use crate::domain::Run;
 use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, StoreResult};
@@ -137,6 +138,23 @@ impl WorkerService for Workers {
         };
         let renewals = request.lease_tokens.into_iter().zip(renewed).map(render).collect();
         Ok(Response::new(v1::RenewLeasesResponse { renewals }))
+    }
+
+    type ReadItemsStream = Pin<Box<dyn Stream<Item = Result<v1::ReadItemsResponse, Status>> + Send>>;
+
+    async fn read_items(
+        &self,
+        request: Request<v1::ReadItemsRequest>,
+    ) -> Result<Response<Self::ReadItemsStream>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let token = parse::token(&request.lease_token)?;
+        let mut items = Items::new(Arc::clone(&self.store), session, token, request.from_position);
+        // Read before the stream begins, so that a wrong token is an error of the call.
+        Ok(Response::new(match items.next().await? {
+            Some(first) => Box::pin(items.into_stream(first)),
+            None => Box::pin(futures::stream::empty()),
+        }))
     }
 
     async fn begin_delivery(

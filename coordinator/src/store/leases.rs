@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use muster_telemetry::names;
 
 use super::StoreResult;
@@ -87,6 +88,26 @@ pub enum Renewal {
     /// Held, but its run is paused or cancelled.
     RunStopped(Duration),
     /// Lost.
+    Lost,
+}
+
+/// A record that came whole with the source's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Place in its batch.
+    pub position: u32,
+    /// JSON as it came.
+    pub body: Bytes,
+}
+
+/// What came of reading the items of a lease's batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemsRead {
+    /// Some of them, in order of place and without a gap among those that are there; none: there are no more.
+    Items(Vec<Item>),
+    /// The lease is held, but its run is paused or cancelled.
+    RunStopped,
+    /// The lease is lost.
     Lost,
 }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 pub use events::{Event, Events};
 pub use fleet::{Fleet, WorkerRow};
 pub use leases::{
-    Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Misuse, RecordReport, Refusal,
-    Renewal, Report, Session, WorkerResult,
+    Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
+    RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
 pub use queries::{Acknowledgement, Demand, EvidenceSink, Queries, StoredPipeline};
 pub use rounds::{

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use super::{
-    DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, LedgerRow, RecordPlace, RecordStory, Round,
-    StaleRound, StoreResult,
+    DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, ItemsRead, LedgerRow, RecordPlace, RecordStory,
+    Round, StaleRound, StoreResult, WorkerResult,
 };
-use crate::domain::{BatchEvidence, ListingEvidence, Progress, Run, RunId, Timestamp};
+use crate::domain::{BatchEvidence, LeaseToken, ListingEvidence, Progress, Run, RunId, Timestamp};
 
 /// A pipeline revision that some run used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,9 @@ pub trait Queries: Send + Sync {
     /// Reads a round of a run (`None`: the current one) into `sink`, in one consistent view. `None`: no such run, or no
     /// such round.
     async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>>;
+    /// Items of a lease's batch that came whole with the list, from place `from` on: as many as `bytes` takes, but one at
+    /// least, however large it is.
+    async fn items(&self, session: &str, token: LeaseToken, from: u32, bytes: usize) -> WorkerResult<ItemsRead>;
     /// Dead letters after `after`, in the order of their places.
     async fn dead_letters(
         &self,

@@ -1,6 +1,6 @@
 //! A pipeline for an API that nobody described yet, from a look at its list.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -95,19 +95,25 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     }
     let listed = detail::Listed { items: items.values, id: &id, sets: &pages.sets };
     let detail = detail::read(wish, &headers, config, &listed).await;
-    let records = match &detail {
+    let (detail, records) = match detail {
+        Some(details) if details.records.iter().zip(items.values).all(|(record, item)| record == item) => {
+            let (place, read) = (details.path("ID"), details.records.len());
+            guessed.push(format!("the items are whole records: {read} were read at {place} and have nothing more"));
+            (None, items.values.to_vec())
+        }
         Some(details) => {
             let at = match details.within().as_str() {
                 "$" => String::new(),
                 within => format!(", in the answer at {within}"),
             };
             seen.push(format!("each record at {}{at}: {} were read", details.path("ID"), details.records.len()));
-            with_items(&details.records, items.values)
+            let records = with_items(&details.records, items.values);
+            (Some(details), records)
         }
         None => {
             let list = write::plain_path(&wish.url);
             guessed.push(format!("the items are whole records: no record was found at {list}/ID or the like"));
-            items.values.to_vec()
+            (None, items.values.to_vec())
         }
     };
     guessed.push(format!("the schema is what {} records have in common: loosen what may be otherwise", records.len()));
@@ -115,7 +121,7 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     let schema = detail.as_ref().map_or(schema.clone(), |detail| detail.around(schema));
     let findings = Findings { items: items.path, id, pages, detail, schema };
     let yaml = write::yaml(wish, &findings, &seen, &guessed);
-    Pipeline::from_yaml(&yaml, "the proposal")?;
+    Pipeline::from_yaml(&yaml, "the proposal")?.compile(&BTreeMap::new())?;
     Ok(Proposal { yaml, seen, guessed })
 }
 

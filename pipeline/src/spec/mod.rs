@@ -186,12 +186,10 @@ impl Pipeline {
         let parameters = self.resolve_parameters(parameters)?;
         let spec = &self.spec;
         let list = crate::list::ListSource::new(&spec.source, &parameters)?;
-        let types::Detail::Request(detail) = &spec.source.detail else {
-            let what = "this version cannot take the list's items for records";
-            let help = "say where a record is read: detail: { request: { url: ... } }";
-            return Err(SpecError::new("the pipeline", what).key("source.detail").help(help));
+        let detail = match &spec.source.detail {
+            types::Detail::Request(detail) => Some(detail.url.fill("source.detail.request.url", &parameters)?),
+            types::Detail::None => None,
         };
-        let detail = detail.url.fill("source.detail.request.url", &parameters)?;
         let enrich = spec.source.enrich.iter().map(|part| {
             let url = part.request.url.fill(&format!("source.enrich.{}.request.url", part.name), &parameters)?;
             Ok(EnrichPart { name: part.name.clone(), url, optional: part.optional })

@@ -37,8 +37,8 @@ impl Drop for Secret {
 }
 
 /// A pipeline against one server, with these lines under its source and its load.
-fn pipeline(base: &str, source: &str, load: &str) -> CompiledPipeline {
-    let yaml = format!(
+fn yaml(base: &str, source: &str, load: &str) -> String {
+    format!(
         r#"
 muster: 1
 name: test
@@ -55,9 +55,16 @@ load:
 {load}
 limits: {{ backoff: 1ms, get_attempts: 4 }}
 "#
-    );
-    let pipeline = Pipeline::from_yaml(&yaml, "test.yaml").unwrap_or_else(|error| panic!("{error}"));
+    )
+}
+
+fn compiled(yaml: &str) -> CompiledPipeline {
+    let pipeline = Pipeline::from_yaml(yaml, "test.yaml").unwrap_or_else(|error| panic!("{error}"));
     pipeline.compile(&BTreeMap::new()).unwrap()
+}
+
+fn pipeline(base: &str, source: &str, load: &str) -> CompiledPipeline {
+    compiled(&yaml(base, source, load))
 }
 
 fn requester(pipeline: &CompiledPipeline, process: Process) -> Requester {
@@ -65,7 +72,7 @@ fn requester(pipeline: &CompiledPipeline, process: Process) -> Requester {
 }
 
 async fn detail(pipeline: &CompiledPipeline, requester: &Requester) -> Result<Bytes, FetchError> {
-    requester.get(&pipeline.detail_url(&RecordId::from(7)), Get::Detail).await.0
+    requester.get(&pipeline.detail_url(&RecordId::from(7)).unwrap(), Get::Detail).await.0
 }
 
 async fn post(pipeline: &CompiledPipeline, requester: &Requester, turn: Turn) -> PostOutcome {
@@ -135,6 +142,11 @@ async fn a_missing_secret_is_named_with_its_process_and_only_where_it_is_needed(
     }
     assert!(lacks(Process::Worker).contains("the worker's process"));
     assert!(lacks(Process::Alone).contains("type the same command again"));
+    let whole = yaml("http://127.0.0.1:1", "  auth: { bearer: '${env:MUSTER_NO_SOURCE}' }", "");
+    let detail = "detail: { request: { url: \"http://127.0.0.1:1/detail/${record:id}\" } }";
+    let whole = compiled(&whole.replace(detail, "detail: none"));
+    assert!(whole.check_secrets(Process::Coordinator).is_err());
+    whole.check_secrets(Process::Worker).expect("a worker asks the source for nothing");
     let target = self::pipeline("http://127.0.0.1:1", "", "  auth: { bearer: '${file:/no/such/secret}' }");
     target.check_secrets(Process::Coordinator).unwrap();
     let worker = target.check_secrets(Process::Worker).unwrap_err().to_string();

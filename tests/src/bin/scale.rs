@@ -14,6 +14,9 @@ struct Flags {
     /// How many workers
     #[arg(long, default_value_t = 1)]
     workers: usize,
+    /// The list has whole records: none is read by itself
+    #[arg(long)]
+    whole_items: bool,
 }
 
 #[tokio::main]
@@ -22,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     println!("{}", Measured::HEADING);
     for records in flags.records {
-        println!("{}", Box::pin(measure(records, flags.workers)).await?.line());
+        println!("{}", Box::pin(measure(records, flags.workers, flags.whole_items)).await?.line());
     }
     Ok(())
 }

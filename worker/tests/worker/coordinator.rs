@@ -28,8 +28,11 @@ pub enum Told {
     Begin(BeginDeliveryRequest),
     Complete(CompleteBatchRequest),
     Release(ReleaseLeasesRequest),
+    ReadItems(ReadItemsRequest),
 }
 
+/// The messages of a stream, and how it ends.
+pub type Messages = Vec<Result<ReadItemsResponse, Status>>;
 type Hook<Q, A> = Mutex<Box<dyn FnMut(&Q) -> Result<A, Status> + Send>>;
 
 pub struct Script {
@@ -45,6 +48,8 @@ pub struct Script {
     pub on_begin: Hook<BeginDeliveryRequest, BeginDeliveryResponse>,
     pub on_complete: Hook<CompleteBatchRequest, CompleteBatchResponse>,
     pub on_renew: Hook<RenewLeasesRequest, RenewLeasesResponse>,
+    /// What it has of records that came whole with the list; nothing by default.
+    pub on_items: Hook<ReadItemsRequest, Messages>,
 }
 
 /// The script on the wire.
@@ -69,6 +74,7 @@ impl Script {
             on_begin: Mutex::new(Box::new(|request| Ok(begun(i64::from(request.ordinal), 35)))),
             on_complete: Mutex::new(Box::new(|_| Ok(done()))),
             on_renew: Mutex::new(Box::new(|request| Ok(renewed(request, RenewalState::Held)))),
+            on_items: Mutex::new(Box::new(|_| Ok(Vec::new()))),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -252,6 +258,14 @@ impl WorkerService for Served {
         let request = request.into_inner();
         self.0.note(Told::Renew(request.clone()));
         (self.0.on_renew.lock().unwrap())(&request).map(Response::new)
+    }
+
+    type ReadItemsStream = tokio_stream::Iter<std::vec::IntoIter<Result<ReadItemsResponse, Status>>>;
+
+    async fn read_items(&self, request: Request<ReadItemsRequest>) -> Result<Response<Self::ReadItemsStream>, Status> {
+        let request = request.into_inner();
+        self.0.note(Told::ReadItems(request.clone()));
+        (self.0.on_items.lock().unwrap())(&request).map(|messages| Response::new(tokio_stream::iter(messages)))
     }
 
     async fn begin_delivery(

@@ -7,6 +7,7 @@ mod coordinator;
 mod deliveries;
 mod endings;
 mod herd;
+mod items;
 mod outage;
 mod per_record;
 mod probes;

@@ -184,7 +184,7 @@ async fn over(bench: &Bench, name: &str) -> Run {
     run
 }
 
-async fn swept(bench: &Bench) -> u64 {
+pub(super) async fn swept(bench: &Bench) -> u64 {
     let mut rows = 0;
     loop {
         let Swept { rows: some, more } = bench.store().sweep().await.unwrap();

@@ -198,9 +198,19 @@ pub(super) struct Held {
 
 /// Checks a token: was it granted, to this session, and does it still hold?
 pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Held, Halt> {
+    let held = find(tx.connection, session, token)??;
+    Ok(Held { current: held.current || tx.planted.has(Bug::NoEpochCheck), ..held })
+}
+
+/// The same on any connection.
+pub(super) fn find(
+    connection: &Connection,
+    session: &str,
+    token: &LeaseToken,
+) -> rusqlite::Result<Result<Held, Misuse>> {
     let lease = token.lease();
     let BatchRef { run, round, batch } = lease.batch;
-    let mut statement = tx.connection.prepare_cached(sql!("lease_by_token"))?;
+    let mut statement = connection.prepare_cached(sql!("lease_by_token"))?;
     let read = |row: &Row<'_>| {
         let at = BatchRow::COLUMNS;
         let digest: Option<[u8; 32]> = row.get(at + 2)?;
@@ -209,17 +219,18 @@ pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<Hel
         Ok((BatchRow::read(row)?, secret, holder, digest.zip(answer), row.get(at + 4)?, row.get(at + 5)?))
     };
     let found = statement.query_row(params![run, round, batch, lease.epoch], read).optional()?;
-    let (row, secret, holder, report, current, released): (_, _, _, _, bool, _) = found.ok_or(Misuse::TokenUnknown)?;
+    let Some((row, secret, holder, report, current, released)) = found else { return Ok(Err(Misuse::TokenUnknown)) };
     if !token.proves(&secret) {
-        return Err(Misuse::TokenUnknown.into());
+        return Ok(Err(Misuse::TokenUnknown));
     }
     if holder != session {
-        return Err(Misuse::OtherSession.into());
+        return Ok(Err(Misuse::OtherSession));
     }
-    let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
+    let Some(facts) = run_facts(connection, run)? else { return Ok(Err(Misuse::TokenUnknown)) };
     // A lease of an older round is nobody's right to anything, whatever became of the batch.
-    let current = current && row.batch.round == facts.round || tx.planted.has(Bug::NoEpochCheck);
-    Ok(Held { lease, row, current, released, report, facts })
+    let current: bool = current;
+    let current = current && row.batch.round == facts.round;
+    Ok(Ok(Held { lease, row, current, released, report, facts }))
 }
 
 /// Extends leases.

@@ -12,6 +12,7 @@ mod export;
 mod fleet;
 #[cfg(any(test, feature = "conformance"))]
 mod harness;
+mod items;
 mod leases;
 mod listing;
 mod migrations;

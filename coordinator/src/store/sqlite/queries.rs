@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batches::batch_row;
-use super::{SqliteStore, dead_letters, doubts, evidence, export, rows, sql, stories};
-use crate::domain::{BatchRef, Progress, Run, RunId};
+use super::{SqliteStore, dead_letters, doubts, evidence, export, items, rows, sql, stories};
+use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId};
 use crate::store::{
-    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, LedgerRow,
-    Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline,
+    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, ItemsRead,
+    LedgerRow, Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline, WorkerResult,
 };
 
 #[async_trait]
@@ -100,6 +100,11 @@ impl Queries for SqliteStore {
         let key = run.key;
         self.read(move |view| view.prepare_cached(sql!("rounds_of_run"))?.query_map([key], rows::round)?.collect())
             .await
+    }
+
+    async fn items(&self, session: &str, token: LeaseToken, from: u32, bytes: usize) -> WorkerResult<ItemsRead> {
+        let session = session.to_owned();
+        self.read(move |view| items::read(view, &session, &token, from, bytes)).await
     }
 
     async fn dead_letters(

@@ -1,6 +1,6 @@
 //! SQLite under the conformance suite, and what only SQLite can get wrong.
 
-mod items;
+mod item_rows;
 mod upgrading;
 
 use std::path::Path;
@@ -56,6 +56,12 @@ async fn acquiring() {
 async fn holding() {
     let (backend, _folder) = backend();
     conformance::holding(&backend).await;
+}
+
+#[tokio::test]
+async fn items() {
+    let (backend, _folder) = backend();
+    conformance::items(&backend).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,14 @@ pub struct SourceSpec {
     pub max_gone: f64,
 }
 
+impl SourceSpec {
+    /// Whether the items of the list are whole records, so that the ledger keeps them and no record is read by itself.
+    #[must_use]
+    pub fn lists_whole_records(&self) -> bool {
+        matches!(self.detail, Detail::None)
+    }
+}
+
 /// A GET.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestSpec {

@@ -2,14 +2,15 @@
 
 ALTER TABLE records ADD COLUMN version TEXT; -- NULL: the pipeline asks for none, or the item has none
 
--- Items of lists that are whole records: nothing else is read of them.
+-- Items of lists that are whole records: nothing else is read of them. With row IDs, unlike the other tables: without
+-- them SQLite gives each item of more than 1 kB pages of its own.
 CREATE TABLE items (
     run   INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
     round INTEGER NOT NULL,
     seq   INTEGER NOT NULL, -- of its record
     body  BLOB NOT NULL,    -- JSON as it came
     PRIMARY KEY (run, round, seq)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Lists of every style, and lists that are held against themselves.
 ALTER TABLE listings ADD COLUMN pass INTEGER NOT NULL DEFAULT 1; -- 2: it is listed a second time

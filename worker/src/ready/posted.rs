@@ -1,0 +1,106 @@
+//! What comes of a POST.
+
+use muster_pipeline::{PostOutcome, RecordAnswer, excerpt};
+
+use super::without_query;
+use crate::plan::Verdict;
+
+/// What came of one POST.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) verdict: Verdict,
+    /// 0 when there was no answer.
+    pub(crate) http_status: i32,
+    /// What happened, in words.
+    pub(crate) words: String,
+}
+
+impl Posted {
+    /// A POST that was announced but not sent.
+    pub(crate) fn not_sent(why: &str) -> Self {
+        Self { verdict: Verdict::NotApplied { retry_after: None }, http_status: 0, words: why.to_owned() }
+    }
+}
+
+/// The outcome of a POST to this URL, in the words of the ledger.
+pub(super) fn posted(outcome: PostOutcome, url: &str) -> Posted {
+    let (verdict, status, words) = match outcome {
+        PostOutcome::NotSent { reason } => (Verdict::NotSent, None, reason),
+        PostOutcome::NoCredentials { reason } => {
+            let words = format!("nothing can be sent to the target: {reason}; check load.auth in the pipeline");
+            (Verdict::PipelineWrong, None, words)
+        }
+        PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
+        PostOutcome::PerRecord { status, answers, retry_after } => {
+            let words = summary(&answers);
+            (Verdict::PerRecord { answers, retry_after }, Some(status), words)
+        }
+        PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
+        // Not by HTTP: it says itself what to do.
+        PostOutcome::PipelineWrong { status: 0, detail } => (Verdict::PipelineWrong, None, detail),
+        PostOutcome::PipelineWrong { status, detail } => {
+            let (url, told) = (without_query(url), excerpt(&detail));
+            let words = format!(
+                "the target refuses any records at {url} with {status}: {told}; check load.request in the pipeline, and \
+                 what credentials the target wants (load.auth)"
+            );
+            (Verdict::PipelineWrong, Some(status), words)
+        }
+        PostOutcome::NotApplied { status, retry_after, detail } => {
+            (Verdict::NotApplied { retry_after }, Some(status), detail)
+        }
+        PostOutcome::WrongContent { status, detail } => {
+            let (url, told) = (without_query(url), excerpt(&detail));
+            let words = format!(
+                "something answers a POST to {url} with {status} and HTML, not JSON: {told}; check load.request in the \
+                 pipeline, and what credentials the target wants"
+            );
+            (Verdict::WrongContent, Some(status), words)
+        }
+        PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (Verdict::InDoubt, status, reason),
+        PostOutcome::InDoubt { status, reason, detail } => (Verdict::InDoubt, status, format!("{reason}: {detail}")),
+    };
+    Posted { verdict, http_status: status.map_or(0, i32::from), words }
+}
+
+/// What the target says of all records together, with its first reason.
+fn summary(answers: &[RecordAnswer]) -> String {
+    let (mut applied, mut rejected, mut not_applied, mut told) = (0, 0, 0, "");
+    for answer in answers {
+        let reason = match answer {
+            RecordAnswer::Applied => {
+                applied += 1;
+                continue;
+            }
+            RecordAnswer::Rejected { reason } => (&mut rejected, reason),
+            RecordAnswer::NotApplied { reason } => (&mut not_applied, reason),
+        };
+        *reason.0 += 1;
+        told = if told.is_empty() { reason.1 } else { told };
+    }
+    let words = format!("{applied} records applied, {rejected} refused, {not_applied} not applied");
+    if told.is_empty() { words } else { format!("{words}; the first reason: {}", excerpt(told)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://host.test/animals/7?key=canary";
+
+    #[test]
+    fn posts_in_the_words_of_the_ledger() {
+        let doubt =
+            posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() }, URL);
+        assert_eq!((doubt.verdict, doubt.http_status, doubt.words.as_str()), (Verdict::InDoubt, 0, "timed out"));
+        let answers = vec![
+            RecordAnswer::NotApplied { reason: String::new() },
+            RecordAnswer::Rejected { reason: "no colour".into() },
+            RecordAnswer::Applied,
+        ];
+        let each = posted(PostOutcome::PerRecord { status: 207, answers, retry_after: None }, URL);
+        assert_eq!(each.words, "1 records applied, 1 refused, 1 not applied; the first reason: no colour");
+        let unsent = posted(PostOutcome::NotSent { reason: "refused".into() }, URL);
+        assert_eq!(unsent.verdict, Verdict::NotSent);
+    }
+}
