@@ -238,11 +238,12 @@ async fn records_are_found_below_a_slash_and_in_what_wraps_them() {
     let folder = folder();
     let list = async |headers: axum::http::HeaderMap| {
         let host = headers["host"].to_str().expect("a name").to_owned();
-        let items: Vec<Value> = (1..=4).map(|id| json!({"id": id, "name": (id > 3).then_some("Gnu")})).collect();
+        let items: Vec<Value> =
+            (1..=4).map(|id| json!({"id": id, "name": (id > 3).then_some("Gnu"), "read": 0})).collect();
         ([("next-page", format!("http://{host}/api/items/?page=2"))], axum::Json(json!({"results": items})))
     };
     let detail = async |axum::extract::Path(id): axum::extract::Path<u64>| {
-        axum::Json(json!({"data": {"id": id, "name": null}, "links": {"self": "/"}}))
+        axum::Json(json!({"data": {"id": id, "name": null, "read": 1}, "links": {"self": "/"}}))
     };
     // Without the slash at its end it redirects, as many do.
     let routes = Router::new()
@@ -266,7 +267,7 @@ async fn records_are_found_below_a_slash_and_in_what_wraps_them() {
         assert!(yaml.contains(part), "{part} is not in\n{yaml}");
     }
     let tried = tool(folder.path(), &["try", "items.yaml", "--records", "4", "--json"]).await.with_code(0).stdout;
-    assert!(tried.contains("\"after\":{\"id\":4,\"name\":null}"), "{tried}");
+    assert!(tried.contains("\"after\":{\"id\":4,\"name\":null,\"read\":1}"), "{tried}");
     // A source that changes around its records has not changed.
     let live = tool(folder.path(), &["check", "--live", "items.yaml", "--records", "4"]).await.with_code(0).stdout;
     assert!(live.starts_with("ok: items.yaml") && live.contains("1 page read, with 4 items"), "{live}");

@@ -21,7 +21,7 @@ fn examples() -> PathBuf {
 }
 
 /// An example's file.
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     let path = examples().join(name);
     assert!(path.is_file(), "there is no {}", path.display());
     path.to_str().expect("a path").to_owned()

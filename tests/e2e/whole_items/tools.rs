@@ -89,9 +89,9 @@ async fn the_example_copies_a_list_into_files() {
     let _turn = turn::light().await;
     let place = tempfile::tempdir().expect("a folder");
     let server = stand_in(Config { whole_items: true, page_size: 100, chaos: 0.02, ..Config::calm(2_530) });
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/whole-items-to-files.yaml");
+    let example = &crate::examples::example("whole-items-to-files.yaml");
     let (out, set) = (place.path().join("out"), base_url(&server));
-    let into = format!("folder={}", out.display());
+    let into = format!("out=file://{}", out.display());
     let run = ["run", example, "--set", &set, "--set", &into, "--db", "my.db", "--json"];
     let first = muster(place.path(), &run).await.with_code(0).json();
     let run_id = first["run_id"].as_str().expect("an ID");
