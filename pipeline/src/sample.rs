@@ -96,7 +96,7 @@ impl CompiledPipeline {
         }
         let whole = if parts.is_empty() { Ok(raw.clone()) } else { self.join(&raw, &parts) };
         match whole {
-            Ok(whole) => SampledRecord { id, output: Some(self.process(&whole)), source: Ok(whole) },
+            Ok(whole) => SampledRecord { id, output: Some(self.process(&whole).map(|ready| ready.body)), source: Ok(whole) },
             Err(error) => SampledRecord { id, source: Ok(raw), output: Some(Err(error)) },
         }
     }
@@ -146,6 +146,6 @@ impl CompiledPipeline {
             .filter_map(|record| record.source.as_ref().ok())
             .filter_map(|raw| serde_json::from_slice(raw).ok())
             .collect();
-        Drift::of(self.schema_source(), &records)
+        Drift::of(self.schema(), &records)
     }
 }
