@@ -96,7 +96,9 @@ impl CompiledPipeline {
         }
         let whole = if parts.is_empty() { Ok(raw.clone()) } else { self.join(&raw, &parts) };
         match whole {
-            Ok(whole) => SampledRecord { id, output: Some(self.process(&whole).map(|ready| ready.body)), source: Ok(whole) },
+            Ok(whole) => {
+                SampledRecord { id, output: Some(self.process(&whole).map(|ready| ready.body)), source: Ok(whole) }
+            }
             Err(error) => SampledRecord { id, source: Ok(raw), output: Some(Err(error)) },
         }
     }

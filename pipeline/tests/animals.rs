@@ -100,7 +100,10 @@ fn fields_that_the_pipeline_does_not_know_do_no_harm() {
     let record = r#"{"new":[1],"friends":"a","born_at":null,"name":"é\"\\\u0001","id":18446744073709551616}"#;
     let output = compiled().process(record.as_bytes()).unwrap();
     assert_eq!(output.unknown, [""; 0], "nobody looks");
-    assert_eq!(output.body, r#"{"id":18446744073709551616,"name":"é\"\\\u0001","born_at":null,"friends":["a"]}"#.as_bytes());
+    assert_eq!(
+        output.body,
+        r#"{"id":18446744073709551616,"name":"é\"\\\u0001","born_at":null,"friends":["a"]}"#.as_bytes()
+    );
 }
 
 #[test]

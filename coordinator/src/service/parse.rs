@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_pipeline::{MAX_UNKNOWN_FIELDS, MAX_UNKNOWN_PATH};
 use muster_proto::{OLDEST_PROTOCOL, PROTOCOL, v1};
 use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
@@ -94,17 +95,38 @@ pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Resu
 /// An announcement.
 pub(super) fn begin(request: v1::BeginDeliveryRequest) -> Result<Begin, Status> {
     let invalid = |detail: &str| invalid("DELIVERY_INVALID", detail);
+    let positions = Positions::from_ascending(request.positions)
+        .ok_or_else(|| invalid("positions must be ascending and without repetition"))?;
+    let unknown_fields = unknown_fields(request.unknown_fields, &positions)?;
     Ok(Begin {
         ordinal: u32::try_from(request.ordinal)
             .ok()
             .filter(|ordinal| *ordinal > 0)
             .ok_or_else(|| invalid("ordinal counts from 1"))?,
-        positions: Positions::from_ascending(request.positions)
-            .ok_or_else(|| invalid("positions must be ascending and without repetition"))?,
+        positions,
         body_sha256: request.body_sha256.try_into().map_err(|_| invalid("body_sha256 must have 32 bytes"))?,
         retry_of: request.retry_of,
         settled: request.settled.iter().map(delivery_report).collect::<Result<_, _>>()?,
+        unknown_fields,
     })
+}
+
+/// Unknown fields of the records at these places.
+fn unknown_fields(fields: Vec<v1::UnknownFieldReport>, sent: &Positions) -> Result<Vec<(String, Positions)>, Status> {
+    let invalid = |detail: String| invalid("DELIVERY_INVALID", detail);
+    if fields.len() > MAX_UNKNOWN_FIELDS + 1 {
+        return Err(invalid(format!("at most {MAX_UNKNOWN_FIELDS} unknown fields, and one entry for all others")));
+    }
+    let field = |field: v1::UnknownFieldReport| {
+        let v1::UnknownFieldReport { path, positions } = field;
+        if path.len() > MAX_UNKNOWN_PATH {
+            return Err(invalid(format!("the path of an unknown field has at most {MAX_UNKNOWN_PATH} bytes")));
+        }
+        let positions = Positions::from_ascending(positions).filter(|places| places.without(sent).is_empty());
+        let wrong = || invalid("positions of an unknown field must be of the delivery, and ascending".to_owned());
+        Ok((path, positions.ok_or_else(wrong)?))
+    };
+    fields.into_iter().map(field).collect()
 }
 
 fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status> {

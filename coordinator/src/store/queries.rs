@@ -6,7 +6,7 @@ use super::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, LedgerRow, RecordPlace, RecordStory, Round,
     StaleRound, StoreResult,
 };
-use crate::domain::{BatchEvidence, ListingEvidence, Progress, Run, RunId, Timestamp};
+use crate::domain::{BatchEvidence, ListingEvidence, Progress, Run, RunId, Timestamp, UnknownField};
 
 /// A pipeline revision that some run used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub trait Queries: Send + Sync {
     /// Reads a round of a run (`None`: the current one) into `sink`, in one consistent view. `None`: no such run, or no
     /// such round.
     async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>>;
+    /// Fields of a round's records that their schema does not know, by path; those that are not told apart come last.
+    async fn unknown_fields(&self, run: &Run, round: u32) -> StoreResult<Vec<UnknownField>>;
     /// Dead letters after `after`, in the order of their places.
     async fn dead_letters(
         &self,

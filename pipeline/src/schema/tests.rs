@@ -49,7 +49,15 @@ fn unknown_fields_are_found_wherever_objects_are_described() {
     });
     assert_eq!(
         unknown_in(&source, &strange),
-        ["/a~1b", "/owner/age", "/pair/*/z", "/prices/7~18/unit", "/prices/EUR/unit", "/visits/*/fee", "/visits/*/vet/cat"]
+        [
+            "/a~1b",
+            "/owner/age",
+            "/pair/*/z",
+            "/prices/7~18/unit",
+            "/prices/EUR/unit",
+            "/visits/*/fee",
+            "/visits/*/vet/cat"
+        ]
     );
 }
 

@@ -32,6 +32,7 @@ mod suspects;
 mod tests;
 mod transitions;
 mod unchanged;
+mod unknown;
 mod writable;
 mod writer;
 

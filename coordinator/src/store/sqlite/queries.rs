@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batches::batch_row;
-use super::{SqliteStore, dead_letters, doubts, evidence, export, rows, sql, stories};
-use crate::domain::{BatchRef, Progress, Run, RunId};
+use super::{SqliteStore, dead_letters, doubts, evidence, export, rows, sql, stories, unknown};
+use crate::domain::{BatchRef, Progress, Run, RunId, UnknownField};
 use crate::store::{
     Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, EvidenceSink, ExportFrom, LedgerRow,
     Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline,
@@ -91,6 +91,11 @@ impl Queries for SqliteStore {
         let key = run.key;
         self.read(move |view| view.prepare_cached(sql!("rounds_of_run"))?.query_map([key], rows::round)?.collect())
             .await
+    }
+
+    async fn unknown_fields(&self, run: &Run, round: u32) -> StoreResult<Vec<UnknownField>> {
+        let key = run.key;
+        self.read(move |view| unknown::of_round(view, key, round)).await
     }
 
     async fn dead_letters(
