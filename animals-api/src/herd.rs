@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::bits::{Bits, Permutation};
 use crate::config::Config;
+use crate::drift::Drift;
 use crate::moment::iso8601;
 use crate::names::NAMES;
 
@@ -76,6 +77,9 @@ pub(crate) struct Herd {
     order: Permutation,
     /// The ends, in the shuffled order, of the poisonous, the gone and the malformed.
     ends: [u64; 3],
+    pub(crate) drift: Drift,
+    /// See [`Config::checkups`].
+    pub(crate) sends_checkups: bool,
 }
 
 impl Herd {
@@ -87,7 +91,21 @@ impl Herd {
             end
         });
         let page_size = u64::from(config.page_size.max(1));
-        Herd { seed: config.seed, len, page_size, order: Permutation::new(config.seed, len), ends }
+        let order = Permutation::new(config.seed, len);
+        Herd {
+            seed: config.seed,
+            len,
+            page_size,
+            order,
+            ends,
+            drift: Drift::new(config),
+            sends_checkups: config.checkups,
+        }
+    }
+
+    /// Draws about an animal that are not those of its own content.
+    pub(crate) fn bits(&self, salt: u64, id: u64) -> Bits {
+        Bits::new(self.seed ^ salt, id)
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -189,7 +207,7 @@ impl Herd {
         u64::try_from(turned).unwrap_or(place)
     }
 
-    pub(crate) fn write_detail(animal: &Animal) -> Vec<u8> {
+    pub(crate) fn write_detail(&self, animal: &Animal) -> Vec<u8> {
         let mut json = Vec::with_capacity(160);
         write_listed(&mut json, animal);
         json.extend_from_slice(b",\"friends\":\"");
@@ -200,6 +218,7 @@ impl Herd {
             json.extend_from_slice(friend.as_bytes());
         }
         json.extend_from_slice(b"\"}");
+        self.drift.add_to_detail(animal.id, &mut json);
         json
     }
 
@@ -296,7 +315,7 @@ mod tests {
         let herd = herd(50);
         for id in 0..50 {
             for json in [
-                Herd::write_detail(&herd.animal(id)),
+                herd.write_detail(&herd.animal(id)),
                 herd.write_malformed(id),
                 herd.animal(id).loaded_json().into_bytes(),
             ] {

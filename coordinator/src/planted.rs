@@ -23,6 +23,8 @@ pub enum Bug {
     WallClock,
     /// Leases run out while no coordinator serves (promise 13).
     NoServingGrace,
+    /// A record that is announced again counts again for its unknown fields.
+    CountsFieldsAgain,
 }
 
 /// Which guard is switched off, if any.
@@ -53,6 +55,7 @@ impl Planted {
             "never_reap" => Some(Bug::NeverReap),
             "wall_clock" => Some(Bug::WallClock),
             "no_serving_grace" => Some(Bug::NoServingGrace),
+            "counts_fields_again" => Some(Bug::CountsFieldsAgain),
             _ => None,
         };
         Self { bug }

@@ -20,6 +20,7 @@ impl Flight {
         count(match kind {
             Kind::List => &tally.lists,
             Kind::Detail => &tally.details,
+            Kind::Part => &tally.parts,
             Kind::Post => &tally.posts,
             Kind::Asked => &tally.asked,
             Kind::Other => &tally.others,

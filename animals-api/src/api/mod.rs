@@ -152,6 +152,7 @@ impl Api {
             count(match kind {
                 Kind::List => &tally.stalls_list,
                 Kind::Detail => &tally.stalls_detail,
+                Kind::Part => &tally.stalls_part,
                 Kind::Post => &tally.stalls_post,
                 Kind::Asked => &tally.stalls_asked,
                 Kind::Other => &tally.stalls_other,
@@ -191,6 +192,7 @@ impl Api {
             (Call::Face(asked), _) => asked.answer(&self.herd, self.shift(), |id| self.book.listed.set(id)),
             (Call::Dated(page, since), _) => self.dated(page, since.as_deref()),
             (Call::Detail(id), _) => self.detail(id),
+            (Call::Checkups(id), _) => self.checkups(id),
             (Call::Home, Some(parcel)) => self.home(parcel, part, false),
             (Call::Visit(visit), Some(parcel)) => self.home(parcel, part, visit.face == Face::Each),
             (Call::Asked(id), _) => self.asked(id),

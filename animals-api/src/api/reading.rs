@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
+use serde_json::Value;
 
 use super::Api;
 use crate::answer::{self, Answer};
-use crate::herd::{Fate, Herd};
+use crate::herd::Fate;
 use crate::moment::Moment;
 use crate::refusal;
 use crate::route::Number;
@@ -57,7 +58,22 @@ impl Api {
         match self.herd.fate(id) {
             Fate::Gone => answer::not_found(),
             Fate::Malformed => answer::json(StatusCode::OK, self.herd.write_malformed(id)),
-            Fate::Sound | Fate::Poison => answer::json(StatusCode::OK, Herd::write_detail(&self.changes.animal(id))),
+            Fate::Sound | Fate::Poison => {
+                answer::json(StatusCode::OK, self.herd.write_detail(&self.changes.animal(id)))
+            }
+        }
+    }
+
+    /// A part of an animal: not of the real API, but what many have.
+    pub(super) fn checkups(&self, id: Number) -> Answer {
+        let Number::Whole(id) = id else {
+            return answer::json(StatusCode::UNPROCESSABLE_ENTITY, refusal::no_integer("path", "animal_id"));
+        };
+        let there = u64::try_from(id).ok().filter(|id| *id < self.herd.len && self.changes.has(*id));
+        let there = there.filter(|id| self.herd.fate(*id) != Fate::Gone);
+        match there.and_then(|id| self.herd.checkups(id)) {
+            Some(checkups) => answer::json(StatusCode::OK, Value::Array(checkups).to_string()),
+            None => answer::not_found(),
         }
     }
 

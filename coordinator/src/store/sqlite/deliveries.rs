@@ -37,7 +37,7 @@ pub(super) fn begin(tx: &Tx<'_>, session: &str, token: &LeaseToken, begin: &Begi
     let number =
         tx.connection.prepare_cached(sql!("run_next_delivery"))?.query_row([held.lease.batch.run], |row| row.get(0))?;
     insert(tx, &held, &ledger, begin, number)?;
-    unknown::note(tx.connection, held.lease.batch, &begin.unknown_fields)?;
+    unknown::note(tx, held.lease.batch, &begin.unknown_fields)?;
     hold_for_post(tx, &held)?;
     Ok(Begun::Announced { number, ttl: held.facts.post_timeout + POST_MARGIN })
 }
