@@ -2,8 +2,10 @@
 //! ledger must be balanced and must not claim what nobody reported.
 
 mod invariants;
+mod lister;
 mod operator;
 mod sequence;
+mod workers;
 
 use std::collections::BTreeSet;
 
