@@ -30,6 +30,10 @@ impl Sequence {
         if !unchanged.is_empty() {
             self.seen.insert("unchanged");
         }
+        let listed = self.bench.store().listed_ids(&self.run, 0, 1000).await.unwrap();
+        assert_eq!((listed.len() + unchanged.len()) as u64, verdict.counts.listed);
+        self.lister.check(&listed.into_iter().chain(unchanged).collect(), &verdict);
+        self.seen.extend(self.lister.met());
         let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
         let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
         let distinct: BTreeSet<&String> = ids.iter().collect();

@@ -13,7 +13,7 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 21] = [
+const TO_BE_SEEN: [&str; 29] = [
     "applied in part",
     "applied in part, told late",
     "lost answer",
@@ -35,6 +35,14 @@ const TO_BE_SEEN: [&str; 21] = [
     "settled as partly applied",
     "settled too early",
     "unchanged",
+    "listed by cursors",
+    "listed twice",
+    "listing taken up",
+    "listed too late",
+    "CURSOR_REPEATED",
+    "MISSED_BY_FIRST_LISTING",
+    "VANISHED_FROM_LIST",
+    "PAGE_GIVEN_UP",
 ];
 
 /// Runs the sequences of these seeds; gives what they met.

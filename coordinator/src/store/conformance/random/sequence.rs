@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::Backend;
 use super::super::bench::{A, Bench, dead, new_run, signed, versions};
 use super::Random;
+use super::lister::Lister;
 use super::workers::{Known, Made};
-use crate::domain::{DeliveryState, ListingLease, OnDoubt, Run};
+use crate::domain::{DeliveryState, OnDoubt, Run};
 use crate::store::{LEASE_TTL, Report};
 
 /// Calls of one sequence.
@@ -19,8 +20,7 @@ pub(super) struct Sequence {
     pub(super) holds: bool,
     pub(super) bench: Bench,
     pub(super) run: Run,
-    pub(super) listing: Option<ListingLease>,
-    pub(super) pages: u64,
+    pub(super) lister: Lister,
     pub(super) known: Vec<Known>,
     pub(super) made: Vec<Made>,
     /// Highest epoch granted of each batch.
@@ -62,14 +62,13 @@ impl Sequence {
         }
         let before = if random.chance(50) { earlier(&bench, &mut new).await } else { BTreeSet::new() };
         let run = bench.start(new).await;
-        let listing = Some(bench.take_listing("lister").await);
+        let lister = Lister::new(&mut random, bench.take_listing("lister").await);
         Self {
             holds,
             random,
             bench,
             run,
-            listing,
-            pages: 0,
+            lister,
             known: Vec::new(),
             made: Vec::new(),
             epochs: HashMap::new(),
