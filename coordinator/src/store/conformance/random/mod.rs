@@ -13,7 +13,7 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 29] = [
+const TO_BE_SEEN: [&str; 30] = [
     "applied in part",
     "applied in part, told late",
     "lost answer",
@@ -35,6 +35,7 @@ const TO_BE_SEEN: [&str; 29] = [
     "settled as partly applied",
     "settled too early",
     "unchanged",
+    "unknown field told again",
     "listed by cursors",
     "listed twice",
     "listing taken up",

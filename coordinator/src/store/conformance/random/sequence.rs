@@ -1,6 +1,6 @@
 //! One sequence of calls: what it begins with, who is called, and time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
@@ -28,6 +28,8 @@ pub(super) struct Sequence {
     /// Places (batch, position) by what workers reported.
     pub(super) applied: BTreeSet<(i64, u32)>,
     pub(super) excepted: BTreeSet<(i64, u32, bool)>,
+    /// Unknown fields of records that were announced: by path, the places of those that have it.
+    pub(super) unknown: BTreeMap<String, BTreeSet<(i64, u32)>>,
     pub(super) cancelled: bool,
     /// What the run that this one goes on from has loaded, in version 1.
     pub(super) before: BTreeSet<String>,
@@ -74,6 +76,7 @@ impl Sequence {
             epochs: HashMap::new(),
             applied: BTreeSet::new(),
             excepted: BTreeSet::new(),
+            unknown: BTreeMap::new(),
             cancelled: false,
             before,
             seen: BTreeSet::new(),

@@ -1,8 +1,9 @@
 //! The workers as a model knows them, and the calls they make.
 
-use super::super::bench::{begin, dead, evidence, evidence_of, gone, signed};
+use super::super::bench::{begin, dead, evidence, evidence_of, gone, positions, signed};
+use super::Random;
 use super::sequence::Sequence;
-use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken};
+use crate::domain::{DeliveryReport, DeliveryState, ExceptionKind, LeaseToken, Positions};
 use crate::store::{Begin, Begun, Completion, GrantedLease, Misuse, Refusal, Renewal, Report};
 
 const SESSIONS: [&str; 3] = ["session-of-worker-0", "session-of-worker-1", "session-of-worker-2"];
@@ -84,7 +85,8 @@ impl Sequence {
         };
         let settled = known_outcomes(known);
         let ordinal = u32::try_from(known.deliveries.len()).unwrap() + 1;
-        let announced = Begin { settled, ..begin(ordinal, positions.iter(), retry_of) };
+        let unknown_fields = unknown_fields(&mut self.random, &positions);
+        let announced = Begin { settled, unknown_fields, ..begin(ordinal, positions.iter(), retry_of) };
         let (session, token) = (known.session, known.lease.token);
         let answer = self.bench.begin(session, &known.lease, announced.clone()).await;
         if answer.is_ok() {
@@ -97,10 +99,24 @@ impl Sequence {
             }
             assert!(!self.cancelled, "a delivery began after the cancel");
             assert!(self.is_newest(token), "a stale holder announced a delivery");
+            self.note_unknown(token, &announced);
             let announced = announced.clone();
             self.known[index].deliveries.push(Sent { announced, number, outcome: None });
         }
         self.made.push(Made::Begin(session, token, announced, answer));
+    }
+
+    /// Fields of records that were announced, whatever becomes of them.
+    fn note_unknown(&mut self, token: LeaseToken, announced: &Begin) {
+        let batch = token.lease().batch.batch;
+        for (path, places) in &announced.unknown_fields {
+            let having = self.unknown.entry(path.clone()).or_default();
+            for place in places.iter() {
+                if !having.insert((batch, place)) {
+                    self.seen.insert("unknown field told again");
+                }
+            }
+        }
     }
 
     fn note_applied(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
@@ -226,7 +242,8 @@ impl Sequence {
                     && is_new
                 {
                     assert!(!self.cancelled, "a delivery began after the cancel");
-                    deliveries.push(Sent { announced, number, outcome: None });
+                    deliveries.push(Sent { announced: announced.clone(), number, outcome: None });
+                    self.note_unknown(token, &announced);
                 }
             }
             Made::Release(session, token, first) => {
@@ -235,6 +252,15 @@ impl Sequence {
             }
         }
     }
+}
+
+/// Some of these records have fields that their schema does not know: not always the same, as sources change.
+fn unknown_fields(random: &mut Random, of: &Positions) -> Vec<(String, Positions)> {
+    let mut field = |path: &str| {
+        let places = of.iter().filter(|_| random.chance(15)).collect::<Vec<_>>();
+        (path.to_owned(), positions(places))
+    };
+    [field("/friends/*/nick"), field("/wings")].into_iter().filter(|(_, places)| !places.is_empty()).collect()
 }
 
 /// An announcement's answer in a word.
