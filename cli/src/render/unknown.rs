@@ -19,8 +19,13 @@ pub fn warnings(fields: &[UnknownField]) -> String {
     if sorted.len() > MAX_TOLD {
         lines.push(format!("and {} more such fields, which --json names", sorted.len() - MAX_TOLD));
     }
-    let label = out(Tone::Attention, "warning: ");
-    lines.iter().map(|line| format!("  {label}{}\n", hanging_cut(4, line).join("\n    "))).collect()
+    lines.iter().map(|line| warning(line)).collect()
+}
+
+fn warning(words: &str) -> String {
+    const LABEL: &str = "warning:";
+    let text = hanging_cut(4, &format!("{LABEL} {words}")).join("\n    ");
+    format!("  {}{}\n", out(Tone::Attention, LABEL), text.strip_prefix(LABEL).unwrap_or(&text))
 }
 
 /// `12 records have a field /friends/*/nick that the schema does not know, such as record 7`.
