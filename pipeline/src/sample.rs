@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compiled::{CompiledPipeline, RecordError};
+use crate::compiled::{CompiledPipeline, Processed, RecordError};
 use crate::drift::Drift;
 use crate::http::{FetchError, Get, Requester};
 use crate::list::{ListError, ListStyle};
@@ -40,7 +40,7 @@ pub struct SampledRecord {
     /// As the source has it, with its further parts.
     pub source: Result<Bytes, FetchError>,
     /// As it would be loaded, or why it would not; nothing where the source does not have it.
-    pub output: Option<Result<Bytes, RecordError>>,
+    pub output: Option<Result<Processed, RecordError>>,
 }
 
 impl SampledRecord {
@@ -96,9 +96,7 @@ impl CompiledPipeline {
         }
         let whole = if parts.is_empty() { Ok(raw.clone()) } else { self.join(&raw, &parts) };
         match whole {
-            Ok(whole) => {
-                SampledRecord { id, output: Some(self.process(&whole).map(|ready| ready.body)), source: Ok(whole) }
-            }
+            Ok(whole) => SampledRecord { id, output: Some(self.process(&whole)), source: Ok(whole) },
             Err(error) => SampledRecord { id, source: Ok(raw), output: Some(Err(error)) },
         }
     }
