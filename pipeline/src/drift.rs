@@ -115,6 +115,10 @@ mod tests {
         assert_eq!(unknown, [("/lines/*/tax", 2, "\"x\""), ("/new", 2, "[1]")]);
         assert_eq!(drift.never_came, ["/gone", "/lines/*/price"]);
         assert!(Drift::of(&Schema::anything(), &records).is_none());
+        let open = schema(&json!({"properties": {"id": {}}, "additionalProperties": true}));
+        assert!(Drift::of(&open, &[json!({"id": 1, "new": 1})]).is_none());
+        let closed = schema(&json!({"properties": {"id": {}}, "additionalProperties": false}));
+        assert_eq!(Drift::of(&closed, &[json!({"id": 1, "new": 1})]).unknown.len(), 1);
         assert!(Drift::of(&of_lines, []).is_none(), "nobody looked at anything");
     }
 }

@@ -35,7 +35,12 @@ impl Strict {
     pub(crate) fn unknown<'a>(&self, record: &'a Value) -> BTreeMap<String, &'a Value> {
         let mut found = BTreeMap::new();
         for error in self.0.iter_errors(record) {
-            let ValidationErrorKind::UnevaluatedProperties { unexpected } = error.kind() else { continue };
+            // What the schema itself forbids is in no record that meets it, but whoever looks for drift wants to know of it.
+            let (ValidationErrorKind::UnevaluatedProperties { unexpected }
+            | ValidationErrorKind::AdditionalProperties { unexpected }) = error.kind()
+            else {
+                continue;
+            };
             let Some((above, object)) = folded(error.instance_path().as_str(), record) else { continue };
             for name in unexpected {
                 let Some(value) = object.get(name) else { continue };
