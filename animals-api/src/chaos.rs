@@ -14,6 +14,8 @@ use crate::knobs::Knobs;
 pub(crate) enum Kind {
     List,
     Detail,
+    /// A further part of an animal.
+    Part,
     Post,
     /// Whether an animal has found home.
     Asked,

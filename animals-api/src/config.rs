@@ -50,6 +50,10 @@ pub struct Config {
     pub gone: Amount,
     /// Records whose detail has the wrong shape: `born_at` a text, `friends` a number, or no `name`.
     pub malformed: Amount,
+    /// Animals whose detail or checkups have fields that the documentation does not know; any, also the poisonous.
+    pub drift: Amount,
+    /// A correct client sends each animal with its checkups, `null` for one without a list, under `checkups`.
+    pub checkups: bool,
     /// 429 with Retry-After beyond this rate; none by default.
     pub rate_limit: Option<RateLimit>,
     /// What requests must carry, all but those for `/` and the book; nothing by default.
@@ -100,6 +104,8 @@ impl Config {
             poison: Amount::NONE,
             gone: Amount::NONE,
             malformed: Amount::NONE,
+            drift: Amount::NONE,
+            checkups: false,
             rate_limit: None,
             guard: None,
             token_life: TokenLife::Time(Duration::from_hours(1)),

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::bits::{Bits, Permutation};
 use crate::config::Config;
+use crate::drift::Drift;
 use crate::moment::iso8601;
 use crate::names::NAMES;
 
@@ -77,6 +78,9 @@ pub(crate) struct Herd {
     order: Permutation,
     /// The ends, in the shuffled order, of the poisonous, the gone and the malformed.
     ends: [u64; 3],
+    pub(crate) drift: Drift,
+    /// See [`Config::checkups`].
+    pub(crate) sends_checkups: bool,
 }
 
 impl Herd {
@@ -88,8 +92,22 @@ impl Herd {
             end
         });
         let page_size = u64::from(config.page_size.max(1));
-        let (seed, whole_items) = (config.seed, config.whole_items);
-        Herd { seed, len, page_size, whole_items, order: Permutation::new(seed, len), ends }
+        let order = Permutation::new(config.seed, len);
+        Herd {
+            seed: config.seed,
+            len,
+            page_size,
+            whole_items: config.whole_items,
+            order,
+            ends,
+            drift: Drift::new(config),
+            sends_checkups: config.checkups,
+        }
+    }
+
+    /// Draws about an animal that are not those of its own content.
+    pub(crate) fn bits(&self, salt: u64, id: u64) -> Bits {
+        Bits::new(self.seed ^ salt, id)
     }
 
     pub(crate) fn pages(&self) -> u64 {
@@ -203,10 +221,11 @@ impl Herd {
         u64::try_from(turned).unwrap_or(place)
     }
 
-    pub(crate) fn write_detail(animal: &Animal) -> Vec<u8> {
+    pub(crate) fn write_detail(&self, animal: &Animal) -> Vec<u8> {
         let mut json = Vec::with_capacity(160);
         write_whole(&mut json, animal);
         json.push(b'}');
+        self.drift.add_to_detail(animal.id, &mut json);
         json
     }
 
@@ -316,7 +335,7 @@ mod tests {
         let herd = herd(50);
         for id in 0..50 {
             for json in [
-                Herd::write_detail(&herd.animal(id)),
+                herd.write_detail(&herd.animal(id)),
                 herd.write_malformed(id),
                 herd.animal(id).loaded_json().into_bytes(),
             ] {

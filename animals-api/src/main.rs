@@ -17,7 +17,8 @@ use clap::{Parser, ValueEnum};
 /// A stand-in for the animals API, with chaos, and a book of what it was sent.
 ///
 /// Lists animals at GET /animals/v1/animals?page=1, gives one at GET /animals/v1/animals/{id} and takes batches at
-/// POST /animals/v1/home; GET /animals/v1/home/{id} tells whether one has arrived. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
+/// POST /animals/v1/home; GET /animals/v1/home/{id} tells whether one has arrived. A part of an animal is at GET
+/// /animals/v1/animals/{id}/checkups. The book is at GET /book (short), /book/accepted and /book/posts (NDJSON) and
 /// /book/animals/{id}; POST /book/knobs turns knobs while it runs, DELETE /book forgets. GET
 /// /animals/v1/dated?page=1&updated_since=TIME lists the herd as it is now, after POST /book/changes. The book meets no
 /// chaos, and needs no credentials; with --guard all the rest does. With an oauth2 guard POST /zoo/v1/token gives tokens.
@@ -81,6 +82,12 @@ struct Flags {
     /// Animals whose detail has the wrong shape
     #[arg(long, env = "ANIMALS_API_MALFORMED", default_value = "0", value_name = "AMOUNT")]
     malformed: Amount,
+    /// Animals that have fields which the documentation does not know, in their detail or their checkups
+    #[arg(long, env = "ANIMALS_API_DRIFT", default_value = "0", value_name = "AMOUNT")]
+    drift: Amount,
+    /// Expect each animal to be sent with its checkups, null for one without a list
+    #[arg(long, env = "ANIMALS_API_CHECKUPS", value_parser = BoolishValueParser::new())]
+    checkups: bool,
     /// Answer 429 beyond so many requests per second; burst: one second's worth unless given [default: no limit]
     #[arg(long, env = "ANIMALS_API_RATE_LIMIT", value_name = "RATE[/BURST]")]
     rate_limit: Option<RateLimit>,
@@ -160,6 +167,8 @@ impl Flags {
             poison: self.poison,
             gone: self.gone,
             malformed: self.malformed,
+            drift: self.drift,
+            checkups: self.checkups,
             rate_limit: self.rate_limit,
             guard: self.guard.clone(),
             token_life: self.token_life,

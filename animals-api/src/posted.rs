@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::herd::Animal;
 use crate::moment::Moment;
@@ -15,12 +16,18 @@ pub(crate) struct Posted<'a> {
     name: Text<'a>,
     born_at: Option<Born<'a>>,
     friends: Vec<Text<'a>>,
+    checkups: Option<Value>,
     /// It has keys that an animal does not have, or one of them twice.
     odd_keys: bool,
 }
 
 impl Posted<'_> {
-    /// Whether this is the animal as a correct client sends it.
+    /// Whether it came with these checkups; with none at all where none are expected.
+    pub(crate) fn has_checkups(&self, expected: Option<&Value>) -> bool {
+        self.checkups.as_ref() == expected
+    }
+
+    /// Whether this is the animal as a correct client sends it, checkups aside.
     pub(crate) fn matches(&self, animal: &Animal) -> bool {
         let born = match (&self.born_at, animal.born_at) {
             (None, None) => true,
@@ -36,8 +43,9 @@ impl Posted<'_> {
         let born_at = self.born_at.as_ref().map_or("", |born| &*born.text.0);
         let texts = [&*self.name.0, born_at, if self.odd_keys { "odd" } else { "" }];
         let friends = self.friends.iter().map(|friend| &*friend.0);
+        let checkups = self.checkups.as_ref().map(Value::to_string);
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for text in texts.into_iter().chain(friends) {
+        for text in texts.into_iter().chain(friends).chain(checkups.as_deref()) {
             // 0xff occurs in no UTF-8 text, and so keeps neighbours apart.
             for byte in text.bytes().chain([0xff]) {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -96,6 +104,7 @@ enum Key {
     Name,
     BornAt,
     Friends,
+    Checkups,
     #[serde(other)]
     Other,
 }
@@ -116,7 +125,7 @@ impl<'de> Visitor<'de> for PostedVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Posted<'de>, A::Error> {
-        let (mut id, mut name, mut born_at, mut friends) = (None, None, None, None);
+        let (mut id, mut name, mut born_at, mut friends, mut checkups) = (None, None, None, None, None);
         let mut odd_keys = false;
         while let Some(key) = map.next_key()? {
             // The last of several wins, as in Python.
@@ -125,6 +134,7 @@ impl<'de> Visitor<'de> for PostedVisitor {
                 Key::Name => name.replace(map.next_value()?).is_some(),
                 Key::BornAt => born_at.replace(map.next_value()?).is_some(),
                 Key::Friends => friends.replace(map.next_value()?).is_some(),
+                Key::Checkups => checkups.replace(map.next_value()?).is_some(),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                     true
@@ -137,6 +147,7 @@ impl<'de> Visitor<'de> for PostedVisitor {
             name: name.ok_or_else(|| missing("name"))?,
             born_at: born_at.ok_or_else(|| missing("born_at"))?,
             friends: friends.ok_or_else(|| missing("friends"))?,
+            checkups,
             odd_keys,
         })
     }
@@ -185,6 +196,10 @@ mod tests {
             json.replace("\"friends\":[", "\"friends\":[\"Nobody\","),
             json.replace('}', ",\"page\":1}"),
         ];
+        let with = json.replace('}', ",\"checkups\":null}");
+        assert!(one(&with).matches(&animal) && one(&with).has_checkups(Some(&Value::Null)));
+        assert!(!one(&with).has_checkups(None) && one(&with).hash() != one(&json).hash());
+        assert!(one(&json).has_checkups(None) && !one(&json).has_checkups(Some(&Value::Null)));
         for wrong in &wrong {
             assert!(!one(wrong).matches(&animal), "{wrong}");
             assert_ne!(one(wrong).hash(), one(&json).hash(), "{wrong}");

@@ -36,6 +36,8 @@ pub(crate) enum Call {
     /// The herd as it is now, from this time on if one is given.
     Dated(Number, Option<String>),
     Detail(Number),
+    /// A part of an animal.
+    Checkups(Number),
     Home,
     /// The home in another form.
     Visit(Visit),
@@ -55,6 +57,7 @@ impl Call {
         match self {
             Call::List(_) | Call::Face(_) | Call::Dated(..) => Kind::List,
             Call::Detail(_) => Kind::Detail,
+            Call::Checkups(_) => Kind::Part,
             Call::Home | Call::Visit(_) => Kind::Post,
             Call::Asked(_) => Kind::Asked,
             _ => Kind::Other,
@@ -111,7 +114,10 @@ fn call(method: &Method, path: &str, query: Option<&str>) -> Option<Call> {
             let below = |parent| path.strip_prefix(parent)?.strip_prefix('/');
             let id = |parent| below(parent).filter(|id| !id.is_empty() && !id.contains('/')).map(decoded);
             let detail = id(LIST).map(|id| Call::Detail(Number::parse(&id)));
-            detail.or_else(|| id(HOME).map(|id| Call::Asked(Number::parse(&id)))).map(get)
+            let of_animal = below(LIST).and_then(|path| path.strip_suffix("/checkups"));
+            let of_animal = of_animal.filter(|id| !id.is_empty() && !id.contains('/')).map(decoded);
+            let checkups = || of_animal.map(|id| Call::Checkups(Number::parse(&id)));
+            detail.or_else(checkups).or_else(|| id(HOME).map(|id| Call::Asked(Number::parse(&id)))).map(get)
         }
     }
 }
@@ -183,6 +189,8 @@ mod tests {
         assert_eq!(get(TOKEN), Route::Api(Call::Unknown));
         assert_eq!(at(Method::DELETE, LIST), Route::Api(Call::NotAllowed("GET")));
         assert_eq!(get("/animals/v1/animals/7/friends"), Route::Api(Call::Unknown));
+        assert_eq!(get("/animals/v1/animals/7/checkups"), Route::Api(Call::Checkups(Number::Whole(7))));
+        assert_eq!(get("/animals/v1/animals//checkups"), Route::Api(Call::Unknown));
     }
 
     #[test]

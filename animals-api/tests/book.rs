@@ -125,3 +125,27 @@ async fn a_reset_forgets_everything() {
     assert_eq!(zoo.book.summary(), fresh.book.summary());
     assert_eq!(zoo.load([1, 2]).await.status, 200, "crossed off no more");
 }
+
+#[tokio::test]
+async fn an_animal_without_its_checkups_is_wrong_where_they_are_expected() {
+    let zoo = Zoo::open(Config { checkups: true, ..Config::calm(40) });
+    let sent = |id: u64, checkups: Value| {
+        let mut animal: Value =
+            serde_json::from_str(&zoo.book.animal(id).expect("an animal").loaded_json()).expect("JSON");
+        animal["checkups"] = checkups;
+        json!([animal]).to_string()
+    };
+    let mut with_some = Vec::new();
+    for id in 0..40 {
+        let came = zoo.get(&format!("/animals/v1/animals/{id}/checkups")).await;
+        let checkups = if came.status == 404 { Value::Null } else { came.json() };
+        if checkups[0].is_object() {
+            with_some.push(id);
+        }
+        zoo.post(sent(id, checkups)).await;
+    }
+    assert!(zoo.book.is_perfect(), "{:?}", zoo.book.wrong());
+    zoo.load([with_some[0]]).await;
+    zoo.post(sent(with_some[1], Value::Null)).await;
+    assert_eq!(zoo.book.wrong(), with_some[..2]);
+}

@@ -169,3 +169,39 @@ async fn a_shifting_list_repeats_or_skips() {
     // Backwards: animal 20 slips from page 3 to page 2, which was read already; the front is read again at the end.
     assert_eq!(read(-1).await, (60, 58, false));
 }
+
+#[tokio::test]
+async fn checkups_are_a_part_of_their_own() {
+    let zoo = Zoo::open(Config { gone: 3.into(), ..Config::calm(100) });
+    let (mut some, mut none) = (0, 0);
+    for id in 0..100 {
+        let came = zoo.get(&format!("/animals/v1/animals/{id}/checkups")).await;
+        match came.status {
+            200 => some += came.json().as_array().map_or(0, Vec::len),
+            404 => none += 1,
+            status => panic!("{status}: {}", came.text),
+        }
+    }
+    assert!(some > 80 && (4..40).contains(&none), "{some} checkups, {none} without a list");
+    assert_eq!(zoo.get(&format!("/animals/v1/animals/{}/checkups", zoo.book.gone()[0])).await.status, 404);
+    assert_eq!(zoo.get("/animals/v1/animals/100/checkups").await.status, 404);
+    assert_eq!(zoo.get("/animals/v1/animals/seven/checkups").await.status, 422);
+    assert_eq!((zoo.book.counters().parts, zoo.book.counters().details), (103, 0));
+}
+
+#[tokio::test]
+async fn animals_that_drift_have_the_fields_that_the_book_says() {
+    let zoo = Zoo::open(Config { drift: 0.3.into(), malformed: 10.into(), ..Config::calm(100) });
+    let drifting = zoo.book.drifting();
+    let mut found: std::collections::BTreeMap<&str, Vec<u64>> = std::collections::BTreeMap::new();
+    for id in (0..100).filter(|id| !zoo.book.malformed().contains(id)) {
+        let animal = zoo.get(&format!("/animals/v1/animals/{id}")).await.json();
+        let checkups = zoo.get(&format!("/animals/v1/animals/{id}/checkups")).await;
+        let noted = checkups.status == 200 && checkups.json()[0].get("note").is_some();
+        let has = [("/wings", animal.get("wings").is_some()), ("/keeper", animal["keeper"]["pager"] == id)];
+        for (path, _) in has.into_iter().chain([("/checkups/*/note", noted)]).filter(|(_, has)| *has) {
+            found.entry(path).or_default().push(id);
+        }
+    }
+    assert_eq!((found.len(), &found), (3, &drifting));
+}

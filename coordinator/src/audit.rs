@@ -13,7 +13,10 @@ pub async fn audit(store: &dyn Store, id: &RunId, round: Option<u32>) -> StoreRe
         return Ok(None);
     }
     let read = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-    read.map(Some).ok_or_else(|| StoreError::Damaged("the evidence ended early".to_owned()))
+    let (run, mut verdict) = read.ok_or_else(|| StoreError::Damaged("the evidence ended early".to_owned()))?;
+    // A view of its own: once a round can be ended, nobody can announce anything in it.
+    verdict.unknown_fields = store.unknown_fields(&run, verdict.round).await?;
+    Ok(Some((run, verdict)))
 }
 
 /// Every listed record once, as the newest round up to that of `verdict` left it.

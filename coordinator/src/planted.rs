@@ -23,6 +23,12 @@ pub enum Bug {
     WallClock,
     /// Leases run out while no coordinator serves (promise 13).
     NoServingGrace,
+    /// A second listing goes on where the first ended, instead of at the first page.
+    GoesOnInSecondPass,
+    /// What the first listing brought and the second did not is not named.
+    OverlooksVanished,
+    /// A record that is announced again counts again for its unknown fields.
+    CountsFieldsAgain,
 }
 
 /// Which guard is switched off, if any.
@@ -53,6 +59,9 @@ impl Planted {
             "never_reap" => Some(Bug::NeverReap),
             "wall_clock" => Some(Bug::WallClock),
             "no_serving_grace" => Some(Bug::NoServingGrace),
+            "goes_on_in_second_pass" => Some(Bug::GoesOnInSecondPass),
+            "overlooks_vanished" => Some(Bug::OverlooksVanished),
+            "counts_fields_again" => Some(Bug::CountsFieldsAgain),
             _ => None,
         };
         Self { bug }

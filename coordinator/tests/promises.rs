@@ -32,7 +32,16 @@ async fn each_promise_is_broken_without_its_guard() {
 /// The campaign would say nothing if it passed whatever the program does.
 #[tokio::test]
 async fn random_sequences_notice_a_missing_guard() {
-    for guard in [Bug::NoEpochCheck, Bug::SeveralOpen, Bug::NoReplayAnswer, Bug::BeginWhenStopped] {
+    for guard in [
+        Bug::NoEpochCheck,
+        Bug::SeveralOpen,
+        Bug::NoReplayAnswer,
+        Bug::BeginWhenStopped,
+        Bug::LosesLastId,
+        Bug::GoesOnInSecondPass,
+        Bug::OverlooksVanished,
+        Bug::CountsFieldsAgain,
+    ] {
         let campaign = tokio::spawn(async move {
             let folder = tempfile::tempdir().expect("a folder");
             let backend = SqliteBackend::new(folder.path().to_owned(), Planted::bug(guard));

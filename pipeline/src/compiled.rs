@@ -72,6 +72,17 @@ pub struct ItemTooLarge {
     pub limit: usize,
 }
 
+/// A record that is ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Processed {
+    /// As transformed: JSON.
+    pub body: Bytes,
+    /// Paths of the fields that its schema does not know, ascending, where the pipeline wants them reported: JSON pointers
+    /// with `*` for any place in an array. One more than [`MAX_UNKNOWN_FIELDS`](crate::MAX_UNKNOWN_FIELDS) at most: the
+    /// last then stands for all others.
+    pub unknown: Vec<String>,
+}
+
 /// How many unknown fields of one record are named in an error.
 const MAX_NAMED: usize = 20;
 
@@ -139,9 +150,9 @@ impl CompiledPipeline {
         if size > limit { Err(ItemTooLarge { limit }) } else { Ok(()) }
     }
 
-    /// The schema of source records, as the pipeline has it.
-    pub(crate) fn schema_source(&self) -> &serde_json::Value {
-        self.inner.spec.schema.source()
+    /// The schema of source records.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.inner.spec.schema
     }
 
     /// What else is read of each record.
@@ -156,22 +167,23 @@ impl CompiledPipeline {
     }
 
     /// Validates and transforms one source record into exactly one output record, and checks that.
-    pub fn process(&self, raw: &[u8]) -> Result<Bytes, RecordError> {
+    pub fn process(&self, raw: &[u8]) -> Result<Processed, RecordError> {
         let spec = &*self.inner.spec;
         // Read twice on purpose: serde_json is strict and bounds the depth, the transform's own reader keeps the
         // digits of every number. Together they are 5% of what a transform costs.
         let record: serde_json::Value = serde_json::from_slice(raw)
             .map_err(|problem| failed(Stage::Validate, format!("this is not JSON: {problem}")))?;
-        match spec.schema.check(&record) {
-            Ok(()) => {}
+        let unknown = match spec.schema.check(&record) {
+            Ok(()) => Vec::new(),
             Err(Unmet::Violated(what)) => return Err(failed(Stage::Validate, what)),
+            Err(Unmet::Unknown(paths)) if spec.on_schema_drift == OnDrift::Report => paths,
             Err(Unmet::Unknown(paths)) => return Err(drifted(spec.on_schema_drift, &paths)),
-        }
+        };
         let body = spec.transform.apply(raw).map(Bytes::from).map_err(|what| failed(Stage::Transform, what))?;
         if spec.output_schema.is_given() {
             check_output(&spec.output_schema, &body)?;
         }
-        Ok(body)
+        Ok(Processed { body, unknown })
     }
 }
 
@@ -179,11 +191,11 @@ fn failed(stage: Stage, reason: String) -> RecordError {
     RecordError { stage, reason, pauses: false }
 }
 
-/// What becomes of a record with fields that its schema does not know.
+/// What becomes of a record with fields that its schema does not know, where the pipeline wants none.
 fn drifted(on_drift: OnDrift, paths: &[String]) -> RecordError {
     let mut named: Vec<String> = paths.iter().take(MAX_NAMED).cloned().collect();
     if paths.len() > MAX_NAMED {
-        named.push(format!("{} more", paths.len() - MAX_NAMED));
+        named.push("and others".to_owned());
     }
     let reason = format!("the schema does not know {}", named.join(", "));
     RecordError { stage: Stage::Validate, reason, pauses: on_drift == OnDrift::Fail }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::schema::Schema;
+
 /// What was seen in some records, held against the schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
-    /// Fields that the schema does not know: path, and in how many records, with an example.
+    /// Fields that the schema does not know: path (a JSON pointer, `*` for any place in an array), and in how many records,
+    /// with an example. Beyond [`MAX_UNKNOWN_FIELDS`](crate::MAX_UNKNOWN_FIELDS) of one record the rest is not told apart.
     pub unknown: BTreeMap<String, Unknown>,
     /// Fields that the schema knows and no record had, by path.
     pub never_came: Vec<String>,
@@ -27,16 +30,18 @@ const MAX_EXAMPLE: usize = 60;
 
 impl Drift {
     /// Compares records with a schema.
-    pub(crate) fn of<'a>(schema: &Value, records: impl IntoIterator<Item = &'a Value>) -> Self {
+    pub(crate) fn of<'a>(schema: &Schema, records: impl IntoIterator<Item = &'a Value>) -> Self {
+        let (source, strict) = (schema.source(), schema.strict());
         let mut known: BTreeMap<String, bool> = BTreeMap::new();
         let mut drift = Self::default();
         let mut any = false;
         for record in records {
             any = true;
-            let mut unknown = BTreeMap::new();
-            walk("", schema, schema, record, &mut known, &mut unknown);
-            for (path, example) in unknown {
-                drift.unknown.entry(path).or_insert(Unknown { records: 0, example }).records += 1;
+            walk("", source, source, record, &mut known);
+            let unknown = strict.as_ref().map(|strict| strict.unknown(record)).unwrap_or_default();
+            for (path, value) in unknown {
+                let seen = drift.unknown.entry(path);
+                seen.or_insert_with(|| Unknown { records: 0, example: shortened(value) }).records += 1;
             }
         }
         if any {
@@ -52,38 +57,20 @@ impl Drift {
     }
 }
 
-fn walk(
-    path: &str,
-    schema: &Value,
-    root: &Value,
-    value: &Value,
-    known: &mut BTreeMap<String, bool>,
-    unknown: &mut BTreeMap<String, String>,
-) {
+/// Notes which of the fields that the schema names came.
+fn walk(path: &str, schema: &Value, root: &Value, value: &Value, known: &mut BTreeMap<String, bool>) {
     let schema = followed(schema, root);
     if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
         for value in values {
-            walk(&format!("{path}[]"), items, root, value, known, unknown);
+            walk(&format!("{path}/*"), items, root, value, known);
         }
     }
-    // A schema that names no fields has nothing to say about them.
     let (Some(properties), Value::Object(fields)) = (schema["properties"].as_object(), value) else { return };
-    let at = |name: &str| format!("{path}.{name}");
-    for name in properties.keys() {
-        *known.entry(at(name)).or_default() |= fields.contains_key(name);
-    }
-    let others = ["patternProperties", "allOf", "anyOf", "oneOf", "if", "dependentSchemas"];
-    // One that lets others pass by name, even as `true`, expects them.
-    let lets_pass = |key: &&str| !schema[*key].is_null() && schema[*key] != false;
-    let says_more = others.iter().any(|key| schema.get(key).is_some())
-        || ["additionalProperties", "unevaluatedProperties"].iter().any(lets_pass);
-    for (name, value) in fields {
-        match properties.get(name) {
-            Some(schema) => walk(&at(name), schema, root, value, known, unknown),
-            None if says_more => {}
-            None => {
-                unknown.entry(at(name)).or_insert_with(|| shortened(value));
-            }
+    for (name, schema) in properties {
+        let at = format!("{path}/{name}");
+        *known.entry(at.clone()).or_default() |= fields.contains_key(name);
+        if let Some(value) = fields.get(name) {
+            walk(&at, schema, root, value, known);
         }
     }
 }
@@ -107,26 +94,31 @@ mod tests {
 
     use super::*;
 
+    fn schema(source: &Value) -> Schema {
+        let node = crate::spec::tree::from_json(&source.to_string(), "test").unwrap();
+        Schema::read(&crate::spec::field::Field::root("test", &node)).unwrap()
+    }
+
     #[test]
     fn what_the_schema_does_not_know_and_what_never_came_is_named() {
-        let schema = json!({
+        let of_lines = schema(&json!({
             "properties": {"id": {}, "gone": {}, "lines": {"items": {"$ref": "#/$defs/line"}}, "any": {}},
             "$defs": {"line": {"properties": {"sku": {}, "price": {}}}},
-        });
+        }));
         let records = [
             json!({"id": 1, "new": [1], "lines": [{"sku": 1}, {"sku": 2, "tax": "x"}], "any": {"thing": 1}}),
-            json!({"id": 2, "new": null, "lines": []}),
+            json!({"id": 2, "new": null, "lines": [{"tax": 1}, {"tax": 2}]}),
         ];
-        let drift = Drift::of(&schema, &records);
+        let drift = Drift::of(&of_lines, &records);
         let unknown: Vec<(&str, usize, &str)> =
             drift.unknown.iter().map(|(path, seen)| (path.as_str(), seen.records, seen.example.as_str())).collect();
-        assert_eq!(unknown, [(".lines[].tax", 1, "\"x\""), (".new", 2, "[1]")]);
-        let open = json!({"properties": {"id": {}}, "additionalProperties": true});
+        assert_eq!(unknown, [("/lines/*/tax", 2, "\"x\""), ("/new", 2, "[1]")]);
+        assert_eq!(drift.never_came, ["/gone", "/lines/*/price"]);
+        assert!(Drift::of(&Schema::anything(), &records).is_none());
+        let open = schema(&json!({"properties": {"id": {}}, "additionalProperties": true}));
         assert!(Drift::of(&open, &[json!({"id": 1, "new": 1})]).is_none());
-        let closed = json!({"properties": {"id": {}}, "additionalProperties": false});
+        let closed = schema(&json!({"properties": {"id": {}}, "additionalProperties": false}));
         assert_eq!(Drift::of(&closed, &[json!({"id": 1, "new": 1})]).unknown.len(), 1);
-        assert_eq!(drift.never_came, [".gone", ".lines[].price"]);
-        assert!(Drift::of(&json!(true), &records).is_none());
-        assert!(Drift::of(&schema, []).is_none(), "nobody looked at anything");
+        assert!(Drift::of(&of_lines, []).is_none(), "nobody looked at anything");
     }
 }

@@ -22,7 +22,7 @@ mod target;
 mod transform;
 
 pub use built_in::{built_in, built_in_names};
-pub use compiled::{CompiledPipeline, ItemTooLarge, RecordError, Stage};
+pub use compiled::{CompiledPipeline, ItemTooLarge, Processed, RecordError, Stage};
 pub use drift::{Drift, Unknown};
 pub use enrich::EnrichPart;
 pub use error::{Place, SpecError};
@@ -36,6 +36,7 @@ pub use load::{Loader, Prober, RecordAnswer, idempotency_key, sha256};
 pub use propose::{Proposal, ProposeError, Wish, propose};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};
 pub use sample::{Sample, SampledRecord, Unread, Wanted};
+pub use schema::{MAX_UNKNOWN_FIELDS, MAX_UNKNOWN_PATH};
 pub use spec::{
     Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SecretReference, SourceSpec,
     Watermark,

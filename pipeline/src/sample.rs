@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compiled::{CompiledPipeline, ItemTooLarge, RecordError};
+use crate::compiled::{CompiledPipeline, ItemTooLarge, Processed, RecordError};
 use crate::drift::Drift;
 use crate::http::{FetchError, Get, Requester};
 use crate::list::{ListError, ListStyle};
@@ -40,7 +40,7 @@ pub struct SampledRecord {
     /// As the source has it, with its further parts.
     pub source: Result<Bytes, Unread>,
     /// As it would be loaded, or why it would not; nothing where the source does not have it.
-    pub output: Option<Result<Bytes, RecordError>>,
+    pub output: Option<Result<Processed, RecordError>>,
 }
 
 /// Why a record could not be read.
@@ -204,6 +204,6 @@ impl CompiledPipeline {
             .filter_map(|record| record.source.as_ref().ok())
             .filter_map(|raw| serde_json::from_slice(raw).ok())
             .collect();
-        Drift::of(self.schema_source(), &records)
+        Drift::of(self.schema(), &records)
     }
 }

@@ -17,7 +17,7 @@ fn compiled() -> CompiledPipeline {
 fn processed(born_at: &str, friends: &str) -> String {
     let record = format!(r#"{{"id":1,"name":"Cobra","born_at":{born_at},"friends":{friends}}}"#);
     let output = compiled().process(record.as_bytes()).unwrap_or_else(|error| panic!("{record}: {error}"));
-    String::from_utf8(output.to_vec()).unwrap()
+    String::from_utf8(output.body.to_vec()).unwrap()
 }
 
 #[test]
@@ -99,7 +99,26 @@ fn what_breaks_the_schema_is_told_with_its_path() {
 fn fields_that_the_pipeline_does_not_know_do_no_harm() {
     let record = r#"{"new":[1],"friends":"a","born_at":null,"name":"é\"\\\u0001","id":18446744073709551616}"#;
     let output = compiled().process(record.as_bytes()).unwrap();
-    assert_eq!(output, r#"{"id":18446744073709551616,"name":"é\"\\\u0001","born_at":null,"friends":["a"]}"#.as_bytes());
+    assert_eq!(output.unknown, [""; 0], "nobody looks");
+    assert_eq!(
+        output.body,
+        r#"{"id":18446744073709551616,"name":"é\"\\\u0001","born_at":null,"friends":["a"]}"#.as_bytes()
+    );
+}
+
+#[test]
+fn fields_that_the_schema_does_not_know_are_reported_where_that_is_wished() {
+    let yaml = built_in("animals").unwrap();
+    let with = |on_drift: &str| {
+        let yaml = yaml.replace("schema:\n  type: object\n", &format!("{on_drift}\nschema:\n  type: object\n"));
+        Pipeline::from_yaml(&yaml, "drift").and_then(|pipeline| pipeline.compile(&BTreeMap::new())).unwrap()
+    };
+    let record = br#"{"id":1,"name":"Cobra","born_at":null,"friends":"","wings":2,"vet":{"name":"Bo"}}"#;
+    let reported = with("on_schema_drift: report").process(record).unwrap();
+    assert_eq!((reported.unknown, reported.body.len()), (vec!["/vet".to_owned(), "/wings".to_owned()], 51));
+    let refused = with("on_schema_drift: dead_letter").process(record).unwrap_err();
+    assert_eq!((refused.reason.as_str(), refused.pauses), ("the schema does not know /vet, /wings", false));
+    assert!(with("on_schema_drift: fail").process(record).unwrap_err().pauses);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod listing;
 mod live;
 mod load_forms;
 mod outage;
+mod parts_and_drift;
 mod pipeline_tools;
 mod probe;
 mod records;

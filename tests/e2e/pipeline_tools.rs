@@ -95,8 +95,8 @@ async fn a_look_at_the_source_finds_drift_and_dead_letters_and_sends_nothing() {
     write(folder.path(), "drifted.yaml", &drifted);
     let fine = tool(folder.path(), &["check", "--live", "drifted.yaml", "--set", &set]).await.with_code(0).stdout;
     assert!(fine.contains("ok, but: drifted.yaml") && fine.contains("1 of 30 pages read, with 10 items"), "{fine}");
-    assert!(fine.contains(".name in 10 of 10, which the schema does not know"), "{fine}");
-    assert!(fine.contains(".weight, which the schema knows, came in no record"), "{fine}");
+    assert!(fine.contains("/name in 10 of 10, which the schema does not know"), "{fine}");
+    assert!(fine.contains("/weight, which the schema knows, came in no record"), "{fine}");
     assert_nothing_was_sent(&server);
 
     let dead = format!("base_url=http://127.0.0.1:{}", free_port());
@@ -150,6 +150,37 @@ async fn records_are_shown_before_and_after() {
     let plain = tool(folder.path(), &line[1..]).await.with_code(0).stdout;
     assert!(!plain.contains('\u{1b}'), "{plain}");
     assert_nothing_was_sent(&server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_would_be_reported_are_named_with_each_record() {
+    let folder = folder();
+    let server = stand_in(Config { drift: Amount::Fraction(1.0), ..Config::calm(300) });
+    let set = base_url(&server);
+    let yaml = muster_pipeline::built_in("animals").expect("built in");
+    let reporting = yaml.replace("schema:\n  type: object\n", "on_schema_drift: report\nschema:\n  type: object\n");
+    write(folder.path(), "my.yaml", &reporting);
+    let drifting = server.book().drifting();
+    let known = |id: u64| {
+        let paths = ["/keeper", "/wings"].into_iter().filter(|path| drifting[path].binary_search(&id).is_ok());
+        paths.collect::<Vec<_>>()
+    };
+    let tried = ["try", "my.yaml", "--set", &set, "--records", "20", "--json"];
+    let tried = tool(folder.path(), &tried).await.with_code(0).stdout;
+    for line in tried.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")) {
+        let named = line.get("unknown_fields").cloned().unwrap_or_else(|| json!([]));
+        assert_eq!(named, json!(known(line["id"].as_u64().expect("an ID"))), "{line}");
+    }
+    assert!(tried.contains("\"unknown_fields\":[\"/keeper\",\"/wings\"]"), "{tried}");
+    let both = (0..300).find(|id| known(*id).len() == 2).expect("one with both").to_string();
+    let words = tool(folder.path(), &["try", "my.yaml", "--set", &set, "--id", &both]).await.with_code(0).stdout;
+    assert!(words.contains("\nthe schema does not know: /keeper, /wings\n"), "{words}");
+    let record = ["record", "my.yaml", "--cassette", "my.cassette.yaml", "--set", &set, "--records", "20"];
+    tool(folder.path(), &record).await.with_code(0);
+    let test = ["test", "my.yaml", "--cassette", "my.cassette.yaml", "--set", &set, "--update"];
+    tool(folder.path(), &test).await.with_code(0);
+    let expected = read(folder.path(), "my.cassette.expected.jsonl");
+    assert!(expected.contains("\"unknown_fields\":[\"/keeper\",\"/wings\"]"), "{expected}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,7 @@ const OWNER: (&str, &str) =
     ("    name: { type: string }\n", "    name: { type: string }\n    owner: { properties: { name: true } }\n");
 
 #[tokio::test]
-async fn fields_that_the_schema_does_not_know_make_dead_letters_or_pause() {
+async fn fields_that_the_schema_does_not_know_make_dead_letters_pause_or_are_reported() {
     let (told, home) = run(&[(SCHEMA, &knowing("dead_letter")), OWNER], 3).await;
     let counts = &told["verdict"]["counts"];
     assert_eq!((&counts["loaded"], &counts["dead_letter"]), (&json!(38), &json!(2)), "{told}");
@@ -136,8 +136,16 @@ async fn fields_that_the_schema_does_not_know_make_dead_letters_or_pause() {
     let reason = told.to_string();
     let named = |id: u64, path: &str| reason.contains(&format!("record {id}: the schema does not know {path};"));
     assert!(named(7, "/wings") || named(9, "/owner/cat"), "{told}");
+    let (told, home) = run(&[(SCHEMA, &knowing("report")), OWNER], 0).await;
+    let reported = json!([
+        { "path": "/owner/cat", "records": 1, "sample_record_id": "9" },
+        { "path": "/wings", "records": 1, "sample_record_id": "7" },
+    ]);
+    assert_eq!((&told["unknown_fields"], &told["verdict"]["unknown_fields"]), (&reported, &reported), "{told}");
+    assert_eq!((told["verdict"]["complete"].as_bool(), home.len() as u64), (Some(true), ANIMALS), "{told}");
     let (told, home) = run(&[(SCHEMA, &knowing("ignore")), OWNER], 0).await;
     assert_eq!((told["verdict"]["counts"]["loaded"].as_u64(), home.len() as u64), (Some(ANIMALS), ANIMALS));
+    assert_eq!(told["unknown_fields"], json!([]), "nobody looks");
 }
 
 #[tokio::test]

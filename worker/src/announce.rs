@@ -15,6 +15,7 @@ use crate::delivery::Ending;
 use crate::held::{Stop, ttl};
 use crate::plan::Chunk;
 use crate::report::Book;
+use crate::unknown;
 
 /// The body of a delivery and its hash.
 pub(crate) struct Message {
@@ -81,6 +82,7 @@ fn request(work: &Work, chunk: &Chunk, message: &Message, book: &Book) -> BeginD
         body_sha256: message.sha256.to_vec(),
         retry_of: chunk.retry_of,
         settled: book.untold().to_vec(),
+        unknown_fields: unknown::reports(&chunk.records),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_pipeline::{Cost, RecordId};
+use muster_pipeline::{Cost, Processed, RecordId};
 use muster_proto::v1::{LeasedPart, RecordOutcome};
 use muster_telemetry::names;
 use tracing::warn;
@@ -55,9 +55,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
         work.lease.record_fetched();
         costs.into_iter().for_each(|cost| book.add_cost(cost));
         match fetched {
-            Fetched::Record(body) => {
+            Fetched::Record(Processed { body, unknown }) => {
                 if let (Some(id), Some(part)) = (id, ready.get_mut(spot.part)) {
-                    part.push(ReadyRecord { position: spot.position, id, body });
+                    part.push(ReadyRecord { position: spot.position, id, body, unknown });
                 }
             }
             Fetched::Gone(failure) => note(work, &spot, RecordOutcome::Gone, failure, book),
@@ -189,8 +189,12 @@ mod tests {
         let part =
             |retry_of, positions: &[u32]| LeasedPart { retry_of, positions: positions.into(), ..LeasedPart::default() };
         let parts = [part(0, &[1, 5, 9]), part(7, &[2]), part(8, &[3, 4])];
-        let record =
-            |position: u32| ReadyRecord { position, id: RecordId::from(u64::from(position)), body: "{}".into() };
+        let record = |position: u32| ReadyRecord {
+            position,
+            id: RecordId::from(u64::from(position)),
+            body: "{}".into(),
+            unknown: Vec::new(),
+        };
         let chunks = chunks(&parts, vec![vec![record(9), record(1)], vec![], vec![record(4), record(3)]]);
         let places = |chunk: &Chunk| chunk.records.iter().map(|record| record.position).collect::<Vec<_>>();
         assert_eq!(

@@ -40,6 +40,7 @@ mod ready;
 mod report;
 mod serve;
 mod session;
+mod unknown;
 mod worker;
 
 pub use config::{WorkerArgs, WorkerConfig};

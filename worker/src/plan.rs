@@ -24,6 +24,8 @@ pub(crate) struct ReadyRecord {
     pub(crate) id: RecordId,
     /// As transformed.
     pub(crate) body: Bytes,
+    /// Paths of the fields that its schema does not know, where the pipeline wants them reported.
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Records that go into one delivery, in their order.
@@ -186,6 +188,7 @@ mod tests {
             position,
             id: RecordId::from(u64::from(position)),
             body: Bytes::from(position.to_string()),
+            unknown: Vec::new(),
         };
         Chunk::new(positions.map(record).collect(), retry_of)
     }

@@ -97,7 +97,9 @@ impl Judged {
     pub(crate) fn new(herd: &Herd, changes: &Changes, posted: &Posted<'_>) -> Judged {
         let fate = (posted.id < herd.len).then(|| herd.fate(posted.id));
         let sound = fate == Some(Fate::Sound);
-        let right = sound && posted.matches(&changes.animal(posted.id));
+        let right = sound
+            && posted.matches(&changes.animal(posted.id))
+            && posted.has_checkups(herd.expected_checkups(posted.id).as_ref());
         Judged { id: posted.id, hash: posted.hash(), sound, right, poison: fate == Some(Fate::Poison) }
     }
 

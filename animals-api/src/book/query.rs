@@ -1,5 +1,7 @@
 //! What can be read from the book.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Book, Cell, Counters, Entries, Post};
@@ -102,6 +104,13 @@ impl Book {
     /// The IDs whose detail has the wrong shape, ascending.
     pub fn malformed(&self) -> Vec<u64> {
         self.herd.special(Fate::Malformed)
+    }
+
+    /// Fields that the documentation does not know, by path, and the IDs of the animals that have them, ascending: those
+    /// with a detail of the right shape. A path is a JSON pointer in an animal with its checkups under `checkups`, `*`
+    /// standing for any place in an array.
+    pub fn drifting(&self) -> BTreeMap<&'static str, Vec<u64>> {
+        self.herd.drifting()
     }
 
     /// What came and what became of it.

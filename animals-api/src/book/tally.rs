@@ -37,6 +37,8 @@ counters! {
     lists,
     /// Requests for one animal, whatever became of them.
     details,
+    /// Requests for a further part of one animal, whatever became of them.
+    parts,
     /// POSTs to the home, whatever became of them.
     posts,
     /// Requests whether one animal has found home, whatever became of them.
@@ -51,6 +53,8 @@ counters! {
     stalls_list,
     /// Stalls of a detail request.
     stalls_detail,
+    /// Stalls of a request for a further part.
+    stalls_part,
     /// Stalls of a POST.
     stalls_post,
     /// Stalls of a request whether an animal has found home.

@@ -3,7 +3,7 @@
 
 use muster_proto::v1::{
     Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, ExceptionStory,
-    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, Verdict, Worker,
+    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, UnknownField, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -33,6 +33,7 @@ pub fn run(run: &Run) -> Value {
         "verdict": run.verdict.as_ref().map(verdict),
         "rounds": run.rounds.iter().map(round).collect::<Vec<_>>(),
         "overall": run.overall.as_ref().map(counts),
+        "unknown_fields": run.unknown_fields.iter().map(unknown_field).collect::<Vec<_>>(),
     })
 }
 
@@ -92,7 +93,13 @@ pub fn verdict(verdict: &Verdict) -> Value {
         "changed": verdict.changed,
         "discrepancies": discrepancies,
         "audited_at": time(verdict.audited_at.as_ref()),
+        "unknown_fields": verdict.unknown_fields.iter().map(unknown_field).collect::<Vec<_>>(),
     })
+}
+
+/// A field that the schema does not know. `sample_record_id` is JSON text; an empty path is of those not told apart.
+fn unknown_field(field: &UnknownField) -> Value {
+    json!({ "path": field.path, "records": field.records, "sample_record_id": field.sample_record_id })
 }
 
 /// Records by state.

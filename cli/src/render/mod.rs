@@ -16,6 +16,7 @@ pub mod rows;
 pub mod run;
 pub mod story;
 pub mod table;
+pub mod unknown;
 pub mod verdict;
 
 use muster_proto::v1::{RecordState, RunState};

@@ -5,7 +5,7 @@ use muster_proto::v1::{Run, RunState, Verdict};
 use super::numbers::{count, counted, duration, from_wire, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
-use super::{rounds, run_state, verdict};
+use super::{rounds, run_state, unknown, verdict};
 
 const STATE: &str = "state";
 const UNCHANGED: &str = "unchanged";
@@ -43,6 +43,9 @@ pub fn show(run: &Run) -> String {
     if let Some(of_round) = &run.verdict {
         text.push('\n');
         text.push_str(&verdicts(run, of_round));
+    } else if !run.unknown_fields.is_empty() {
+        text.push('\n');
+        text.push_str(&unknown::warnings(&run.unknown_fields));
     }
     text
 }

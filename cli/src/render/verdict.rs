@@ -6,6 +6,7 @@ use super::clean;
 use super::fold::hanging;
 use super::numbers::count;
 use super::paint::{Tone, out};
+use super::unknown;
 
 const DEAD_LETTERS: &str = "dead letters";
 const IN_DOUBT: &str = "in doubt";
@@ -55,6 +56,10 @@ pub fn verdict(verdict: &Verdict) -> String {
     }
     if verdict.changed > 0 {
         line(&mut text, "sent anew, changed", verdict.changed, None);
+    }
+    if !verdict.unknown_fields.is_empty() {
+        text.push('\n');
+        text.push_str(&unknown::warnings(&verdict.unknown_fields));
     }
     if !verdict.discrepancies.is_empty() {
         text.push_str("\nagainst it:\n");
@@ -114,6 +119,8 @@ fn against(discrepancy: &Discrepancy) -> String {
 
 #[cfg(test)]
 mod tests {
+    use muster_proto::v1::UnknownField;
+
     use super::*;
 
     #[test]
@@ -142,6 +149,23 @@ mod tests {
         assert_eq!(of(true, true, 1), Tone::Attention);
         assert_eq!(of(false, true, 0), Tone::Attention);
         assert_eq!(of(true, false, 0), Tone::Bad);
+    }
+
+    #[test]
+    fn unknown_fields_are_warned_of_and_stand_against_nothing() {
+        let counts = Counts { listed: 3, loaded: 3, ..Counts::default() };
+        let field = UnknownField { path: "/wings".into(), records: 2, sample_record_id: "7".into() };
+        let good = Verdict {
+            complete: true,
+            balanced: true,
+            counts: Some(counts),
+            unknown_fields: vec![field],
+            ..Verdict::default()
+        };
+        let text = verdict(&good);
+        assert!(text.starts_with("verdict: complete and balanced\n"), "{text}");
+        assert!(text.ends_with("  listed                     3\n\n  warning: 2 records have a field /wings that the schema does not know, such as record 7\n"), "{text}");
+        assert_eq!(tone(&good), Tone::Good);
     }
 
     #[test]

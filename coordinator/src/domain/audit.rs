@@ -1,6 +1,6 @@
 //! The audit: from the ledger's rows to a verdict. Reads what happened, never a running counter.
 
-use super::{BatchLedger, RecordState, Timestamp};
+use super::{BatchLedger, RecordState, Timestamp, UnknownField};
 
 /// Records by state. In a balanced round `listed` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -118,6 +118,9 @@ pub struct Verdict {
     pub discrepancies: Vec<Discrepancy>,
     /// When the ledger was read.
     pub audited_at: Timestamp,
+    /// Fields that the schema does not know: they stand against nothing. Older verdicts do not speak of them.
+    #[serde(default)]
+    pub unknown_fields: Vec<UnknownField>,
 }
 
 impl Verdict {
@@ -305,6 +308,7 @@ impl Audit {
             changed: self.changed,
             discrepancies,
             audited_at,
+            unknown_fields: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod listing;
 mod positions;
 mod run;
 mod time;
+mod unknown;
 
 pub use audit::{Audit, BatchEvidence, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
 pub use batch::{BatchLedger, OpenPart, Remaining, Rules, Tally};
@@ -19,6 +20,7 @@ pub use listing::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem
 pub use positions::Positions;
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};
+pub use unknown::UnknownField;
 
 /// State of one record: the words of the conservation equation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_pipeline::{MAX_UNKNOWN_FIELDS, MAX_UNKNOWN_PATH};
 use muster_proto::{OLDEST_PROTOCOL, PROTOCOL, v1};
 use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
@@ -94,17 +95,40 @@ pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Resu
 /// An announcement.
 pub(super) fn begin(request: v1::BeginDeliveryRequest) -> Result<Begin, Status> {
     let invalid = |detail: &str| invalid("DELIVERY_INVALID", detail);
+    let positions = Positions::from_ascending(request.positions)
+        .ok_or_else(|| invalid("positions must be ascending and without repetition"))?;
+    let unknown_fields = unknown_fields(request.unknown_fields, &positions)?;
     Ok(Begin {
         ordinal: u32::try_from(request.ordinal)
             .ok()
             .filter(|ordinal| *ordinal > 0)
             .ok_or_else(|| invalid("ordinal counts from 1"))?,
-        positions: Positions::from_ascending(request.positions)
-            .ok_or_else(|| invalid("positions must be ascending and without repetition"))?,
+        positions,
         body_sha256: request.body_sha256.try_into().map_err(|_| invalid("body_sha256 must have 32 bytes"))?,
         retry_of: request.retry_of,
         settled: request.settled.iter().map(delivery_report).collect::<Result<_, _>>()?,
+        unknown_fields,
     })
+}
+
+/// Unknown fields of the records at these places.
+fn unknown_fields(fields: Vec<v1::UnknownFieldReport>, sent: &Positions) -> Result<Vec<(String, Positions)>, Status> {
+    let invalid = |detail: String| invalid("DELIVERY_INVALID", detail);
+    if fields.len() > MAX_UNKNOWN_FIELDS + 1 {
+        return Err(invalid(format!("at most {MAX_UNKNOWN_FIELDS} unknown fields, and one entry for all others")));
+    }
+    let field = |field: v1::UnknownFieldReport| {
+        let v1::UnknownFieldReport { path, positions } = field;
+        if path.len() > MAX_UNKNOWN_PATH {
+            return Err(invalid(format!("the path of an unknown field has at most {MAX_UNKNOWN_PATH} bytes")));
+        }
+        let of_delivery = |places: &Positions| !places.is_empty() && places.without(sent).is_empty();
+        let positions = Positions::from_ascending(positions).filter(of_delivery);
+        let wrong =
+            || invalid("positions of an unknown field must be of the delivery, ascending, at least one".to_owned());
+        Ok((path, positions.ok_or_else(wrong)?))
+    };
+    fields.into_iter().map(field).collect()
 }
 
 fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status> {
@@ -169,4 +193,38 @@ fn record_report(report: v1::RecordReport) -> Result<RecordReport, Status> {
         http_status: u16::try_from(report.http_status).unwrap_or(0),
         body: bounded(&report.body),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_of_the_delivery_and_bounded() {
+        let of = |fields: Vec<(String, Vec<u32>)>| {
+            let report = |(path, positions)| v1::UnknownFieldReport { path, positions };
+            begin(v1::BeginDeliveryRequest {
+                ordinal: 1,
+                positions: vec![1, 3],
+                body_sha256: vec![7; 32],
+                unknown_fields: fields.into_iter().map(report).collect(),
+                ..v1::BeginDeliveryRequest::default()
+            })
+        };
+        let field = |path: &str, places: &[u32]| vec![(path.to_owned(), places.to_vec())];
+        assert_eq!(of(field("/wings", &[3])).unwrap().unknown_fields[0].0, "/wings");
+        assert_eq!(of(field("", &[1, 3])).unwrap().unknown_fields[0].1.len(), 2);
+        let many = |count: usize| (0..count).map(|name| (format!("/{name}"), vec![1])).collect();
+        assert!(of(many(MAX_UNKNOWN_FIELDS + 1)).is_ok());
+        for wrong in [
+            field("/wings", &[2]),
+            field("/wings", &[3, 1]),
+            field("/wings", &[]),
+            field(&"/w".repeat(MAX_UNKNOWN_PATH), &[1]),
+            many(MAX_UNKNOWN_FIELDS + 2),
+        ] {
+            let shown = format!("{wrong:?}");
+            assert_eq!(of(wrong).unwrap_err().code(), Code::InvalidArgument, "{shown}");
+        }
+    }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use muster_proto::v1;
 
-use crate::domain::{Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, Verdict};
+use crate::domain::{
+    Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, UnknownField, Verdict,
+};
 use crate::store::{
     Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Round, WorkerRow,
 };
@@ -32,7 +34,13 @@ pub(super) fn duration(span: Duration) -> prost_types::Duration {
 }
 
 /// A run with its progress and its rounds.
-pub(super) fn run(run: &Run, progress: &Progress, rounds: &[Round], now: Timestamp) -> v1::Run {
+pub(super) fn run(
+    run: &Run,
+    progress: &Progress,
+    rounds: &[Round],
+    unknown_fields: &[UnknownField],
+    now: Timestamp,
+) -> v1::Run {
     v1::Run {
         run_id: run.id.to_string(),
         pipeline: run.pipeline.clone(),
@@ -57,6 +65,7 @@ pub(super) fn run(run: &Run, progress: &Progress, rounds: &[Round], now: Timesta
         rounds: rounds.iter().map(|round| self::round(run, round)).collect(),
         overall: overall(rounds).as_ref().map(counts),
         since_run: run.since.as_ref().map(ToString::to_string).unwrap_or_default(),
+        unknown_fields: unknown_fields.iter().map(unknown_field).collect(),
     }
 }
 
@@ -141,7 +150,12 @@ pub(super) fn verdict(run: &Run, verdict: &Verdict) -> v1::Verdict {
             })
             .collect(),
         audited_at: Some(timestamp(verdict.audited_at)),
+        unknown_fields: verdict.unknown_fields.iter().map(unknown_field).collect(),
     }
+}
+
+fn unknown_field(field: &UnknownField) -> v1::UnknownField {
+    v1::UnknownField { path: field.path.clone(), records: count(field.records), sample_record_id: field.sample.clone() }
 }
 
 /// What happened to one record in one round.

@@ -36,7 +36,11 @@ pub(crate) struct Runs {
 impl Runs {
     async fn render(&self, run: &Run) -> Result<v1::Run, Status> {
         let (progress, rounds) = (self.store.progress(run).await?, self.store.rounds(run).await?);
-        Ok(render::run(run, &progress, &rounds, self.clock.now()))
+        let unknown = match &run.verdict {
+            Some(verdict) => verdict.unknown_fields.clone(),
+            None => self.store.unknown_fields(run, run.round).await?,
+        };
+        Ok(render::run(run, &progress, &rounds, &unknown, self.clock.now()))
     }
 
     async fn show(&self, id: &str, run: StoreResult<Option<Run>>) -> Result<Option<v1::Run>, Status> {

@@ -212,6 +212,7 @@ load: { request: { url: "${param:host}/in" } }
                 changed: 0,
                 discrepancies: Vec::new(),
                 audited_at: Timestamp::default(),
+                unknown_fields: Vec::new(),
             }),
             since: None,
         }

@@ -124,6 +124,9 @@ pub struct Begin {
     pub retry_of: i64,
     /// Outcomes of earlier deliveries.
     pub settled: Vec<DeliveryReport>,
+    /// Fields of its records that their schema does not know, by path, and the places of those that have them; an empty
+    /// path is of those that are not told apart.
+    pub unknown_fields: Vec<(String, Positions)>,
 }
 
 /// What came of an announcement.

@@ -6,7 +6,7 @@ use super::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, ItemsRead, LedgerRow, RecordPlace, RecordStory,
     Round, StaleRound, StoreResult, WorkerResult,
 };
-use crate::domain::{BatchEvidence, LeaseToken, ListingEvidence, Progress, Run, RunId, Timestamp};
+use crate::domain::{BatchEvidence, LeaseToken, ListingEvidence, Progress, Run, RunId, Timestamp, UnknownField};
 
 /// A pipeline revision that some run used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub trait Queries: Send + Sync {
     /// Items of a lease's batch that came whole with the list, from place `from` on: as many as `bytes` takes, but one at
     /// least, however large it is.
     async fn items(&self, session: &str, token: LeaseToken, from: u32, bytes: usize) -> WorkerResult<ItemsRead>;
+    /// Fields of a round's records that their schema does not know, by path; those that are not told apart come last.
+    async fn unknown_fields(&self, run: &Run, round: u32) -> StoreResult<Vec<UnknownField>>;
     /// Dead letters after `after`, in the order of their places.
     async fn dead_letters(
         &self,

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 use crate::error::{Place, SpecError, suggest};
@@ -11,6 +10,10 @@ use crate::spec::field::Field;
 use crate::spec::tree::{Located, Node};
 
 mod strict;
+mod unknown;
+
+pub(crate) use unknown::Strict;
+pub use unknown::{MAX_UNKNOWN_FIELDS, MAX_UNKNOWN_PATH};
 
 /// How many violations of one record are told; the first ones are enough to mend it.
 const MAX_TOLD: usize = 5;
@@ -20,8 +23,8 @@ const MAX_TOLD: usize = 5;
 pub(crate) struct Schema {
     source: Arc<Value>,
     validator: Option<Arc<jsonschema::Validator>>,
-    /// Refuses what the schema does not know; where somebody asks.
-    strict: Option<Arc<jsonschema::Validator>>,
+    /// Where somebody asks.
+    strict: Option<Strict>,
 }
 
 /// A record that is not as its schema says.
@@ -29,7 +32,7 @@ pub(crate) struct Schema {
 pub(crate) enum Unmet {
     /// It violates it: where, and what.
     Violated(String),
-    /// It has fields that the schema does not know: their paths.
+    /// It meets it, and has fields that it does not know: their paths, as of [`Strict::unknown`].
     Unknown(Vec<String>),
 }
 
@@ -53,12 +56,18 @@ impl Schema {
 
     /// The same schema, looking for fields that it does not know; `field` is where it stands.
     pub(crate) fn looking_for_drift(self, field: &Field<'_>) -> Result<Self, SpecError> {
-        let Some(strict) = strict::strict(&self.source) else {
+        let Some(strict) = Strict::of(&self.source) else {
             return Err(field
                 .error("this schema names no fields, so that every field is unknown to it")
                 .help("name them under properties, or drop on_schema_drift"));
         };
-        Ok(Self { strict: Some(Arc::new(build(&strict, field)?)), ..self })
+        Ok(Self { strict: Some(strict.map_err(|what| unusable(field, &what))?), ..self })
+    }
+
+    /// The strict form of the schema, whether the pipeline looks for unknown fields or not; nothing when it names no
+    /// fields.
+    pub(crate) fn strict(&self) -> Option<Strict> {
+        self.strict.clone().or_else(|| Strict::of(&self.source)?.ok())
     }
 
     /// The schema that every record meets.
@@ -80,36 +89,31 @@ impl Schema {
     /// for unknown fields costs no second pass where there are none.
     pub(crate) fn check(&self, record: &Value) -> Result<(), Unmet> {
         let Some(validator) = &self.validator else { return Ok(()) };
-        if self.strict.as_ref().unwrap_or(validator).is_valid(record) {
+        let is_met = self.strict.as_ref().map_or_else(|| validator.is_valid(record), |strict| strict.is_met(record));
+        if is_met {
             return Ok(());
         }
         violated(validator, record).map_err(Unmet::Violated)?;
-        Err(Unmet::Unknown(self.strict.as_ref().map(|strict| unknown(strict, record)).unwrap_or_default()))
+        let unknown = self.strict.as_ref().map(|strict| strict.unknown(record)).unwrap_or_default();
+        Err(Unmet::Unknown(unknown.into_keys().collect()))
     }
+}
+
+fn options() -> jsonschema::ValidationOptions<'static> {
+    jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true)
 }
 
 /// Compiles a schema that stands at `field`.
 fn build(source: &Value, field: &Field<'_>) -> Result<jsonschema::Validator, SpecError> {
-    let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
-    options.build(source).map_err(|error| {
-        // What follows is about the library's own settings.
-        let what = error.to_string();
-        let what = what.split(" and retrieving it failed").next().unwrap_or(&what);
-        field
-            .error(format!("this JSON Schema cannot be used: {what}"))
-            .help("a $ref must point into this schema; nothing is fetched")
-    })
+    options().build(source).map_err(|error| unusable(field, &error.to_string()))
 }
 
-/// The paths of the fields that a strict schema refuses, such as `/visits/3/vet`.
-fn unknown(strict: &jsonschema::Validator, record: &Value) -> Vec<String> {
-    let mut paths = Vec::new();
-    for error in strict.iter_errors(record) {
-        let ValidationErrorKind::UnevaluatedProperties { unexpected } = error.kind() else { continue };
-        let at = error.instance_path();
-        paths.extend(unexpected.iter().map(|name| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))));
-    }
-    paths
+fn unusable(field: &Field<'_>, what: &str) -> SpecError {
+    // What follows is about the library's own settings.
+    let what = what.split(" and retrieving it failed").next().unwrap_or(what);
+    field
+        .error(format!("this JSON Schema cannot be used: {what}"))
+        .help("a $ref must point into this schema; nothing is fetched")
 }
 
 /// What a record violates.

@@ -14,8 +14,8 @@ fn schema(source: &Value) -> Schema {
 fn unknown_in(source: &Value, record: &Value) -> Vec<String> {
     match schema(source).check(record) {
         Ok(()) => Vec::new(),
-        Err(Unmet::Unknown(mut told)) => {
-            told.sort();
+        Err(Unmet::Unknown(told)) => {
+            assert!(told.is_sorted());
             assert!(!told.is_empty(), "{record}: a strict schema refuses it, and nobody says why");
             told
         }
@@ -45,11 +45,19 @@ fn unknown_fields_are_found_wherever_objects_are_described() {
     assert_eq!(unknown_in(&source, &known), [""; 0]);
     let strange = json!({
         "id": 1, "a/b": 1, "owner": { "name": "Ada", "age": 7 }, "visits": [{}, { "vet": { "cat": 1 }, "fee": 2 }],
-        "pair": [{ "z": 1 }], "prices": { "EUR": { "unit": 1 } },
+        "pair": [{ "z": 1 }], "prices": { "EUR": { "unit": 1 }, "7/8": { "unit": 1 } },
     });
     assert_eq!(
         unknown_in(&source, &strange),
-        ["/a~1b", "/owner/age", "/pair/0/z", "/prices/EUR/unit", "/visits/1/fee", "/visits/1/vet/cat"]
+        [
+            "/a~1b",
+            "/owner/age",
+            "/pair/*/z",
+            "/prices/7~18/unit",
+            "/prices/EUR/unit",
+            "/visits/*/fee",
+            "/visits/*/vet/cat"
+        ]
     );
 }
 
@@ -79,7 +87,7 @@ fn a_definition_may_contain_itself() {
         "$ref": "#/$defs/animal",
     });
     let record = json!({ "young": [{ "young": [{ "odd": 1 }] }], "all": { "young": [], "more": 1 } });
-    assert_eq!(unknown_in(&source, &record), ["/all/more", "/young/0/young/0/odd"]);
+    assert_eq!(unknown_in(&source, &record), ["/all/more", "/young/*/young/*/odd"]);
 }
 
 #[test]
@@ -91,4 +99,15 @@ fn what_violates_the_schema_is_no_drift() {
     let field = Field::root("test", &node);
     let error = Schema::read(&field).unwrap().looking_for_drift(&field).unwrap_err().to_string();
     assert!(error.contains("names no fields") && error.contains("properties"), "{error}");
+}
+
+#[test]
+fn unknown_fields_are_told_apart_up_to_a_bound() {
+    let source = json!({ "properties": { "lines": { "items": { "properties": { "sku": true } } } } });
+    let line = json!({ "sku": 1, "tax": 2 });
+    assert_eq!(unknown_in(&source, &json!({ "lines": vec![line; 1000] })), ["/lines/*/tax"]);
+    let many: Value = (0..1000).map(|name| (name.to_string(), json!(name))).collect::<serde_json::Map<_, _>>().into();
+    assert_eq!(unknown_in(&source, &many).len(), MAX_UNKNOWN_FIELDS + 1, "the last stands for all others");
+    let long = unknown_in(&source, &json!({ "é".repeat(1000): 1 }));
+    assert!(long[0].len() <= MAX_UNKNOWN_PATH && long[0].ends_with('é'), "{long:?}");
 }

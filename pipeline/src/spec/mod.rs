@@ -195,11 +195,6 @@ impl Pipeline {
             Ok(EnrichPart { name: part.name.clone(), url, optional: part.optional })
         });
         let enrich = enrich.collect::<Result<_, SpecError>>()?;
-        if spec.on_schema_drift == OnDrift::Report {
-            let what = "this version cannot report unknown fields and go on";
-            let help = "write dead_letter or fail; `muster pipeline check --live` reports them";
-            return Err(SpecError::new("the pipeline", what).key("on_schema_drift").help(help));
-        }
         let target = Target::new(&spec.load, &spec.limits, &parameters)?;
         let access = Access::new(&spec.source, &spec.load, &parameters)?;
         Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, enrich, target, access))

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use muster_proto::v1::ListRunsRequest;
 use muster_tests::cluster::Cluster;
+use muster_tests::deadline::within;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -125,6 +127,8 @@ fn taken_port(flags: fn(String) -> [String; 2]) -> Later<Scene> {
 fn beside_a_coordinator<const N: usize>(folder: PathBuf, line: [&'static str; N]) -> Later<Scene> {
     Box::pin(async move {
         let cluster = Cluster::start(&folder).await;
+        // Its port is open before its ledger is.
+        within("it serves", cluster.runs().list_runs(ListRunsRequest::default())).await.expect("an answer");
         Scene::of(line).keep(cluster)
     })
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use muster_pipeline::{Cost, EnrichPart, FetchError, Get, RecordError, RecordId, Stage};
+use muster_pipeline::{Cost, EnrichPart, FetchError, Get, Processed, RecordError, RecordId, Stage};
 
 use super::{ReadyPipeline, without_query};
 use crate::items::Item;
@@ -19,7 +19,7 @@ pub(crate) const FETCH: &str = "fetch";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fetched {
     /// It is ready to be sent.
-    Record(Bytes),
+    Record(Processed),
     /// The source says that it does not exist.
     Gone(Failure),
     /// It alone cannot be sent.
@@ -81,7 +81,10 @@ impl ReadyPipeline {
     fn process(&self, raw: &[u8]) -> Fetched {
         // A bug in the validator or the transform that one record meets must not take the others with it.
         match catch_unwind(AssertUnwindSafe(|| self.compiled.process(raw))) {
-            Ok(Ok(record)) => Fetched::Record(record),
+            Ok(Ok(Processed { body, unknown })) => {
+                let unknown = unknown.into_iter().map(|path| self.requester.redact(path)).collect();
+                Fetched::Record(Processed { body, unknown })
+            }
             Ok(Err(error)) if error.pauses => Fetched::Strange(self.requester.redact(error.reason)),
             Ok(Err(error)) => Fetched::Failed(self.redacted(invalid(error, raw))),
             Err(_) => {

@@ -1,5 +1,6 @@
 //! Records that fail, and sources that do.
 
+use muster_pipeline::Pipeline;
 use muster_proto::v1::{DeliveryOutcome, RecordOutcome};
 
 use super::Stage;
@@ -145,5 +146,43 @@ async fn a_slow_record_delays_its_own_batch_alone() {
     stage.script.report("token-1").await;
     stage.api.source_open.send_replace(true);
     stage.script.report("token-0").await;
+    stage.end().await;
+}
+
+/// The pipeline of the other tests, which knows some fields and wants others reported.
+fn reporting() -> Pipeline {
+    let text = include_str!("animals.yaml");
+    let text = text.replace("schema:\n", "on_schema_drift: report\nschema:\n").replace(
+        "    friends: { type: string }",
+        "    friends: { type: string }\n    id: true\n    name: true\n    born_at: true",
+    );
+    Pipeline::from_yaml(&text, "animals.yaml").unwrap()
+}
+
+#[tokio::test]
+async fn fields_that_the_schema_does_not_know_go_with_each_announcement() {
+    let stage = Stage::of(&reporting(), |config| config).await;
+    *stage.api.special.lock().unwrap() = Box::new(|id| match id {
+        1 => Some((200, r#"{"id":1,"name":"Gnu","born_at":null,"friends":"","wings":2}"#)),
+        2 => Some((200, r#"{"id":2,"name":"Gnu","born_at":null,"friends":7,"wings":2}"#)),
+        3 => Some((200, r#"{"id":3,"name":"Gnu","born_at":null,"friends":"","wings":2,"vet":{}}"#)),
+        _ => None,
+    });
+    // Record 1 is refused.
+    *stage.api.answer.lock().unwrap() =
+        Box::new(|ids| if ids.contains(&1) { (422, "no") } else { (200, r#"{"message":"Helped"}"#) });
+    stage.script.offer(lease(0, 0..4));
+    let report = stage.script.report("token-0").await;
+    assert_eq!(report.records.iter().map(|record| record.position).collect::<Vec<_>>(), [1, 2], "{report:#?}");
+    let told: Vec<Vec<(String, Vec<u32>)>> = stage
+        .script
+        .begins()
+        .into_iter()
+        .map(|begin| begin.unknown_fields.into_iter().map(|field| (field.path, field.positions)).collect())
+        .collect();
+    let (vet, wings) = ("/vet".to_owned(), "/wings".to_owned());
+    assert_eq!(told[0], [(vet.clone(), vec![3]), (wings.clone(), vec![1, 3])], "of those that are sent");
+    let half = |ids: &[(String, Vec<u32>)]| told.iter().any(|told| told == ids);
+    assert!(half(&[(wings.clone(), vec![1])]) && half(&[(vet, vec![3]), (wings, vec![3])]), "{told:?}");
     stage.end().await;
 }

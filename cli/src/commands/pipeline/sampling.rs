@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use muster_pipeline::{
-    CompiledPipeline, ListError, Pipeline, Process, RecordId, Requester, RequesterConfig, SampledRecord,
+    CompiledPipeline, ListError, Pipeline, Process, Processed, RecordId, Requester, RequesterConfig, SampledRecord,
 };
 use serde_json::{Value, json};
 
@@ -85,8 +85,19 @@ pub fn outcome(record: &SampledRecord) -> Value {
         return json!({"id": id, "dead_letter": {"stage": stage, "reason": reason}});
     }
     match &record.output {
-        Some(Ok(output)) => json!({"id": id, "record": parsed(output)}),
+        Some(Ok(output)) => {
+            let mut value = json!({"id": id, "record": parsed(&output.body)});
+            add_unknown(&mut value, output);
+            value
+        }
         _ => json!({"id": id, "gone": true}),
+    }
+}
+
+/// Adds the fields that the schema does not know, where there are any and the pipeline wants them reported.
+pub fn add_unknown(value: &mut Value, output: &Processed) {
+    if !output.unknown.is_empty() {
+        value["unknown_fields"] = json!(output.unknown);
     }
 }
 

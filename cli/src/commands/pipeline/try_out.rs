@@ -44,7 +44,10 @@ fn as_json(record: &SampledRecord) -> Value {
     }
     match (record.dead_letter(), &record.output) {
         (Some((stage, reason)), _) => value["dead_letter"] = json!({"stage": stage, "reason": reason}),
-        (None, Some(Ok(output))) => value["after"] = sampling::parsed(output),
+        (None, Some(Ok(output))) => {
+            value["after"] = sampling::parsed(&output.body);
+            sampling::add_unknown(&mut value, output);
+        }
         (None, _) => value["gone"] = true.into(),
     }
     value
@@ -61,7 +64,11 @@ fn in_words(record: &SampledRecord) -> String {
             text.push_str(&format!("{label} {}\n", clean(&reason)));
         }
         (None, Some(Ok(output))) => {
-            text.push_str(&format!("{}  {}\n", paint::out(Tone::Good, "after"), pretty(output)))
+            text.push_str(&format!("{}  {}\n", paint::out(Tone::Good, "after"), pretty(&output.body)));
+            if !output.unknown.is_empty() {
+                let label = paint::out(Tone::Attention, "the schema does not know:");
+                text.push_str(&format!("{label} {}\n", clean(&output.unknown.join(", "))));
+            }
         }
         (None, _) => text.push_str(&format!("{} the source does not have it\n", paint::out(Tone::Attention, "gone:"))),
     }

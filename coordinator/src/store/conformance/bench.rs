@@ -270,7 +270,14 @@ pub(crate) fn refused(position: u32) -> RecordReport {
 
 /// An announcement of these records.
 pub(crate) fn begin(ordinal: u32, places: impl IntoIterator<Item = u32>, retry_of: i64) -> Begin {
-    Begin { ordinal, positions: positions(places), body_sha256: [7; 32], retry_of, settled: Vec::new() }
+    Begin {
+        ordinal,
+        positions: positions(places),
+        body_sha256: [7; 32],
+        retry_of,
+        settled: Vec::new(),
+        unknown_fields: Vec::new(),
+    }
 }
 
 pub(crate) fn evidence(ordinal: u32, state: DeliveryState) -> DeliveryReport {

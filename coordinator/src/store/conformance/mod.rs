@@ -24,6 +24,7 @@ mod rounds;
 mod runs;
 mod settling;
 mod since;
+mod unknown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub use rounds::rounds;
 pub use runs::runs;
 pub use settling::settling;
 pub use since::since;
+pub use unknown::unknown_fields;
 
 use super::Store;
 

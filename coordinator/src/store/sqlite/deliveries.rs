@@ -6,7 +6,7 @@ use super::batches::{BatchRow, facts_changed};
 use super::leases::{Held, held};
 use super::rows::delivery_state_code;
 use super::writer::{Halt, Tx};
-use super::{protection, sql};
+use super::{protection, sql, unknown};
 use crate::domain::{
     BatchLedger, BatchRef, DeliveryFact, DeliveryReport, DeliveryState, Evidence, Finding, LeaseToken, Positions,
     RunState, Timestamp,
@@ -37,6 +37,7 @@ pub(super) fn begin(tx: &Tx<'_>, session: &str, token: &LeaseToken, begin: &Begi
     let number =
         tx.connection.prepare_cached(sql!("run_next_delivery"))?.query_row([held.lease.batch.run], |row| row.get(0))?;
     insert(tx, &held, &ledger, begin, number)?;
+    unknown::note(tx, held.lease.batch, &begin.unknown_fields)?;
     hold_for_post(tx, &held)?;
     Ok(Begun::Announced { number, ttl: held.facts.post_timeout + POST_MARGIN })
 }

@@ -8,6 +8,7 @@ use super::rows;
 use super::sql;
 use super::writer::Tx;
 use crate::domain::{ListingLease, ListingProgress, Problem};
+use crate::planted::Bug;
 use crate::store::{Fenced, GrantedListing};
 
 /// Takes up the oldest listing that nobody holds.
@@ -168,7 +169,11 @@ pub(super) fn note(tx: &Tx<'_>, run: i64, problem: &Problem) -> rusqlite::Result
 pub(super) fn again(tx: &Tx<'_>, lease: &ListingLease) -> rusqlite::Result<Fenced<()>> {
     let Some(listing) = Listing::held(tx, lease)? else { return Ok(Fenced::Stale) };
     if listing.pass == 1 {
-        Listing { pass: 2, last_page: None, cursor: None, ..listing }.write(tx)?;
+        let (last_page, cursor) = match tx.planted.has(Bug::GoesOnInSecondPass) {
+            true => (listing.last_page, listing.cursor.clone()),
+            false => (None, None),
+        };
+        Listing { pass: 2, last_page, cursor, ..listing }.write(tx)?;
     }
     Ok(Fenced::Committed(()))
 }
@@ -181,7 +186,7 @@ pub(super) fn close(tx: &Tx<'_>, lease: &ListingLease) -> rusqlite::Result<Fence
         let detail = format!("the source speaks of {total} records, and {listed} different ones were listed");
         listing.note(tx, "TOTAL_DISAGREES", detail)?;
     }
-    if listing.pass > 1 {
+    if listing.pass > 1 && !tx.planted.has(Bug::OverlooksVanished) {
         vanished(tx, &listing)?;
     }
     tx.connection.prepare_cached(sql!("cursors_forget"))?.execute([listing.run])?;

@@ -33,6 +33,7 @@ mod suspects;
 mod tests;
 mod transitions;
 mod unchanged;
+mod unknown;
 mod writable;
 mod writer;
 

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batches::batch_row;
-use super::{SqliteStore, dead_letters, doubts, evidence, export, items, rows, sql, stories};
-use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId};
+use super::{SqliteStore, dead_letters, doubts, evidence, export, items, rows, sql, stories, unknown};
+use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, UnknownField};
 use crate::store::{
     Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, ItemsRead,
     LedgerRow, Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline, WorkerResult,
@@ -105,6 +105,11 @@ impl Queries for SqliteStore {
     async fn items(&self, session: &str, token: LeaseToken, from: u32, bytes: usize) -> WorkerResult<ItemsRead> {
         let session = session.to_owned();
         self.read(move |view| items::read(view, &session, &token, from, bytes)).await
+    }
+
+    async fn unknown_fields(&self, run: &Run, round: u32) -> StoreResult<Vec<UnknownField>> {
+        let key = run.key;
+        self.read(move |view| unknown::of_round(view, key, round)).await
     }
 
     async fn dead_letters(

@@ -31,6 +31,7 @@ pub(super) fn sweep(tx: &Tx<'_>) -> rusqlite::Result<Swept> {
     let Some(run) = run else { return vacuum(tx) };
     let mut rows = 0;
     for table in [
+        sql!("sweep_unknown_fields"),
         sql!("sweep_exceptions"),
         sql!("sweep_deliveries"),
         sql!("sweep_leases"),

@@ -47,6 +47,12 @@ async fn since() {
 }
 
 #[tokio::test]
+async fn unknown_fields() {
+    let (backend, _folder) = backend();
+    conformance::unknown_fields(&backend).await;
+}
+
+#[tokio::test]
 async fn acquiring() {
     let (backend, _folder) = backend();
     conformance::acquiring(&backend).await;

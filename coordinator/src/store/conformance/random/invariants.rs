@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::super::bench::MAX_BATCH;
 use super::sequence::Sequence;
-use crate::domain::{BatchEvidence, ListingEvidence, RecordState, Run, Timestamp};
+use crate::domain::{BatchEvidence, ListingEvidence, RecordState, Run, Timestamp, UnknownField, Verdict};
 use crate::store::EvidenceSink;
 
 impl Sequence {
@@ -30,12 +31,31 @@ impl Sequence {
         if !unchanged.is_empty() {
             self.seen.insert("unchanged");
         }
+        let listed = self.bench.store().listed_ids(&self.run, 0, 1000).await.unwrap();
+        assert_eq!((listed.len() + unchanged.len()) as u64, verdict.counts.listed);
+        self.check_unknown(&listed, &verdict);
+        self.lister.check(&listed.into_iter().chain(unchanged).collect(), &verdict);
+        self.seen.extend(self.lister.met());
         let acknowledged = self.bench.store().acknowledgements(&self.run, 0, 1000).await.unwrap();
         let ids: Vec<String> = acknowledged.into_iter().flat_map(|acknowledged| acknowledged.ids).collect();
         let distinct: BTreeSet<&String> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len(), "an ID is in two acknowledgements");
         assert_eq!(ids.len(), self.applied.len());
         assert!(verdict.counts.loaded <= self.applied.len() as u64);
+    }
+
+    /// Each record counts once for each of its fields; the sample is the first of them in the order of the list.
+    fn check_unknown(&self, listed: &[String], verdict: &Verdict) {
+        let sample = |(batch, place): &(i64, u32)| {
+            let seq = batch.unsigned_abs() * u64::from(MAX_BATCH) + u64::from(*place);
+            listed[usize::try_from(seq).unwrap()].clone()
+        };
+        let known = self.unknown.iter().map(|(path, having)| UnknownField {
+            path: path.clone(),
+            records: having.len() as u64,
+            sample: sample(having.first().unwrap()),
+        });
+        assert_eq!(verdict.unknown_fields, known.collect::<Vec<_>>());
     }
 
     /// Each record's state: batch, position, state.

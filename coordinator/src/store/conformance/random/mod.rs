@@ -2,8 +2,10 @@
 //! ledger must be balanced and must not claim what nobody reported.
 
 mod invariants;
+mod lister;
 mod operator;
 mod sequence;
+mod workers;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +13,7 @@ use super::Backend;
 use sequence::Sequence;
 
 /// What a campaign must have met, or it proves nothing.
-const TO_BE_SEEN: [&str; 21] = [
+const TO_BE_SEEN: [&str; 30] = [
     "applied in part",
     "applied in part, told late",
     "lost answer",
@@ -33,6 +35,15 @@ const TO_BE_SEEN: [&str; 21] = [
     "settled as partly applied",
     "settled too early",
     "unchanged",
+    "unknown field told again",
+    "listed by cursors",
+    "listed twice",
+    "listing taken up",
+    "listed too late",
+    "CURSOR_REPEATED",
+    "MISSED_BY_FIRST_LISTING",
+    "VANISHED_FROM_LIST",
+    "PAGE_GIVEN_UP",
 ];
 
 /// Runs the sequences of these seeds; gives what they met.

@@ -1,6 +1,7 @@
 //! An operator among the workers: settles doubts of runs that hold them.
 
 use super::sequence::Sequence;
+use super::workers::Known;
 use crate::domain::{DeliveryState, Positions};
 use crate::store::{Settle, Settled};
 
@@ -10,7 +11,7 @@ impl Sequence {
         let doubts = self.bench.store().doubts(&self.run, 0, 100).await.unwrap();
         let known = |number: i64| {
             let leases = self.known.iter().enumerate();
-            let of = |(index, known): (usize, &super::sequence::Known)| {
+            let of = |(index, known): (usize, &Known)| {
                 let sent = known.deliveries.iter().position(|sent| sent.number == number && sent.outcome.is_none());
                 sent.map(|sent| (index, sent))
             };

@@ -65,5 +65,16 @@ CREATE TABLE unchanged (
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE listings ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0; -- so many rows
 
+-- Fields of records that were announced which their schema does not know, where the pipeline wants them reported.
+CREATE TABLE unknown_fields (
+    run       INTEGER NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    round     INTEGER NOT NULL,
+    path      TEXT NOT NULL,    -- a JSON pointer, * for any place in an array; empty: all that are not told apart
+    batch     INTEGER NOT NULL,
+    positions BLOB NOT NULL,    -- of the records that have it
+    records   INTEGER NOT NULL, -- so many
+    PRIMARY KEY (run, round, path, batch)
+) STRICT, WITHOUT ROWID;
+
 -- A record's batch, without walking over those behind it.
 CREATE UNIQUE INDEX batches_by_seq ON batches (run, round, first_seq);
