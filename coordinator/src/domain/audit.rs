@@ -151,6 +151,9 @@ pub struct ListingEvidence {
     pub unchanged: u64,
     /// IDs that have both.
     pub unchanged_and_not: u64,
+    /// Whether what was acknowledged may have been lost with the power of the database's machine: it ran without fsync or
+    /// synchronous_commit, and somebody said that this will do.
+    pub degraded: bool,
     /// Recorded suspicions: code and detail.
     pub problems: Vec<(String, String)>,
 }
