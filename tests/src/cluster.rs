@@ -1,10 +1,8 @@
 //! A coordinator and its workers as processes, asked over gRPC.
 
-use std::collections::BTreeSet;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
+pub use muster_postgres::free_port;
 use muster_proto::v1::audit_service_client::AuditServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
@@ -175,20 +173,6 @@ impl Cluster {
     pub async fn verify(&self, run_id: &str) -> Verdict {
         let request = VerifyRunRequest { run_id: run_id.to_owned(), round: 0 };
         self.audit().verify_run(request).await.expect("a verdict").into_inner().verdict.expect("a verdict")
-    }
-}
-
-/// A port below those that the system gives to outgoing connections: nobody takes it while a coordinator is down.
-pub fn free_port() -> u16 {
-    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut taken = TAKEN.lock().expect("no test panics in here");
-    loop {
-        let port = fastrand::u16(12_000..32_000);
-        // Asked for, not listened on: whatever process is being started at this moment would inherit that socket, and
-        // keep the port until it is somebody else.
-        if TcpStream::connect(("127.0.0.1", port)).is_err() && taken.insert(port) {
-            return port;
-        }
     }
 }
 
