@@ -1,7 +1,7 @@
 //! Runs that go on from an earlier one: what that one has at the target is not loaded again.
 
 use super::Backend;
-use super::bench::{A, Bench, dead, gone, new_run, refused, report, versions};
+use super::bench::{A, Bench, LISTING_TTL, dead, gone, new_run, refused, report, versions};
 use crate::domain::{DeliveryState, NewRun, RecordState, Run, RunId, RunState};
 use crate::store::{ExportFrom, Fenced, Outcomes, PageOutcome, Redrive, Redriven, Started};
 
