@@ -43,10 +43,11 @@ pub struct Crew {
 impl Embedded {
     /// Opens the ledger, and makes it if it is not there. No worker works yet.
     pub async fn open(setup: &Setup, pipelines: Vec<Pipeline>) -> Result<Embedded, Failure> {
+        let database = database_url(&setup.database)?;
         check_folder(&setup.database)?;
         check_concurrency(setup.concurrency)?;
         let config = Config {
-            database: database_url(&setup.database),
+            database,
             audit_dir: setup.audit.clone(),
             pipelines,
             ..Config::default()

@@ -118,6 +118,9 @@ pub struct Verdict {
     pub discrepancies: Vec<Discrepancy>,
     /// When the ledger was read.
     pub audited_at: Timestamp,
+    /// The database may have lost what it had acknowledged, as in [`ListingEvidence::degraded`].
+    #[serde(default)]
+    pub degraded: bool,
 }
 
 impl Verdict {
@@ -308,6 +311,7 @@ impl Audit {
             changed: self.changed,
             discrepancies,
             audited_at,
+            degraded: listing.degraded,
         }
     }
 }

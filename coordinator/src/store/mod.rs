@@ -9,7 +9,6 @@ mod events;
 mod fleet;
 mod leases;
 mod ledger;
-pub mod postgres;
 mod queries;
 mod rounds;
 pub mod postgres;

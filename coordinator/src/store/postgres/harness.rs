@@ -1,7 +1,7 @@
 //! PostgreSQL under the conformance suite: a real server, a schema for each ledger, and clocks that a test sets.
 //!
 //! The database's clock goes on by itself, and the suite's time stands still. So a ledger of a test has one table more,
-//! `clock_of_tests`, whose one row stands for the database's clock; only [`Options::clock_of_tests`] makes a store read it.
+//! `clock_of_tests`, whose one row stands for the database's clock; only `Time::of_tests` makes a store read it.
 
 #![allow(clippy::unwrap_used, reason = "a suite fails by panicking")]
 
@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::time::Time;
 use super::{Options, PostgresStore};
 use crate::planted::Planted;
 use crate::store::Store;
@@ -78,14 +79,10 @@ impl PostgresHarness {
     /// One more coordinator on it.
     pub(super) async fn another(&mut self) -> Arc<PostgresStore> {
         let monotonic = Arc::clone(&self.monotonic);
-        let options = Options {
-            planted: self.planted,
-            clock_of_tests: Some(Box::new(move || {
-                Duration::from_millis(monotonic.load(Ordering::Relaxed).unsigned_abs())
-            })),
-            ..Options::default()
-        };
-        let store = Arc::new(PostgresStore::open(&self.url, options).await.unwrap());
+        let monotonic = Box::new(move || Duration::from_millis(monotonic.load(Ordering::Relaxed).unsigned_abs()));
+        let time = |planted, degraded| Time::of_tests(monotonic, planted, degraded);
+        let options = Options { planted: self.planted, ..Options::default() };
+        let store = Arc::new(PostgresStore::open_by(&self.url, options, time).await.unwrap());
         self.stores.push(Arc::clone(&store));
         store
     }

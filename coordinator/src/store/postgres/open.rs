@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{LOCK, STATEMENT};
 use super::notices::{self, Channel};
-use super::time::{Monotonic, Time};
+use super::time::Time;
 use super::{CONNECTIONS, PostgresStore, READERS, Shared, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
@@ -28,14 +28,12 @@ const STARTS_WITHIN: Duration = Duration::from_secs(10);
 const START_AGAIN: Duration = Duration::from_millis(250);
 
 /// How to open a store.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Serve although the database may lose what it has committed; every verdict says so.
     pub accept_data_loss: bool,
     /// Bugs that tests switch on.
     pub planted: Planted,
-    /// The process's clock, when a test sets it; then the database's is the row of the table `clock_of_tests`.
-    pub(super) clock_of_tests: Option<Monotonic>,
 }
 
 /// Why a ledger cannot be opened: what, where, what to do. No password is in it.
@@ -108,6 +106,15 @@ impl PostgresStore {
     ///
     /// The database cannot be reached or entered, is a read replica, loses what it commits, or has something else in it.
     pub async fn open(url: &str, options: Options) -> Result<Self, OpenError> {
+        Self::open_by(url, options, Time::new).await
+    }
+
+    /// The same, with the time as this makes it.
+    pub(super) async fn open_by(
+        url: &str,
+        options: Options,
+        time: impl FnOnce(Planted, bool) -> Time,
+    ) -> Result<Self, OpenError> {
         let connect = muster_pipeline::postgres_options("the database's URL", url).map_err(OpenError::Url)?;
         let connect = connect.statement_cache_capacity(PREPARED);
         let place = format!(
@@ -129,17 +136,12 @@ impl PostgresStore {
         }
         first.close().await?;
         let pool = pool().connect_lazy_with(connect);
-        let time = match options.clock_of_tests {
-            #[cfg(any(test, feature = "conformance"))]
-            Some(monotonic) => Time::of_tests(monotonic, options.planted, degraded),
-            _ => Time::new(options.planted, degraded),
-        };
         let mut own = [0; 8];
         getrandom::fill(&mut own).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
         let shared = Arc::new(Shared {
             pool,
             events: Events::default(),
-            time,
+            time: time(options.planted, degraded),
             notices: Channel::new(schema, hex::encode(own)),
             writable: Writable::new(Instant::now()),
             planted: options.planted,
