@@ -41,7 +41,7 @@ mod session;
 mod worker;
 
 pub use config::{WorkerArgs, WorkerConfig};
-pub use connect::connect;
+pub use connect::{Endpoints, connect};
 pub use error::WorkerError;
 pub use serve::serve;
 pub use worker::{Worker, WorkerSummary};
