@@ -60,7 +60,11 @@ struct Usage(String);
 
 /// Is this error of `serve` one of usage (exit code 2)?
 pub fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<Usage>() || matches!(error.downcast_ref(), Some(OpenError::Database(_) | OpenError::Postgres(postgres::OpenError::Url(_))))
+    error.is::<Usage>()
+        || matches!(
+            error.downcast_ref(),
+            Some(OpenError::Database(_) | OpenError::Postgres(postgres::OpenError::Url(_)))
+        )
 }
 
 /// Runs a coordinator until SIGTERM or Ctrl-C.

@@ -41,7 +41,8 @@ pub fn connect(urls: &str) -> Result<Endpoints, WorkerError> {
 
 fn channel(endpoint: &Endpoint) -> Channel {
     let endpoint = endpoint.clone().connect_timeout(Duration::from_secs(3)).tcp_nodelay(true);
-    let endpoint = endpoint.http2_keep_alive_interval(Duration::from_secs(5)).keep_alive_timeout(Duration::from_secs(5));
+    let endpoint =
+        endpoint.http2_keep_alive_interval(Duration::from_secs(5)).keep_alive_timeout(Duration::from_secs(5));
     endpoint.keep_alive_while_idle(true).connect_lazy()
 }
 

@@ -94,7 +94,8 @@ impl Coordinator {
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
             wait: prost_types::Duration::try_from(wait).ok(),
         };
-        let answer = self.within(wait + CALL_DEADLINE, |mut way| async move { way.worker.acquire_leases(request).await }).await;
+        let answer =
+            self.within(wait + CALL_DEADLINE, |mut way| async move { way.worker.acquire_leases(request).await }).await;
         if let Ok(answer) = &answer {
             self.protocol.store(answer.protocol, Ordering::Relaxed);
         }

@@ -8,8 +8,8 @@ use muster_proto::v1::WorkerInfo;
 use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
-use crate::connect::Endpoints;
 use crate::config::{WorkerConfig, random_session_id};
+use crate::connect::Endpoints;
 use crate::coordinator::Coordinator;
 use crate::held::HeldLeases;
 use crate::pipelines::Pipelines;

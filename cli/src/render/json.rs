@@ -2,8 +2,8 @@
 //! null, durations as seconds. Scripts rely on it: names are added, never changed.
 
 use muster_proto::v1::{
-    Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, Durability, DoubtPlan, ExceptionStory,
-    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, Verdict, Worker,
+    Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, Durability,
+    ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};

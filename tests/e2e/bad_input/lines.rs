@@ -133,9 +133,17 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a PostgreSQL URL with a setting that nobody knows",
         code: 2,
-        says: &["the database's URL has an unknown one; it is written like postgres://user:password@host:5432/database"],
+        says: &[
+            "the database's URL has an unknown one; it is written like postgres://user:password@host:5432/database",
+        ],
         make: |_| {
-            line(["coordinator", "--listen", "127.0.0.1:0", "--database", "postgres://me:canary@host/db?pasword=canary"])
+            line([
+                "coordinator",
+                "--listen",
+                "127.0.0.1:0",
+                "--database",
+                "postgres://me:canary@host/db?pasword=canary",
+            ])
         },
     },
     Case {

@@ -75,6 +75,15 @@ impl Postgres {
         self.tool("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
     }
 
+    /// Starts it, after it was stopped, as a standby that waits for a primary and serves reads meanwhile.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn stand_by(&self) {
+        std::fs::write(self.place.join("data/standby.signal"), "").expect("the owner may");
+        self.up();
+    }
+
     /// Runs statements, and gives what they print: a row a line, columns with `|` between them.
     ///
     /// # Panics

@@ -1,5 +1,9 @@
 //! PostgreSQL under the conformance suite, and what only PostgreSQL can get wrong. One server for all tests of the process.
 
+mod opening;
+mod outages;
+mod together;
+
 use std::sync::OnceLock;
 
 use muster_postgres::Postgres;
@@ -8,9 +12,13 @@ use super::PostgresBackend;
 use crate::planted::Planted;
 use crate::store::conformance::{self, promises};
 
-fn backend() -> PostgresBackend {
+fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
-    PostgresBackend::new(SERVER.get_or_init(Postgres::start).url(), Planted::default())
+    SERVER.get_or_init(Postgres::start)
+}
+
+fn backend() -> PostgresBackend {
+    PostgresBackend::new(server().url(), Planted::default())
 }
 
 #[tokio::test]

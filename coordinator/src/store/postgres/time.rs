@@ -85,14 +85,16 @@ impl Time {
                 tracing::debug!(by_ms = at - right, "the database's clock was set: the ledger's time goes on");
                 continue;
             }
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Reading { at, after, before });
+            let reading = Reading { at, after, before };
+            let is_first = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(reading).is_none();
             let now = Timestamp::from_millis(at);
             let serving = row.written.seen(now);
-            if !serving.is_news(row.written) {
-                return Ok((now, serving.since));
-            }
-            if self.degraded {
+            let is_news = serving.is_news(row.written);
+            if self.degraded && (is_news || is_first) {
                 connection.execute(own_sql!("degraded_note"), params![at])?;
+            }
+            if !is_news {
+                return Ok((now, serving.since));
             }
             let values = params![serving.since.as_millis(), at, row.written.seen_at.map(Timestamp::as_millis)];
             if connection.execute(own_sql!("serving_write"), values)? > 0 || serving.since == row.written.since {
