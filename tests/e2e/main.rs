@@ -28,6 +28,7 @@ mod settle;
 mod stopped;
 mod targets;
 mod terminal;
+mod together;
 mod versions;
 
 use animals_api::{Config, Server};
