@@ -11,6 +11,7 @@ use muster_postgres::Postgres;
 /// Makes backends whose programs have a bug.
 type Made<'a> = &'a dyn Fn(Planted) -> Box<dyn Backend>;
 
+#[expect(clippy::print_stdout, reason = "the list of promises, for those who read the output of the tests")]
 async fn are_kept(backend: Made<'_>) {
     for promise in ALL {
         let kept = (promise.check)(backend(Planted::default()).as_ref()).await;
@@ -19,6 +20,7 @@ async fn are_kept(backend: Made<'_>) {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how each was broken, for those who read the output of the tests")]
 async fn are_broken(backend: Made<'_>) {
     for Promise { number, guard, check, .. } in ALL {
         let broken = check(backend(Planted::bug(*guard)).as_ref()).await;

@@ -67,7 +67,7 @@ impl Worker {
     ///
     /// Dropping the future ends all work at once: POSTs in flight become doubts, leases expire.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
-        let session = Arc::new(Session::new(self.config, self.endpoints)?);
+        let session = Arc::new(Session::new(self.config, &self.endpoints)?);
         info!({ names::WORKER } = session.config.name, concurrency = session.config.slots(), "worker started");
         let listeners = listen(&session);
         let mut batches = JoinSet::new();

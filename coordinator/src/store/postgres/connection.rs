@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Column, PgConnection, Postgres, Row as _, TypeInfo, ValueRef as _};
+use sqlx::{AssertSqlSafe, Column, PgConnection, Postgres, Row as _, TypeInfo, ValueRef as _};
 use tokio::runtime::Handle;
 
 use crate::domain::BatchRef;
 use crate::store::ledger::{Connection, Fault, Hold, Row, SqlResult, Statement, Value, params};
 use crate::store::{StoreError, Swept};
 
-/// How long a statement may run in the database.
-pub(super) const STATEMENT: Duration = Duration::from_secs(20);
+/// How long a transition's statement may run in the database.
+pub(super) const STATEMENT: Duration = Duration::from_secs(30);
+/// How long a query's may: an audit counts the records of a run that may have ten millions.
+pub(super) const QUERY: Duration = Duration::from_secs(600);
 /// How long it waits for a row that another transaction holds.
 pub(super) const LOCK: Duration = Duration::from_secs(5);
-/// After so long without an answer nobody is there any more: the database would have ended the statement before.
-const ANSWER: Duration = Duration::from_secs(25);
+/// After so much longer without an answer nobody is there any more: the database would have ended the statement before.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A statement that only this kind of database has.
 macro_rules! own_sql {
@@ -32,26 +34,30 @@ pub(super) use own_sql;
 pub(super) struct Wire<'a> {
     connection: RefCell<&'a mut PgConnection>,
     runtime: &'a Handle,
+    /// How long an answer is waited for.
+    patience: Duration,
 }
 
 impl<'a> Wire<'a> {
-    pub fn new(connection: &'a mut PgConnection, runtime: &'a Handle) -> Self {
-        Self { connection: RefCell::new(connection), runtime }
+    /// For statements that may run for so long.
+    pub fn new(connection: &'a mut PgConnection, runtime: &'a Handle, statement: Duration) -> Self {
+        Self { connection: RefCell::new(connection), runtime, patience: statement + ANSWER }
     }
 
     /// Waits for an answer, but not for ever: the machine at the other end may be gone without a word.
     fn wait<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> SqlResult<T> {
-        let answered = self.runtime.block_on(async { tokio::time::timeout(ANSWER, answer).await });
+        let answered = self.runtime.block_on(async { tokio::time::timeout(self.patience, answer).await });
+        let silent = || format!("no answer within {} s", self.patience.as_secs());
         match answered {
             Ok(answer) => answer.map_err(|error| classify(&error)),
-            Err(_) => Err(Fault::Store(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())))),
+            Err(_) => Err(Fault::Store(StoreError::Unavailable(silent()))),
         }
     }
 
     /// Runs statements that have no parameters.
-    pub fn script(&self, text: &'static str) -> SqlResult<()> {
+    pub fn script(&self, text: &str) -> SqlResult<()> {
         let mut connection = self.connection.borrow_mut();
-        self.wait(sqlx::raw_sql(text).execute(&mut **connection)).map(drop)
+        self.wait(sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut **connection)).map(drop)
     }
 
     fn rows(&self, query: Query<'_, Postgres, PgArguments>) -> SqlResult<Vec<Row>> {
@@ -123,8 +129,8 @@ fn with_columns<'q>(query: Query<'q, Postgres, PgArguments>, each: &[Vec<Value>]
         let values = each.iter().filter_map(|row| row.get(column));
         // What a column is, its first value says: all of one come from the same code.
         match each.first().and_then(|row| row.get(column)) {
-            Some(Value::Int(_)) => query.bind(values.map(|value| int(value)).collect::<Vec<_>>()),
-            Some(Value::Real(_)) => query.bind(values.map(|value| real(value)).collect::<Vec<_>>()),
+            Some(Value::Int(_)) => query.bind(values.map(int).collect::<Vec<_>>()),
+            Some(Value::Real(_)) => query.bind(values.map(real).collect::<Vec<_>>()),
             Some(Value::Text(_)) => query.bind(values.map(words).collect::<Vec<_>>()),
             Some(Value::Blob(_)) => query.bind(values.map(bytes).collect::<Vec<_>>()),
             None => query,

@@ -20,6 +20,8 @@ use crate::store::ledger::{Connection, SqlResult, params};
 const BYTES: usize = 7_000;
 /// Characters of a reason that travel: the run itself has all.
 const REASON: usize = 1_000;
+/// After so long without a notice the connection is tried.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Between two tries to listen again.
 const AGAIN_EVERY: Duration = Duration::from_secs(1);
 
@@ -117,13 +119,20 @@ async fn hear_all(shared: &Shared, stop: &CancellationToken) -> Result<(), sqlx:
     listener.listen(&shared.notices.name).await?;
     // What was told before it listened.
     shared.events.tell(true, []);
-    while let Some(heard) = stop.run_until_cancelled(listener.try_recv()).await {
+    loop {
+        let hear = tokio::time::timeout(SILENCE, listener.try_recv());
+        let Some(heard) = stop.run_until_cancelled(hear).await else { return Ok(()) };
+        let Ok(heard) = heard else {
+            // Quiet, or cut off without a word.
+            let asked = tokio::time::timeout(AGAIN_EVERY * 5, sqlx::query("SELECT 1").execute(&mut listener));
+            asked.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            continue;
+        };
         let Some(notice) = heard? else { return Ok(()) };
         if let Some((work, events)) = shared.notices.hear(notice.payload()) {
             shared.events.tell(work, events);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

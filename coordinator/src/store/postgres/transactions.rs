@@ -8,7 +8,7 @@ use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tokio::runtime::Handle;
 
-use super::connection::{Wire, classify};
+use super::connection::{QUERY, STATEMENT, Wire, classify};
 use super::{CONNECTIONS, PostgresStore, Shared};
 use crate::domain::Timestamp;
 use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
@@ -65,7 +65,7 @@ impl Shared {
         let mut pause = AGAIN_AFTER;
         for tried in 1.. {
             let (mut connection, times) = self.first(runtime, |wire| self.time.seen(wire))?;
-            let done = self.attempt(&Wire::new(&mut connection, runtime), times, transition);
+            let done = self.attempt(&Wire::new(&mut connection, runtime, STATEMENT), times, transition);
             match done {
                 Err(Fault::InTheWay(reason)) if tried < TRIES => {
                     tracing::debug!(reason, tried, "a transition is tried again");
@@ -113,9 +113,12 @@ impl Shared {
     }
 
     fn query<T>(&self, query: impl FnOnce(&View<'_>) -> SqlResult<T>, runtime: &Handle) -> SqlResult<T> {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-        let (mut connection, ()) = self.first(runtime, |wire| wire.script(begin))?;
-        let wire = Wire::new(&mut connection, runtime);
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}",
+            QUERY.as_millis()
+        );
+        let (mut connection, ()) = self.first(runtime, |wire| wire.script(&begin))?;
+        let wire = Wire::new(&mut connection, runtime, QUERY);
         let now = || self.time.now(&wire);
         let found = catch_unwind(AssertUnwindSafe(|| query(&View::new(&wire, &now))));
         let found =
@@ -134,7 +137,7 @@ impl Shared {
         loop {
             let acquired = runtime.block_on(self.pool.acquire());
             let mut connection = acquired.map_err(|error| classify(&error))?;
-            let given = first(&Wire::new(&mut connection, runtime));
+            let given = first(&Wire::new(&mut connection, runtime, STATEMENT));
             match given {
                 Ok(given) => return Ok((connection, given)),
                 Err(Fault::Store(StoreError::Unavailable(_))) if spare > 0 => spare -= 1,
