@@ -101,3 +101,25 @@ async fn what_cannot_be_entered_says_what_to_do_and_no_password() {
     let error = PostgresStore::open("postgres://me:canary@host:port/db", Options::default()).await;
     assert!(matches!(error, Err(OpenError::Url(text)) if !text.contains("canary")));
 }
+
+/// As docs/OPERATING.md has it.
+#[tokio::test]
+async fn a_backup_is_a_ledger_again() {
+    let url = database(server());
+    let store = PostgresStore::open(&url, Options::default()).await.unwrap();
+    let Started::New(run) = store.start_run(new_run("one")).await.unwrap() else { panic!("it is new") };
+    let tool = |name: &str, arguments: &[&str]| {
+        let ran = server().tool(name, arguments);
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    tool("pg_dump", &["--format=custom", "--file=muster.dump", &url]);
+    let Started::New(later) = store.start_run(new_run("two")).await.unwrap() else { panic!("it is new") };
+    store.close().await;
+
+    let restored = database(server());
+    tool("pg_restore", &["--exit-on-error", "--dbname", &restored, "muster.dump"]);
+    let store = PostgresStore::open(&restored, Options::default()).await.unwrap();
+    assert_eq!(store.run(&run.id).await.unwrap().map(|run| run.id), Some(run.id));
+    assert!(store.run(&later.id).await.unwrap().is_none(), "it came after the backup");
+    assert!(matches!(store.start_run(new_run("three")).await.unwrap(), Started::New(_)), "and goes on");
+}
