@@ -32,17 +32,19 @@ use crate::planted::Planted;
 pub use harness::PostgresBackend;
 pub use open::{OpenError, Options};
 
-/// Connections of one coordinator, besides the one that listens. Enough for 100 transitions a second and connection over a
-/// network, and few enough for three coordinators below PostgreSQL's usual 100.
-const CONNECTIONS: u32 = 16;
-/// How many of these queries may use at once, so that a long one holds up no transition.
-const READERS: usize = 8;
+/// Transitions of one coordinator at a time, each on a connection and a thread of its own; more wait in their tasks.
+const WRITERS: u32 = 12;
+/// Queries at a time: apart, so that long ones hold up no transition.
+const READERS: u32 = 6;
+/// With the one that listens: few enough for five coordinators below PostgreSQL's usual 100.
+const CONNECTIONS: u32 = WRITERS + READERS + 1;
 /// How long closing waits for what is under way.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A store on a PostgreSQL database.
 pub struct PostgresStore {
     shared: Arc<Shared>,
+    writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     /// Stops whoever listens for other coordinators.
     closing: CancellationToken,

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{LOCK, STATEMENT};
 use super::notices::{self, Channel};
 use super::time::Time;
-use super::{CONNECTIONS, PostgresStore, READERS, Shared, migrations};
+use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
 use crate::store::{Events, StoreError};
 
 /// How long a call waits for a connection, while the database is away for instance.
-const ACQUIRE: Duration = Duration::from_secs(4);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(4);
 /// A transaction of a process that stands still holds rows no longer than this.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
 /// Statements that a connection keeps prepared: all that there are.
@@ -147,7 +147,9 @@ impl PostgresStore {
             planted: options.planted,
             place,
         });
-        let store = Self { shared, readers: Arc::new(Semaphore::new(READERS)), closing: CancellationToken::new() };
+        let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
+        let (writers, readers) = (permits(WRITERS), permits(READERS));
+        let store = Self { shared, writers, readers, closing: CancellationToken::new() };
         store.begin_to_serve().await?;
         tokio::spawn(notices::listen(Arc::clone(&store.shared), store.closing.clone()));
         Ok(store)
@@ -196,8 +198,7 @@ fn pool() -> PgPoolOptions {
         IDLE_IN_TRANSACTION.as_millis()
     );
     PgPoolOptions::new()
-        // One listens.
-        .max_connections(CONNECTIONS + 1)
+        .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE)
         // Asked for with the first statement instead, which costs no time of its own: see `first`.
         .test_before_acquire(false)
@@ -244,7 +245,7 @@ fn refused(place: &str, error: &sqlx::Error) -> OpenError {
                     "look at user and password in the URL (better in MUSTER_DATABASE_URL or ~/.pgpass than in a flag)",
                 ),
                 Some("3D000") => Some("CREATE DATABASE it first"),
-                Some("53300") => Some("raise its max_connections: each coordinator takes up to 17"),
+                Some("53300") => Some("raise its max_connections: each coordinator takes up to 19"),
                 Some("57P03") => Some("it is starting up or shutting down: try again"),
                 _ => None,
             };

@@ -7,8 +7,10 @@ use std::time::Duration;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{QUERY, STATEMENT, Wire, classify};
+use super::open::ACQUIRE;
 use super::{CONNECTIONS, PostgresStore, Shared};
 use crate::domain::Timestamp;
 use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
@@ -28,9 +30,11 @@ impl Database for PostgresStore {
         T: Send + 'static,
         F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
     {
+        let permit = turn(&self.writers).await?;
         let shared = Arc::clone(&self.shared);
         // On a thread, so that a caller who goes away leaves no transaction half done.
         let run = move || {
+            let _permit = permit;
             let done = shared.transition(&transition, &Handle::current());
             shared.note(&done);
             done
@@ -44,15 +48,22 @@ impl Database for PostgresStore {
         T: Send + 'static,
         F: FnOnce(&View<'_>) -> SqlResult<T> + Send + 'static,
     {
-        let gone = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
-        let permit = Arc::clone(&self.readers).acquire_owned().await.map_err(|error| gone(&error))?;
+        let permit = turn(&self.readers).await?;
         let shared = Arc::clone(&self.shared);
         let run = move || {
             let _permit = permit;
             shared.query(query, &Handle::current())
         };
-        Ok(tokio::task::spawn_blocking(run).await.map_err(|error| gone(&error))??)
+        let found = tokio::task::spawn_blocking(run).await;
+        Ok(found.map_err(|error| StoreError::Unavailable(error.to_string()))??)
     }
+}
+
+/// Waits for a connection to be free, in a task and not on a thread.
+async fn turn(connections: &Arc<Semaphore>) -> StoreResult<OwnedSemaphorePermit> {
+    let busy = || StoreError::Unavailable("no connection to the database became free in time".to_owned());
+    let turn = tokio::time::timeout(ACQUIRE, Arc::clone(connections).acquire_owned()).await;
+    turn.map_err(|_| busy())?.map_err(|_| busy())
 }
 
 impl Shared {
