@@ -77,6 +77,12 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         }
     }
     let database = args.database();
+    if shown(&database) != database && std::env::args().any(|argument| argument.contains(&database)) {
+        tracing::warn!(
+            { muster_telemetry::names::NEXT } = "give the URL in MUSTER_DATABASE_URL, or the password in ~/.pgpass",
+            "whoever lists the processes of this machine sees the database's URL as it was given"
+        );
+    }
     let grpc = bind("--listen", args.listen).await?;
     let http = match args.http_listen {
         Some(address) => Some(bind("--http-listen", address).await?),

@@ -89,8 +89,16 @@ impl Postgres {
     /// # Panics
     /// When one fails.
     pub fn sql(&self, sql: &str) -> String {
+        self.run_in(&self.url(), sql)
+    }
+
+    /// The same in another of its databases, by its URL.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub fn run_in(&self, url: &str, sql: &str) -> String {
         let program = programs().join("psql");
-        let arguments = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()];
+        let arguments = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url];
         let ran = Command::new(program).args(arguments).output().expect("psql runs");
         assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8_lossy(&ran.stdout).trim().to_owned()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use sqlx::PgConnection;
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,20 +30,32 @@ const AGAIN_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Channel {
     name: String,
+    /// A database may have no notices: then coordinators look by themselves.
+    works: bool,
     /// Tells the notices of this process from those of others.
     own: String,
 }
 
 impl Channel {
     /// Of the ledger in the schema of this number.
-    pub fn new(schema: i64, own: String) -> Self {
-        Self { name: format!("muster_{schema}"), own }
+    pub fn new(schema: i64, own: String, works: bool) -> Self {
+        Self { name: format!("muster_{schema}"), own, works }
+    }
+
+    /// Whether this database has notices. Others that speak PostgreSQL's protocol have not, or let nobody use them.
+    pub async fn work_in(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let asked = sqlx::query(own_sql!("notify").postgres).bind("muster").bind("").execute(connection).await;
+        match asked {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells others, when the transaction is committed. What goes on all the time is told in the same words, so that the
     /// database passes it on once.
     pub fn send(&self, connection: &dyn Connection, work: bool, pushes: &[Event]) -> SqlResult<()> {
-        if !work && pushes.is_empty() {
+        if !self.works || !work && pushes.is_empty() {
             return Ok(());
         }
         let mut events: Vec<Json> = Vec::new();
@@ -103,8 +116,13 @@ fn from_json(event: &Json) -> Option<Event> {
 
 /// Passes on what others tell until it is told to stop.
 pub(super) async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
+    if !shared.notices.works {
+        tracing::info!("the database passes on no notices: this coordinator looks by itself for what others have done");
+    }
     while !stop.is_cancelled() {
-        if let Err(error) = hear_all(&shared, &stop).await {
+        if shared.notices.works
+            && let Err(error) = hear_all(&shared, &stop).await
+        {
             tracing::debug!(error = %error, "other coordinators cannot be heard: tried again");
         }
         // Whatever was told meanwhile.
@@ -154,7 +172,7 @@ mod tests {
 
     #[test]
     fn nobody_hears_himself() {
-        let (one, other) = (Channel::new(1, "one".to_owned()), Channel::new(1, "other".to_owned()));
+        let (one, other) = (Channel::new(1, "one".to_owned(), true), Channel::new(1, "other".to_owned(), true));
         let notice = json!({ "by": "one", "work": true, "events": [to_json(&Event::RunDeleted), { "news": 1 }] });
         assert_eq!(one.hear(&notice.to_string()), None);
         assert_eq!(other.hear(&notice.to_string()), Some((true, vec![Event::RunDeleted])));

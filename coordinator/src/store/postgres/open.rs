@@ -128,6 +128,7 @@ impl PostgresStore {
         migrations::apply(&mut first, &place).await?;
         let schema = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()";
         let schema: i64 = sqlx::query_scalar(schema).fetch_one(&mut first).await?;
+        let notices = Channel::work_in(&mut first).await?;
         if options.planted.has(Bug::SeveralOpen) {
             // The schema would notice what the program does not.
             let not_unique = "DROP INDEX deliveries_open;
@@ -142,7 +143,7 @@ impl PostgresStore {
             pool,
             events: Events::default(),
             time: time(options.planted, degraded),
-            notices: Channel::new(schema, hex::encode(own)),
+            notices: Channel::new(schema, hex::encode(own), notices),
             writable: Writable::new(Instant::now()),
             planted: options.planted,
             place,

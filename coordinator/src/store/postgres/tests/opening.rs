@@ -11,7 +11,7 @@ use crate::store::postgres::{OpenError, Options, PostgresStore};
 use crate::store::{Queries, Started, Store, Transitions};
 
 /// A database of its own: some of what is set here is set for a whole one.
-fn database(server: &Postgres) -> String {
+pub(super) fn database(server: &Postgres) -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let name = format!("opening_{}", MADE.fetch_add(1, Ordering::Relaxed));
     server.sql(&format!("CREATE DATABASE {name}"));

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::backend;
+use super::opening::database;
+use super::{backend, server};
 use crate::domain::{DeliveryState, RunState};
 use crate::store::conformance::Bench;
 use crate::store::conformance::bench::{A, B, LISTING_TTL, begin, dead, new_run, report, run_with, worker};
-use crate::store::postgres::PostgresStore;
+use crate::store::postgres::{Options, PostgresStore};
 use crate::store::{
     Acquire, Begun, Completion, Event, GrantedLease, LEASE_TTL, Queries, Renewal, Report, Session, Started, Store,
     Transitions,
@@ -218,4 +219,27 @@ async fn a_gap_is_one_for_all_of_them() {
     bench.pass(LEASE_TTL).await;
     assert_eq!(other.expire().await.unwrap().leases, 0, "it was taken away by the first");
     assert_eq!(bench.lease(A).await.attempt, 3);
+}
+
+/// As in a database that speaks PostgreSQL's protocol and has no NOTIFY.
+#[tokio::test]
+async fn without_notices_they_look_by_themselves() {
+    let url = database(server());
+    let name = url.rsplit_once('/').unwrap().1.split_once('?').unwrap().0;
+    server().sql(&format!("CREATE ROLE plain_{name} LOGIN; ALTER DATABASE {name} OWNER TO plain_{name}"));
+    let plain = url.replace("muster:", &format!("plain_{name}:"));
+    server().run_in(&url, "REVOKE EXECUTE ON FUNCTION pg_notify FROM PUBLIC");
+    let open = || PostgresStore::open(&plain, Options::default());
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    let mut work = other.events().work();
+    assert!(matches!(one.start_run(new_run("one")).await.unwrap(), Started::New(_)));
+    soon("work", async {
+        loop {
+            work.changed().await.unwrap();
+            if other.take_listing("other", LISTING_TTL).await.unwrap().is_some() {
+                return;
+            }
+        }
+    })
+    .await;
 }
