@@ -173,16 +173,23 @@ impl Target {
 }
 
 async fn open_read_only(file: &Path) -> Result<Coordinator, Failure> {
+    let url = database_url(file)?;
     if !file.is_file() {
         return Err(Failure::new(format!("there is no database {}", file.display()))
             .help("give the file that `muster run` printed, or ask a coordinator: --coordinator URL"));
     }
-    Coordinator::open_read_only(&database_url(file)).await.map_err(|error| Failure::new(error.to_string()))
+    Coordinator::open_read_only(&url).await.map_err(|error| Failure::new(error.to_string()))
 }
 
-/// The name of a SQLite file as the coordinator takes it.
-pub fn database_url(file: &Path) -> String {
-    format!("sqlite://{}", file.display())
+/// The name of a SQLite file as the coordinator takes it. Commands open files only: a database that others share has
+/// coordinators that can be asked.
+pub fn database_url(file: &Path) -> Result<String, Failure> {
+    let name = file.to_string_lossy();
+    if name.starts_with("postgres://") || name.starts_with("postgresql://") {
+        return Err(Failure::usage("--db names a SQLite file, and what was given is the URL of a PostgreSQL database")
+            .help("start a coordinator on it, `muster coordinator --database URL`, and ask that: --coordinator URL"));
+    }
+    Ok(format!("sqlite://{name}"))
 }
 
 /// Checks the URL, without connecting.

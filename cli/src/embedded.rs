@@ -43,14 +43,10 @@ pub struct Crew {
 impl Embedded {
     /// Opens the ledger, and makes it if it is not there. No worker works yet.
     pub async fn open(setup: &Setup, pipelines: Vec<Pipeline>) -> Result<Embedded, Failure> {
+        let database = database_url(&setup.database)?;
         check_folder(&setup.database)?;
         check_concurrency(setup.concurrency)?;
-        let config = Config {
-            database: database_url(&setup.database),
-            audit_dir: setup.audit.clone(),
-            pipelines,
-            ..Config::default()
-        };
+        let config = Config { database, audit_dir: setup.audit.clone(), pipelines, ..Config::default() };
         let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         let client = Client::in_process(&coordinator, &setup.database);
         let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new(), trouble: None };

@@ -22,7 +22,11 @@ ends with 1. The same command with --resume goes on. A second Ctrl-C ends at onc
 ledger holds what was announced, and --resume goes on from there too.",
     ),
     ("demo", "  muster demo\n  muster demo --seed 7 --strict\n  muster demo --animals 20000 --chaos 0 --workers 2"),
-    ("coordinator", "  muster coordinator --database sqlite://muster.db"),
+    (
+        "coordinator",
+        "  muster coordinator --database sqlite://muster.db
+  MUSTER_DATABASE_URL=postgres://muster:secret@db.example/muster muster coordinator --listen 127.0.0.1:7471",
+    ),
     ("worker", "  muster worker --coordinator http://127.0.0.1:7470"),
     (
         "start",

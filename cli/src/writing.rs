@@ -29,8 +29,9 @@ impl Writing {
         let Target::Database(file) = target else {
             return Ok(Writing { client: Client::connect(target).await?, own: None });
         };
+        let database = database_url(&file)?;
         must_exist(&file)?;
-        let config = Config { database: database_url(&file), pipelines, ..Config::default() };
+        let config = Config { database, pipelines, ..Config::default() };
         let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         Ok(Writing { client: Client::in_process(&coordinator, &file), own: Some((coordinator, file)) })
     }

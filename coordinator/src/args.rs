@@ -7,8 +7,9 @@ use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::coordinator::{Config, Coordinator, OpenError};
+use crate::coordinator::{Config, Coordinator, OpenError, shown};
 use crate::planted::Planted;
+use crate::store::postgres;
 
 /// Flags of a coordinator.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,9 +20,15 @@ pub struct CoordinatorArgs {
     /// Where to serve HTTP (/healthz, /readyz); nowhere unless given.
     #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<SocketAddr>,
-    /// The ledger.
-    #[arg(long, env = "MUSTER_DATABASE", default_value = "sqlite://muster.db", value_name = "sqlite://FILE")]
-    pub database: String,
+    /// The ledger: sqlite://FILE, or postgres://USER@HOST/DATABASE, which several coordinators may share. A URL with a
+    /// password is better given in MUSTER_DATABASE_URL, or the password in ~/.pgpass: whoever lists processes sees flags.
+    /// [default: sqlite://muster.db]
+    #[arg(long, env = "MUSTER_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// Serve although the PostgreSQL database runs with fsync or synchronous_commit off: after a power loss the ledger may
+    /// lack what it had acknowledged. Every verdict says durability=degraded.
+    #[arg(long, env = "MUSTER_ACCEPT_DATA_LOSS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub accept_data_loss: bool,
     /// Folder for the files of runs in audit mode.
     #[arg(long, env = "MUSTER_AUDIT_DIR", value_name = "DIR")]
     pub audit_dir: Option<PathBuf>,
@@ -34,6 +41,18 @@ pub struct CoordinatorArgs {
     pub insecure: bool,
 }
 
+/// The ledger, where nobody says otherwise.
+const DATABASE: &str = "sqlite://muster.db";
+
+impl CoordinatorArgs {
+    /// The database's URL, by flag or environment. Of the flag's own variable, `MUSTER_DATABASE`, clap knows; the other is
+    /// the one that other programs' URLs with passwords are called by.
+    fn database(&self) -> String {
+        let from_environment = || std::env::var("MUSTER_DATABASE_URL").ok().filter(|url| !url.is_empty());
+        self.database.clone().or_else(from_environment).unwrap_or_else(|| DATABASE.to_owned())
+    }
+}
+
 /// The flags cannot mean anything: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -41,7 +60,11 @@ struct Usage(String);
 
 /// Is this error of `serve` one of usage (exit code 2)?
 pub fn is_usage(error: &anyhow::Error) -> bool {
-    error.is::<Usage>() || matches!(error.downcast_ref(), Some(OpenError::Database(_)))
+    error.is::<Usage>()
+        || matches!(
+            error.downcast_ref(),
+            Some(OpenError::Database(_) | OpenError::Postgres(postgres::OpenError::Url(_)))
+        )
 }
 
 /// Runs a coordinator until SIGTERM or Ctrl-C.
@@ -53,13 +76,21 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
             )));
         }
     }
+    let database = args.database();
+    if shown(&database) != database && std::env::args().any(|argument| argument.contains(&database)) {
+        tracing::warn!(
+            { muster_telemetry::names::NEXT } = "give the URL in MUSTER_DATABASE_URL, or the password in ~/.pgpass",
+            "whoever lists the processes of this machine sees the database's URL as it was given"
+        );
+    }
     let grpc = bind("--listen", args.listen).await?;
     let http = match args.http_listen {
         Some(address) => Some(bind("--http-listen", address).await?),
         None => None,
     };
     let config = Config {
-        database: args.database.clone(),
+        database: database.clone(),
+        accept_data_loss: args.accept_data_loss,
         audit_dir: args.audit_dir,
         pipelines_dir: args.pipelines,
         planted: Planted::from_environment(),
@@ -68,7 +99,7 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     let mut coordinator = Coordinator::open(config).await?;
     coordinator.start();
     let stop = stop_on_signal()?;
-    tracing::info!(listen = %grpc.local_addr()?, database = args.database, "the coordinator serves");
+    tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), "the coordinator serves");
     let serve_http = async {
         match http {
             Some(listener) => coordinator.serve_http(listener, stop.clone()).await.context("HTTP cannot be served"),

@@ -170,7 +170,7 @@ impl AuditFiles {
 
     async fn write_listed(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
         let path = self.folder.join(run.id.as_str()).join("ids.json");
-        let mut file = Unfinished::create(path)?;
+        let mut file = blocking(move || Unfinished::create(path)).await?;
         let mut from = 0;
         loop {
             let ids = store.listed_ids(run, from, IDS_AT_ONCE).await?;
@@ -191,7 +191,7 @@ impl AuditFiles {
 impl AuditFiles {
     async fn write_unchanged(&self, store: &dyn Store, run: &Run) -> Result<(), FilesError> {
         let path = self.folder.join(run.id.as_str()).join("unchanged.json");
-        let mut file = Unfinished::create(path)?;
+        let mut file = blocking(move || Unfinished::create(path)).await?;
         let mut after = String::new();
         loop {
             let ids = store.unchanged_ids(run, &after, IDS_AT_ONCE).await?;
@@ -269,13 +269,8 @@ impl Unfinished {
             make_folder(folder)?;
         }
         let unfinished = path.with_extension("unfinished");
-        // They name every record, as the ledger does: nobody but their owner may read them.
-        let mut options = std::fs::OpenOptions::new();
-        options.create(true).write(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file =
-            options.open(&unfinished).map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
+            open_alone(&unfinished).map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
         Ok(Self { file: BufWriter::new(file), unfinished, path, empty: true })
     }
 
@@ -302,12 +297,46 @@ impl Unfinished {
     }
 }
 
+/// Opens a file to write it anew. Another coordinator with the same folder may be about the same one: it is waited for, and
+/// what it has given its name meanwhile is another file.
+fn open_alone(unfinished: &Path) -> std::io::Result<std::fs::File> {
+    // They name every record, as the ledger does: nobody but their owner may read them.
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    loop {
+        let file = options.open(unfinished)?;
+        file.lock()?;
+        if is_still(unfinished, &file)? {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+/// Has this file this name?
+#[cfg(unix)]
+fn is_still(name: &Path, file: &std::fs::File) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let own = file.metadata()?;
+    match std::fs::metadata(name) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Can files be made here?
 fn tempfile_probe(folder: &Path) -> std::io::Result<()> {
     let probe = folder.join(".writable");
     // Not empty: a full disk still takes names.
     let written = std::fs::write(&probe, b"muster\n");
-    let removed = std::fs::remove_file(&probe);
+    let removed = match std::fs::remove_file(&probe) {
+        // By another coordinator that has asked the same.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    };
     written.and(removed)
 }
 

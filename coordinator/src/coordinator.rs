@@ -1,6 +1,6 @@
 //! A coordinator: a store, the loops that work on it and the services that show it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_pipeline::Pipeline;
@@ -15,6 +15,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::planted::Planted;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
@@ -22,8 +23,10 @@ use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
 /// What a coordinator needs.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// `sqlite://FILE`.
+    /// `sqlite://FILE`, or `postgres://USER:PASSWORD@HOST/DATABASE`.
     pub database: String,
+    /// Serve although the PostgreSQL database may lose what it has committed; every verdict says so.
+    pub accept_data_loss: bool,
     /// Where runs in audit mode write their files.
     pub audit_dir: Option<PathBuf>,
     /// Pipelines besides the built-in ones.
@@ -38,11 +41,17 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The database URL.
-    #[error("{:?} is no database that this program can use: write sqlite://FILE", shown(.0))]
+    #[error("{:?} is no database that this program can use: write sqlite://FILE or postgres://USER@HOST/DATABASE", shown(.0))]
     Database(String),
     /// The file.
     #[error(transparent)]
     Sqlite(#[from] sqlite::OpenError),
+    /// The database on PostgreSQL.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
+    /// A database that only coordinators look into.
+    #[error("{} is a PostgreSQL database: ask a coordinator on it, with --coordinator URL", shown(.0))]
+    Shared(String),
     /// A pipeline.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -50,7 +59,6 @@ pub enum OpenError {
 
 /// A running coordinator. Dropping it stops its loops; `shutdown` also waits for them.
 pub struct Coordinator {
-    store: Arc<SqliteStore>,
     services: Services,
     stop: CancellationToken,
     loops: JoinSet<()>,
@@ -96,34 +104,44 @@ impl Services {
 impl Coordinator {
     /// Opens the database. Nothing happens in it before `start`.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let path = sqlite_path(&config.database)?;
+        let place = Place::of(&config.database)?;
         let mut catalog = Catalog::new(config.pipelines)?;
         if let Some(folder) = &config.pipelines_dir {
             catalog = catalog.with_folder(folder)?;
         }
-        let options = sqlite::Options { clock: None, planted: config.planted };
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
-        let store = Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??);
+        let planted = config.planted;
+        let store: Arc<dyn Store> = match place {
+            Place::Sqlite(path) => {
+                let options = sqlite::Options { clock: None, planted };
+                let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options)).await;
+                Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??)
+            }
+            Place::Postgres(url) => {
+                let accept_data_loss = config.accept_data_loss;
+                let options = postgres::Options { accept_data_loss, planted };
+                Arc::new(PostgresStore::open(url, options).await?)
+            }
+        };
         let files = config.audit_dir.map(|folder| Arc::new(AuditFiles::new(folder)));
         Ok(Self::new(store, catalog, files))
     }
 
     /// Opens a database to look into it: nothing is listed, leased or changed. Another coordinator may be using it.
     pub async fn open_read_only(database: &str) -> Result<Self, OpenError> {
-        let path = sqlite_path(database)?;
+        let Place::Sqlite(path) = Place::of(database)? else { return Err(OpenError::Shared(database.to_owned())) };
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open_read_only(&path)).await;
         let store = Arc::new(opened.map_err(|error| OpenError::Database(error.to_string()))??);
         Ok(Self::new(store, Catalog::new(Vec::new())?, None))
     }
 
-    fn new(store: Arc<SqliteStore>, catalog: Catalog, files: Option<Arc<AuditFiles>>) -> Self {
+    fn new(store: Arc<dyn Store>, catalog: Catalog, files: Option<Arc<AuditFiles>>) -> Self {
         let services = Services {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store,
             catalog: Arc::new(catalog),
             files,
             clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
         };
-        Self { store, services, stop: CancellationToken::new(), loops: JoinSet::new() }
+        Self { services, stop: CancellationToken::new(), loops: JoinSet::new() }
     }
 
     /// Starts to list, expire and conclude.
@@ -174,7 +192,7 @@ impl Coordinator {
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while self.loops.join_next().await.is_some() {}
-        self.store.close().await;
+        self.services.store.close().await;
     }
 }
 
@@ -191,16 +209,28 @@ fn random_name() -> String {
     hex::encode(random)
 }
 
-/// A database's URL without what stands before an @, which may be a password.
-fn shown(database: &str) -> String {
-    match (database.split_once("://"), database.rsplit_once('@')) {
+/// A database's URL without what may be a password: what stands before an @, and settings.
+pub(crate) fn shown(database: &str) -> String {
+    let place = database.split_once('?').map_or(database, |(place, _)| place);
+    match (place.split_once("://"), place.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
         (None, Some((_, rest))) => format!("…@{rest}"),
-        _ => database.to_owned(),
+        _ => place.to_owned(),
     }
 }
 
-fn sqlite_path(database: &str) -> Result<PathBuf, OpenError> {
-    let path = database.strip_prefix("sqlite://").filter(|path| !path.is_empty());
-    path.map(|path| Path::new(path).to_owned()).ok_or_else(|| OpenError::Database(database.to_owned()))
+/// Where a ledger is.
+enum Place<'a> {
+    Sqlite(PathBuf),
+    Postgres(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn of(database: &'a str) -> Result<Self, OpenError> {
+        if database.starts_with("postgres://") || database.starts_with("postgresql://") {
+            return Ok(Self::Postgres(database));
+        }
+        let path = database.strip_prefix("sqlite://").filter(|path| !path.is_empty());
+        path.map(|path| Self::Sqlite(path.into())).ok_or_else(|| OpenError::Database(database.to_owned()))
+    }
 }

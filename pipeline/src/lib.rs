@@ -41,4 +41,4 @@ pub use spec::{
     Limits, LoadSpec, OnDoubt, OnDrift, Parameter, ParameterKind, Pipeline, Rate, SecretReference, SourceSpec,
     Watermark,
 };
-pub use target::{Delivery, Target};
+pub use target::{Delivery, Target, postgres_options};

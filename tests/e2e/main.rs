@@ -31,6 +31,7 @@ mod settle;
 mod stopped;
 mod targets;
 mod terminal;
+mod together;
 mod tutorial;
 mod versions;
 mod whole_items;

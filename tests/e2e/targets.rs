@@ -232,7 +232,7 @@ fn assert_rows(database: &Postgres) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_has_each_record_once_though_workers_and_server_die() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database.sql(NO_KEY);
     let mut scene = Scene::new(POSTGRES, &[("MUSTER_TEST_DB", &database.url())]).await;
     for round in 1..=4 {
@@ -241,7 +241,7 @@ async fn a_table_has_each_record_once_though_workers_and_server_die() {
         match round {
             2 => {
                 database.down();
-                database.up().await;
+                database.up();
             }
             _ => drop(
                 database
@@ -295,7 +295,7 @@ async fn proxy(to: u16) -> (u16, Arc<AtomicBool>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_got_lost_is_settled_by_the_next_try() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database.sql(NO_KEY);
     let (port, cut) = proxy(database.port()).await;
     let scene = Scene::new(POSTGRES, &[("MUSTER_TEST_DB", &database.url_at(port))]).await;
@@ -310,7 +310,7 @@ async fn a_commit_whose_answer_got_lost_is_settled_by_the_next_try() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_table_refuses_are_dead_letters_with_its_words() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database.sql(&format!("{TABLE}; ALTER TABLE animals ADD CONSTRAINT odd CHECK (id % 100 <> 7)"));
     let scene = Scene::new(POSTGRES, &[("MUSTER_TEST_DB", &database.url())]).await;
     let run = scene.end().await;
@@ -324,7 +324,7 @@ async fn what_a_table_refuses_are_dead_letters_with_its_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_record_can_mend_pauses_the_run_in_words() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     let url = database.url();
     let env = [("MUSTER_TEST_DB", url.as_str())];
     let scene = Scene::new(POSTGRES, &env).await;
@@ -360,7 +360,7 @@ async fn what_no_record_can_mend_pauses_the_run_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_there_are_overwritten_where_that_is_wished() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database
         .sql(&format!("{TABLE}; INSERT INTO animals SELECT id, 'old', NULL, '{{}}' FROM generate_series(0, 99) AS id"));
     let target = POSTGRES.replace("table: animals", "table: public.animals, update_by: [id]");

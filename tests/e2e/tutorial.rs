@@ -186,7 +186,7 @@ fn what_is_seen_is_held_against_the_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn from_nothing_to_a_loaded_table() {
     let _turn = turn::heavy().await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     let (commands, looks) = Reader::new("animals.yaml", &database.url()).does(NOTHING).await;
     assert!(commands >= 15 && looks >= 12, "{commands} commands, {looks} looks");
     // What the page does not say, its reader may wonder.

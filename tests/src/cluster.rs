@@ -1,10 +1,8 @@
 //! A coordinator and its workers as processes, asked over gRPC.
 
-use std::collections::BTreeSet;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
+pub use muster_postgres::free_port;
 use muster_proto::v1::audit_service_client::AuditServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
@@ -19,7 +17,8 @@ use crate::process::{Process, Start};
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
-    database: PathBuf,
+    /// The ledger's file; none: it is on PostgreSQL, and the environment says where.
+    database: Option<PathBuf>,
     port: u16,
     flags: Vec<String>,
     env: Vec<(String, String)>,
@@ -40,12 +39,22 @@ impl Cluster {
 
     /// The same with its ledger elsewhere.
     pub async fn on(folder: &Path, database: &Path, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
+        Cluster::begin(folder, Some(database.to_owned()), flags, env).await
+    }
+
+    /// The same with its ledger on PostgreSQL, where other coordinators may be.
+    pub async fn sharing(folder: &Path, url: &str, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
+        let env: Vec<_> = [("MUSTER_DATABASE_URL", url)].iter().chain(env).copied().collect();
+        Cluster::begin(folder, None, flags, &env).await
+    }
+
+    async fn begin(folder: &Path, database: Option<PathBuf>, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
         let port = free_port();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let process = launch(folder, database, port, &flags, &env);
+        let process = launch(folder, database.as_deref(), port, &flags, &env);
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
-        let (folder, database, channel) = (folder.to_owned(), database.to_owned(), endpoint.connect_lazy());
+        let (folder, channel) = (folder.to_owned(), endpoint.connect_lazy());
         let mut cluster = Cluster { folder, database, port, flags, env, process, channel };
         cluster.serves().await;
         cluster
@@ -62,8 +71,11 @@ impl Cluster {
     }
 
     /// The ledger's file.
+    ///
+    /// # Panics
+    /// When it is on PostgreSQL.
     pub fn database(&self) -> PathBuf {
-        self.database.clone()
+        self.database.clone().expect("a ledger in a file")
     }
 
     /// Its process.
@@ -78,7 +90,7 @@ impl Cluster {
 
     /// Starts it again where it was.
     pub fn restart(&mut self) {
-        self.process = launch(&self.folder, &self.database, self.port, &self.flags, &self.env);
+        self.process = launch(&self.folder, self.database.as_deref(), self.port, &self.flags, &self.env);
     }
 
     /// Waits until it answers.
@@ -99,8 +111,12 @@ impl Cluster {
 
     /// The same with environment variables.
     pub fn worker_with(&self, name: &str, flags: &[&str], env: &[(&str, &str)]) -> Process {
-        let url = self.url();
-        let own = ["worker", "--coordinator", &url, "--name", name];
+        self.worker_of(&self.url(), name, flags, env)
+    }
+
+    /// The same for all coordinators at these URLs.
+    pub fn worker_of(&self, urls: &str, name: &str, flags: &[&str], env: &[(&str, &str)]) -> Process {
+        let own = ["worker", "--coordinator", urls, "--name", name];
         let start = Start::muster(&self.folder, own.iter().chain(flags)).env("RUST_LOG", "info");
         env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
     }
@@ -178,25 +194,11 @@ impl Cluster {
     }
 }
 
-/// A port below those that the system gives to outgoing connections: nobody takes it while a coordinator is down.
-pub fn free_port() -> u16 {
-    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut taken = TAKEN.lock().expect("no test panics in here");
-    loop {
-        let port = fastrand::u16(12_000..32_000);
-        // Asked for, not listened on: whatever process is being started at this moment would inherit that socket, and
-        // keep the port until it is somebody else.
-        if TcpStream::connect(("127.0.0.1", port)).is_err() && taken.insert(port) {
-            return port;
-        }
-    }
-}
-
-fn launch(folder: &Path, database: &Path, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
+fn launch(folder: &Path, database: Option<&Path>, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
     let listen = format!("127.0.0.1:{port}");
-    let database = format!("sqlite://{}", database.display());
-    let own = ["coordinator", "--listen", &listen, "--database", &database];
-    let start = Start::muster(folder, own.into_iter().chain(flags.iter().map(String::as_str)));
+    let file = database.map(|database| format!("sqlite://{}", database.display()));
+    let own = ["coordinator", "--listen", &listen].into_iter().chain(file.iter().flat_map(|file| ["--database", file]));
+    let start = Start::muster(folder, own.chain(flags.iter().map(String::as_str)));
     env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use muster_coordinator::domain::Positions;
 use muster_pipeline::{RecordId, idempotency_key};
+use muster_postgres::Postgres;
 use rusqlite::{Connection, OpenFlags, Row};
 
 /// What became of a delivery.
@@ -82,6 +83,60 @@ impl Ledger {
         }
         times
     }
+}
+
+impl Ledger {
+    /// Reads a run from a ledger on PostgreSQL.
+    pub fn read_shared(server: &Postgres, run_id: &str) -> Ledger {
+        let run = format!("(SELECT run FROM runs WHERE id = '{run_id}')");
+        let rows = |sql: String| -> Vec<Vec<String>> {
+            let text = server.sql(&sql);
+            text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
+        };
+        let listed: Vec<(Place, u64)> =
+            rows(format!("SELECT round, seq, id FROM records WHERE run = {run} ORDER BY round, seq"))
+                .iter()
+                .map(|row| ((number(&row[0]), number(&row[1])), number(&row[2]).unsigned_abs()))
+                .collect();
+        let by_seq: HashMap<Place, u64> = listed.iter().copied().collect();
+        let deliveries = rows(format!(
+            "SELECT d.number, d.state, encode(d.positions, 'hex'), encode(d.body_sha256, 'hex'), d.retry_of, b.first_seq,
+                    b.size, b.round, encode(d.present, 'hex'), encode(d.absent, 'hex')
+             FROM deliveries d JOIN batches b USING (run, round, batch) WHERE d.run = {run} ORDER BY d.number"
+        ));
+        let deliveries = deliveries.iter().map(|row| {
+            let bytes = |column: usize| (!row[column].is_empty()).then(|| bytes(&row[column]));
+            let told = Told {
+                number: number(&row[0]),
+                state: number(&row[1]),
+                positions: bytes(2),
+                body: bytes(3).and_then(|body| body.try_into().ok()).expect("a digest"),
+                retry_of: number(&row[4]),
+                first: number(&row[5]),
+                size: u32::try_from(number(&row[6])).expect("a size"),
+                round: number(&row[7]),
+                present: bytes(8),
+                absent: bytes(9),
+            };
+            told.delivery(run_id, &by_seq)
+        });
+        let endings = rows(format!("SELECT ending, count(*) FROM leases WHERE run = {run} GROUP BY ending"));
+        let endings = endings.iter().map(|row| (ending(row[0].parse().ok()).to_owned(), number(&row[1])));
+        Ledger {
+            listed: listed.iter().filter(|((round, _), _)| *round == 1).map(|(_, id)| *id).collect(),
+            deliveries: deliveries.collect(),
+            endings: endings.collect(),
+        }
+    }
+}
+
+fn number(text: &str) -> i64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hex.len()).step_by(2).map(digits).collect()
 }
 
 /// How many deliveries are announced and not settled, of one worker or of all.
@@ -177,33 +232,58 @@ fn rows<T>(
 }
 
 fn delivery(row: &Row<'_>, run_id: &str, by_seq: &HashMap<Place, u64>) -> rusqlite::Result<Delivery> {
-    let (positions, body): (Option<Vec<u8>>, [u8; 32]) = (row.get(2)?, row.get(3)?);
-    let (first, size, round): (i64, u32, i64) = (row.get(5)?, row.get(6)?, row.get(7)?);
-    let places = match positions {
-        Some(bytes) => Positions::decode(&bytes).expect("places as they are written"),
-        None => Positions::all(size),
+    let told = Told {
+        number: row.get(0)?,
+        state: row.get(1)?,
+        positions: row.get(2)?,
+        body: row.get(3)?,
+        retry_of: row.get(4)?,
+        first: row.get(5)?,
+        size: row.get(6)?,
+        round: row.get(7)?,
+        present: row.get(8)?,
+        absent: row.get(9)?,
     };
-    let of = |places: &Positions| -> Vec<u64> {
-        places.iter().map(|place| by_seq[&(round, first + i64::from(place))]).collect()
-    };
-    let some = |column| -> rusqlite::Result<Vec<u64>> {
-        let bytes: Option<Vec<u8>> = row.get(column)?;
-        Ok(bytes.map_or_else(Vec::new, |bytes| of(&Positions::decode(&bytes).expect("places as they are written"))))
-    };
-    let ids = of(&places);
-    let texts: Vec<RecordId> = ids.iter().map(|id| RecordId::from_text(&id.to_string()).expect("a number")).collect();
-    let state = match row.get(1)? {
-        0 => State::Open,
-        1 => State::Applied,
-        2 => State::NotApplied,
-        3 => State::Rejected,
-        4 => State::InDoubt,
-        5 => State::PartlyApplied,
-        other => panic!("a delivery in state {other}"),
-    };
-    let key = idempotency_key(run_id, &texts, &body);
-    let (present, absent) = (some(8)?, some(9)?);
-    Ok(Delivery { number: row.get(0)?, state, ids, present, absent, key, retry_of: row.get(4)? })
+    Ok(told.delivery(run_id, by_seq))
+}
+
+/// A delivery as it stands in a ledger, with the batch it is of.
+struct Told {
+    number: i64,
+    state: i64,
+    positions: Option<Vec<u8>>,
+    body: [u8; 32],
+    retry_of: i64,
+    first: i64,
+    size: u32,
+    round: i64,
+    present: Option<Vec<u8>>,
+    absent: Option<Vec<u8>>,
+}
+
+impl Told {
+    fn delivery(&self, run_id: &str, by_seq: &HashMap<Place, u64>) -> Delivery {
+        let places = |bytes: &Vec<u8>| Positions::decode(bytes).expect("places as they are written");
+        let of = |places: Positions| -> Vec<u64> {
+            places.iter().map(|place| by_seq[&(self.round, self.first + i64::from(place))]).collect()
+        };
+        let ids = of(self.positions.as_ref().map_or_else(|| Positions::all(self.size), places));
+        let texts: Vec<RecordId> =
+            ids.iter().map(|id| RecordId::from_text(&id.to_string()).expect("a number")).collect();
+        let state = match self.state {
+            0 => State::Open,
+            1 => State::Applied,
+            2 => State::NotApplied,
+            3 => State::Rejected,
+            4 => State::InDoubt,
+            5 => State::PartlyApplied,
+            other => panic!("a delivery in state {other}"),
+        };
+        let some = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or_else(Vec::new, |bytes| of(places(bytes)));
+        let key = idempotency_key(run_id, &texts, &self.body);
+        let (present, absent) = (some(&self.present), some(&self.absent));
+        Delivery { number: self.number, state, ids, present, absent, key, retry_of: self.retry_of }
+    }
 }
 
 fn ending(number: Option<i64>) -> &'static str {

@@ -11,10 +11,11 @@ pub mod disk;
 pub mod judge;
 pub mod ledger;
 pub mod pipelines;
-pub mod postgres;
 pub mod powerless;
 pub mod process;
 pub mod programs;
 pub mod scale;
 pub mod terminal;
 pub mod turn;
+
+pub use muster_postgres as postgres;

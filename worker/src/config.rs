@@ -92,9 +92,16 @@ impl WorkerConfig {
 /// The flags of a worker process.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
-    /// The coordinator to work for
-    #[arg(long, env = "MUSTER_COORDINATOR", value_name = "URL", default_value = "http://127.0.0.1:7470")]
-    pub coordinator: String,
+    /// The coordinator to work for; several that share one ledger with commas between them, or one flag each: when one does
+    /// not answer, the next is asked
+    #[arg(
+        long,
+        env = "MUSTER_COORDINATOR",
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7470"
+    )]
+    pub coordinator: Vec<String>,
     /// What the worker calls itself [default: the host's name and the process ID]
     #[arg(long, env = "MUSTER_WORKER_NAME", value_name = "NAME")]
     pub name: Option<String>,

@@ -1,4 +1,4 @@
-//! The channel to a coordinator.
+//! The ways to coordinators.
 
 use std::time::Duration;
 
@@ -6,22 +6,44 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::WorkerError;
 
-/// A channel to the coordinator at `url`, such as `http://127.0.0.1:7470`.
+/// Ways to coordinators that share one ledger: a worker uses one until it does not answer, then the next.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    channels: Vec<Channel>,
+}
+
+impl Endpoints {
+    /// All of them; at least one.
+    pub(crate) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+}
+
+impl From<Channel> for Endpoints {
+    fn from(channel: Channel) -> Self {
+        Self { channels: vec![channel] }
+    }
+}
+
+/// The way to the coordinator at `urls`, such as `http://127.0.0.1:7470`, or to several that share one ledger, with commas
+/// between them. Of a name with several addresses, each is tried when a connection is made.
 ///
 /// It connects when it is first used, and again whenever the connection breaks, so that workers may start before their
-/// coordinator. A silent peer is noticed within 10 s.
+/// coordinators. A silent peer is noticed within 10 s.
 ///
 /// # Errors
 ///
-/// [`WorkerError::BadUrl`] when `url` is not of the form `http://HOST:PORT`.
-pub fn connect(url: &str) -> Result<Channel, WorkerError> {
-    Ok(endpoint(url)?
-        .connect_timeout(Duration::from_secs(3))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .connect_lazy())
+/// [`WorkerError::BadUrl`] when one is not of the form `http://HOST:PORT`.
+pub fn connect(urls: &str) -> Result<Endpoints, WorkerError> {
+    let channels = urls.split(',').map(|url| Ok(channel(&endpoint(url.trim())?)));
+    Ok(Endpoints { channels: channels.collect::<Result<_, WorkerError>>()? })
+}
+
+fn channel(endpoint: &Endpoint) -> Channel {
+    let endpoint = endpoint.clone().connect_timeout(Duration::from_secs(3)).tcp_nodelay(true);
+    let endpoint =
+        endpoint.http2_keep_alive_interval(Duration::from_secs(5)).keep_alive_timeout(Duration::from_secs(5));
+    endpoint.keep_alive_while_idle(true).connect_lazy()
 }
 
 fn endpoint(url: &str) -> Result<Endpoint, WorkerError> {
@@ -58,6 +80,15 @@ mod tests {
     fn good_urls_are_taken() {
         for url in ["http://127.0.0.1:7470", "http://coordinator:7470/", "http://[::1]:7470"] {
             assert!(endpoint(url).is_ok(), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn several_are_taken_with_commas_between_them() {
+        let several = connect("http://one:7470, http://two:7470").unwrap();
+        assert_eq!(several.channels().len(), 2);
+        for urls in ["http://one:7470,", ",", "http://one:7470 http://two:7470"] {
+            assert!(connect(urls).is_err(), "{urls}");
         }
     }
 

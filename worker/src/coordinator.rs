@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
@@ -18,16 +18,31 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
+use crate::connect::Endpoints;
+
 /// How long the coordinator may take for an answer that it need not wait for.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long one of several coordinators may take to renew leases, which hold for 15 s.
+const RENEWED_WITHIN: Duration = Duration::from_secs(4);
 
 /// The largest answer that is taken, in bytes: the largest legal batch has 10,000 IDs of up to 520 bytes each.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// A session's way to the coordinator.
-pub(crate) struct Coordinator {
+/// One way to a coordinator.
+#[derive(Clone)]
+struct Way {
     worker: WorkerServiceClient<Channel>,
     pipelines: PipelineServiceClient<Channel>,
+}
+
+/// A session's way to the coordinators: whichever of them answers, they share one ledger.
+pub(crate) struct Coordinator {
+    ways: Vec<Way>,
+    /// Which is used.
+    current: AtomicUsize,
+    /// Which the stream of pushes came by.
+    attended: AtomicUsize,
     session_id: String,
     info: WorkerInfo,
     link: Link,
@@ -42,11 +57,25 @@ impl fmt::Debug for Coordinator {
     }
 }
 
+/// A stream of a lease's items, and the way by which it comes.
+pub(crate) struct ItemMessages {
+    used: usize,
+    messages: Streaming<ReadItemsResponse>,
+}
+
 impl Coordinator {
-    pub(crate) fn new(channel: Channel, session_id: &str, info: WorkerInfo) -> Self {
-        Self {
+    /// `seed` says which of the ways is used first, so that workers spread over them.
+    pub(crate) fn new(endpoints: &Endpoints, seed: u64, session_id: &str, info: WorkerInfo) -> Self {
+        let way = |channel: &Channel| Way {
             worker: WorkerServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
-            pipelines: PipelineServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+            pipelines: PipelineServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+        };
+        let ways: Vec<Way> = endpoints.channels().iter().map(way).collect();
+        let first = usize::try_from(seed % ways.len().max(1) as u64).unwrap_or(0);
+        Self {
+            ways,
+            current: AtomicUsize::new(first),
+            attended: AtomicUsize::new(first),
             session_id: session_id.to_owned(),
             info,
             link: Link::default(),
@@ -72,7 +101,8 @@ impl Coordinator {
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
             wait: prost_types::Duration::try_from(wait).ok(),
         };
-        let answer = self.within(wait + CALL_DEADLINE, self.worker.clone().acquire_leases(request)).await;
+        let answer =
+            self.within(wait + CALL_DEADLINE, |mut way| async move { way.worker.acquire_leases(request).await }).await;
         if let Ok(answer) = &answer {
             self.protocol.store(answer.protocol, Ordering::Relaxed);
         }
@@ -87,39 +117,38 @@ impl Coordinator {
     /// Opens the stream of pushes.
     pub(crate) async fn attend(&self) -> Result<Streaming<AttendResponse>, Status> {
         let request = AttendRequest { session_id: self.session_id.clone(), worker: Some(self.info.clone()) };
-        self.within(CALL_DEADLINE, self.worker.clone().attend(request)).await
+        self.attended.store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.within(CALL_DEADLINE, |mut way| async move { way.worker.attend(request).await }).await
     }
 
     pub(crate) async fn renew(&self, lease_tokens: Vec<String>) -> Result<RenewLeasesResponse, Status> {
         let request = RenewLeasesRequest { session_id: self.session_id.clone(), lease_tokens };
-        self.within(CALL_DEADLINE, self.worker.clone().renew_leases(request)).await
+        // A lease that one coordinator is silent about is renewed by another in time.
+        let deadline = if self.ways.len() > 1 { RENEWED_WITHIN } else { CALL_DEADLINE };
+        self.within(deadline, |mut way| async move { way.worker.renew_leases(request).await }).await
     }
 
     /// Opens the stream of a lease's items, from a place of its batch on.
-    pub(crate) async fn read_items(
-        &self,
-        lease_token: &str,
-        from_position: u32,
-    ) -> Result<Streaming<ReadItemsResponse>, Status> {
+    pub(crate) async fn read_items(&self, lease_token: &str, from_position: u32) -> Result<ItemMessages, Status> {
         let (session_id, lease_token) = (self.session_id.clone(), lease_token.to_owned());
         let request = ReadItemsRequest { session_id, lease_token, from_position };
-        self.within(CALL_DEADLINE, self.worker.clone().read_items(request)).await
+        let used = self.current.load(Ordering::Relaxed);
+        let opened = self.by(used, CALL_DEADLINE, |mut way| async move { way.worker.read_items(request).await });
+        Ok(ItemMessages { used, messages: opened.await? })
     }
 
     /// The next message of such a stream; none: that was all.
-    pub(crate) async fn next_items(
-        &self,
-        messages: &mut Streaming<ReadItemsResponse>,
-    ) -> Result<Option<ReadItemsResponse>, Status> {
-        self.within(CALL_DEADLINE, async { messages.message().await.map(Response::new) }).await
+    pub(crate) async fn next_items(&self, from: &mut ItemMessages) -> Result<Option<ReadItemsResponse>, Status> {
+        let ItemMessages { used, messages } = from;
+        self.by(*used, CALL_DEADLINE, |_| async { messages.message().await.map(Response::new) }).await
     }
 
     pub(crate) async fn begin(&self, request: BeginDeliveryRequest) -> Result<BeginDeliveryResponse, Status> {
-        self.within(CALL_DEADLINE, self.worker.clone().begin_delivery(request)).await
+        self.within(CALL_DEADLINE, |mut way| async move { way.worker.begin_delivery(request).await }).await
     }
 
     pub(crate) async fn complete(&self, request: CompleteBatchRequest) -> Result<CompleteBatchResponse, Status> {
-        self.within(CALL_DEADLINE, self.worker.clone().complete_batch(request)).await
+        self.within(CALL_DEADLINE, |mut way| async move { way.worker.complete_batch(request).await }).await
     }
 
     /// Gives leases back; `end_session` says goodbye.
@@ -129,30 +158,52 @@ impl Coordinator {
         end_session: bool,
     ) -> Result<ReleaseLeasesResponse, Status> {
         let request = ReleaseLeasesRequest { session_id: self.session_id.clone(), lease_tokens, end_session };
-        self.within(CALL_DEADLINE, self.worker.clone().release_leases(request)).await
+        self.within(CALL_DEADLINE, |mut way| async move { way.worker.release_leases(request).await }).await
     }
 
     pub(crate) async fn pipeline(&self, revision: &str) -> Result<GetPipelineResponse, Status> {
         let request = GetPipelineRequest { revision: revision.to_owned(), name: String::new() };
-        self.within(CALL_DEADLINE, self.pipelines.clone().get_pipeline(request)).await
+        self.within(CALL_DEADLINE, |mut way| async move { way.pipelines.get_pipeline(request).await }).await
     }
 
     /// Tells the link that a stream broke: streams end outside of any call.
     pub(crate) fn stream_broke(&self, status: &Status) {
-        self.link.note(Some(status));
+        self.note(self.attended.load(Ordering::Relaxed), Some(status));
     }
 
-    async fn within<T>(
+    async fn within<T, C: Future<Output = Result<Response<T>, Status>>>(
         &self,
         deadline: Duration,
-        call: impl Future<Output = Result<Response<T>, Status>>,
+        call: impl FnOnce(Way) -> C,
     ) -> Result<T, Status> {
-        let answer = match tokio::time::timeout(deadline, call).await {
+        self.by(self.current.load(Ordering::Relaxed), deadline, call).await
+    }
+
+    /// The same by a certain way.
+    async fn by<T, C: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        used: usize,
+        deadline: Duration,
+        call: impl FnOnce(Way) -> C,
+    ) -> Result<T, Status> {
+        // There is at least one, and only numbers of them are stored.
+        let Some(way) = self.ways.get(used).cloned() else { return Err(Status::internal("no coordinator is known")) };
+        let answer = match tokio::time::timeout(deadline, call(way)).await {
             Ok(answer) => answer.map(Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", deadline.as_secs()))),
         };
-        self.link.note(answer.as_ref().err());
+        self.note(used, answer.as_ref().err());
         answer
+    }
+
+    /// What came of a call by this way: when it was not answered, the next one is used. Calls that fail together move on
+    /// by one way and no further.
+    fn note(&self, used: usize, error: Option<&Status>) {
+        self.link.note(error);
+        if error.is_some_and(|status| !is_final(status)) {
+            let next = (used + 1) % self.ways.len().max(1);
+            let _ = self.current.compare_exchange(used, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }
 

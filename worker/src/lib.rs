@@ -44,7 +44,7 @@ mod unknown;
 mod worker;
 
 pub use config::{WorkerArgs, WorkerConfig};
-pub use connect::connect;
+pub use connect::{Endpoints, connect};
 pub use error::WorkerError;
 pub use serve::serve;
 pub use worker::{Worker, WorkerSummary};

@@ -18,11 +18,12 @@ use crate::{Worker, WorkerArgs, connect};
 ///
 /// A flag cannot be used, or the coordinator refuses the worker: the error says which and what to do.
 pub async fn serve(args: WorkerArgs) -> anyhow::Result<ExitCode> {
-    let channel = connect(&args.coordinator)?;
+    let coordinators = args.coordinator.join(",");
+    let endpoints = connect(&coordinators)?;
     let mut signals = Signals::new().context("cannot listen to signals")?;
-    info!(coordinator = args.coordinator, "starting a worker");
+    info!(coordinator = coordinators, "starting a worker");
     let shutdown = CancellationToken::new();
-    let mut running = std::pin::pin!(Worker::new(args.config(), channel).run(shutdown.clone()));
+    let mut running = std::pin::pin!(Worker::new(args.config(), endpoints).run(shutdown.clone()));
     loop {
         tokio::select! {
             ended = &mut running => {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use muster_proto::v1::WorkerInfo;
 use tokio::sync::Semaphore;
-use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
 use crate::config::{WorkerConfig, random_session_id};
+use crate::connect::Endpoints;
 use crate::coordinator::Coordinator;
 use crate::held::HeldLeases;
 use crate::pipelines::Pipelines;
@@ -32,7 +32,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(config: WorkerConfig, channel: Channel) -> Result<Self, WorkerError> {
+    pub(crate) fn new(config: WorkerConfig, endpoints: &Endpoints) -> Result<Self, WorkerError> {
         config.check()?;
         let session_id = match &config.session_id {
             Some(id) => id.clone(),
@@ -44,7 +44,7 @@ impl Session {
             protocol: muster_proto::PROTOCOL,
         };
         Ok(Self {
-            coordinator: Coordinator::new(channel, &session_id, info),
+            coordinator: Coordinator::new(endpoints, config.seed, &session_id, info),
             leases: HeldLeases::default(),
             pipelines: Pipelines::new(config.concurrency, config.seed),
             slots: Semaphore::new(config.slots()),

@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 use tracing::{info, warn};
 
+use crate::connect::Endpoints;
 use crate::coordinator::is_final;
 use crate::lease_loop::{Granted, acquire};
 use crate::session::Session;
@@ -42,14 +42,15 @@ pub struct WorkerSummary {
 #[derive(Debug)]
 pub struct Worker {
     config: WorkerConfig,
-    channel: Channel,
+    endpoints: Endpoints,
 }
 
 impl Worker {
-    /// A worker of the coordinator behind `channel` (see [`crate::connect`]). Nothing happens before [`Worker::run`].
+    /// A worker of the coordinators at `endpoints` (see [`crate::connect`]), or of the one behind a channel. Nothing happens
+    /// before [`Worker::run`].
     #[must_use]
-    pub fn new(config: WorkerConfig, channel: Channel) -> Self {
-        Self { config, channel }
+    pub fn new(config: WorkerConfig, endpoints: impl Into<Endpoints>) -> Self {
+        Self { config, endpoints: endpoints.into() }
     }
 
     /// Works until `shutdown` is cancelled, then drains: nothing new is leased, what is not fetched is given back, what
@@ -66,7 +67,7 @@ impl Worker {
     ///
     /// Dropping the future ends all work at once: POSTs in flight become doubts, leases expire.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
-        let session = Arc::new(Session::new(self.config, self.channel)?);
+        let session = Arc::new(Session::new(self.config, &self.endpoints)?);
         info!({ names::WORKER } = session.config.name, concurrency = session.config.slots(), "worker started");
         let listeners = listen(&session);
         let mut batches = JoinSet::new();

@@ -2,8 +2,9 @@
 //! null, durations as seconds. Scripts rely on it: names are added, never changed.
 
 use muster_proto::v1::{
-    Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, ExceptionStory,
-    LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, UnknownField, Verdict, Worker,
+    Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, Durability,
+    ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, UnknownField,
+    Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -69,6 +70,14 @@ fn progress(progress: &Progress) -> Value {
     })
 }
 
+fn durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Unspecified => "unspecified",
+        Durability::Full => "full",
+        Durability::Degraded => "degraded",
+    }
+}
+
 /// A verdict with everything that stands against it.
 pub fn verdict(verdict: &Verdict) -> Value {
     let discrepancies: Vec<Value> = verdict
@@ -88,6 +97,7 @@ pub fn verdict(verdict: &Verdict) -> Value {
         "round": verdict.round,
         "complete": verdict.complete,
         "balanced": verdict.balanced,
+        "durability": durability(verdict.durability()),
         "counts": counts(&verdict.counts.unwrap_or_default()),
         "possible_copies": verdict.possible_copies,
         "changed": verdict.changed,

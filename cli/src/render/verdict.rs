@@ -1,6 +1,6 @@
 //! A verdict as a sum that can be checked by hand.
 
-use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Verdict};
+use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Durability, Verdict};
 
 use super::clean;
 use super::fold::hanging;
@@ -56,6 +56,11 @@ pub fn verdict(verdict: &Verdict) -> String {
     }
     if verdict.changed > 0 {
         line(&mut text, "sent anew, changed", verdict.changed, None);
+    }
+    if verdict.durability() == Durability::Degraded {
+        let what = "durability=degraded: the database ran without fsync or synchronous_commit, and may have lost what the \
+                    ledger had acknowledged";
+        text.push_str(&format!("\n  {}\n", out(Tone::Attention, &hanging(2, what).join("\n    "))));
     }
     if !verdict.unknown_fields.is_empty() {
         text.push('\n');

@@ -65,6 +65,23 @@ async fn what_a_crash_left_out_is_made_up() {
     assert_eq!(contents(&path, &run), whole());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_coordinators_may_have_one_folder() {
+    let (bench, folder) = bench().await;
+    let run = run(&bench).await;
+    let path = folder.path().join("audit");
+    for _ in 0..20 {
+        let write = || {
+            let (store, run, files) = (bench.store(), run.clone(), AuditFiles::new(path.clone()));
+            tokio::spawn(async move { files.make_whole(store.as_ref(), &run).await })
+        };
+        let (one, other) = (write(), write());
+        assert!(one.await.unwrap() && other.await.unwrap());
+        assert_eq!(contents(&path, &run), whole());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn later_acknowledgements_are_added() {
     let (bench, folder) = bench().await;

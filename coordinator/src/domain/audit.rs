@@ -121,6 +121,9 @@ pub struct Verdict {
     /// Fields that the schema does not know: they stand against nothing. Older verdicts do not speak of them.
     #[serde(default)]
     pub unknown_fields: Vec<UnknownField>,
+    /// The database may have lost what it had acknowledged, as in [`ListingEvidence::degraded`].
+    #[serde(default)]
+    pub degraded: bool,
 }
 
 impl Verdict {
@@ -154,6 +157,9 @@ pub struct ListingEvidence {
     pub unchanged: u64,
     /// IDs that have both.
     pub unchanged_and_not: u64,
+    /// Whether what was acknowledged may have been lost with the power of the database's machine: it ran without fsync or
+    /// synchronous_commit, and somebody said that this will do.
+    pub degraded: bool,
     /// Recorded suspicions: code and detail.
     pub problems: Vec<(String, String)>,
 }
@@ -309,6 +315,7 @@ impl Audit {
             discrepancies,
             audited_at,
             unknown_fields: Vec::new(),
+            degraded: listing.degraded,
         }
     }
 }

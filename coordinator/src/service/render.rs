@@ -136,6 +136,7 @@ pub(super) fn verdict(run: &Run, verdict: &Verdict) -> v1::Verdict {
         counts: Some(self::counts(&verdict.counts)),
         possible_copies: count(verdict.possible_copies),
         changed: count(verdict.changed),
+        durability: (if verdict.degraded { v1::Durability::Degraded } else { v1::Durability::Full }).into(),
         discrepancies: verdict
             .discrepancies
             .iter()

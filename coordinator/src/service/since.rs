@@ -209,6 +209,7 @@ load: { request: { url: "${param:host}/in" } }
                 round: 1,
                 counts: crate::domain::Counts::default(),
                 possible_copies: 0,
+                degraded: false,
                 changed: 0,
                 discrepancies: Vec::new(),
                 audited_at: Timestamp::default(),

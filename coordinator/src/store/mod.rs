@@ -8,6 +8,8 @@ pub mod conformance;
 mod events;
 mod fleet;
 mod leases;
+mod ledger;
+pub mod postgres;
 mod queries;
 mod rounds;
 pub mod sqlite;
@@ -51,10 +53,14 @@ pub enum StoreError {
 pub type StoreResult<T> = Result<T, StoreError>;
 
 /// A whole store.
+#[async_trait::async_trait]
 pub trait Store: Transitions + Queries + Fleet + 'static {
     /// What happens in the ledger, as it is committed.
     fn events(&self) -> &Events;
 
     /// Whether transitions can be committed, by what came of the last ones: nothing is written to find out.
     fn writable(&self) -> StoreResult<()>;
+
+    /// Commits what is queued and lets go of the database. Later calls are refused.
+    async fn close(&self);
 }

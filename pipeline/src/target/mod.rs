@@ -17,7 +17,7 @@ mod files;
 mod postgres;
 
 pub use files::Files;
-pub use postgres::PostgresTable;
+pub use postgres::{PostgresTable, connect_options as postgres_options};
 
 /// Where a compiled pipeline's records go.
 #[derive(Debug, Clone)]

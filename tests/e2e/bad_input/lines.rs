@@ -139,8 +139,30 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a database URL that cannot be meant",
         code: 2,
-        says: &["\"postgres://…@host/db\" is no database that this program can use: write sqlite://FILE"],
-        make: |_| line(["coordinator", "--listen", "127.0.0.1:0", "--database", "postgres://me:canary@host/db"]),
+        says: &["\"mysql://…@host/db\" is no database that this program can use: write sqlite://FILE or postgres://"],
+        make: |_| line(["coordinator", "--listen", "127.0.0.1:0", "--database", "mysql://me:canary@host/db"]),
+    },
+    Case {
+        what: "a PostgreSQL URL with a setting that nobody knows",
+        code: 2,
+        says: &[
+            "the database's URL has an unknown one; it is written like postgres://user:password@host:5432/database",
+        ],
+        make: |_| {
+            line([
+                "coordinator",
+                "--listen",
+                "127.0.0.1:0",
+                "--database",
+                "postgres://me:canary@host/db?pasword=canary",
+            ])
+        },
+    },
+    Case {
+        what: "a PostgreSQL database where a file is meant",
+        code: 2,
+        says: &["--db names a SQLite file", "--coordinator URL"],
+        make: |_| line(["verify", "latest", "--db", "postgres://me:canary@host/db"]),
     },
 ];
 

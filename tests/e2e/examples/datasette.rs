@@ -83,7 +83,7 @@ async fn every_row_of_a_table_is_in_postgresql() {
     let _turn = turn::heavy().await;
     let here = tempfile::tempdir().expect("a folder");
     let (table, server) = published(here.path()).await;
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database.sql(
         "CREATE TABLE animals (id bigint PRIMARY KEY, name text NOT NULL, born date, weight_kg double precision, \
          cents bigint NOT NULL, note text)",

@@ -55,7 +55,7 @@ fn table(text: &str) -> String {
 async fn products_become_rows() {
     let _turn = turn::heavy().await;
     let here = tempfile::tempdir().expect("a folder");
-    let database = Postgres::start().await;
+    let database = Postgres::start();
     database.sql(&table(&std::fs::read_to_string(example("dummyjson-products.yaml")).expect("an example")));
     let shop = Router::new().route("/products", get(list)).route("/products/{id}", get(detail));
     let set = format!("base_url={}", serve(shop).await);

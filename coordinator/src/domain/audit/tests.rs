@@ -29,6 +29,7 @@ fn listing(records: u64) -> ListingEvidence {
         records_end: records,
         unchanged: 0,
         unchanged_and_not: 0,
+        degraded: false,
         problems: Vec::new(),
     }
 }

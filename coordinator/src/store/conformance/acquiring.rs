@@ -109,12 +109,14 @@ async fn without_capacity_only_lost_answers_come(bench: &Bench) {
     assert_eq!(again.iter().map(|lease| lease.token).collect::<Vec<_>>(), [lease.token]);
 }
 
-/// A run of batches of one record whose ID is this long.
-async fn long_ids(bench: &Bench, records: u8, bytes: usize) {
-    bench.start(run_with("one", |terms| terms.max_batch = 1)).await;
+/// A run of batches whose IDs take so many bytes, in IDs as long as they may be.
+async fn long_ids(bench: &Bench, batches: usize, bytes: usize) {
+    let records = bytes.div_ceil(muster_pipeline::MAX_RECORD_ID_BYTES);
+    let max_batch = u32::try_from(records).unwrap();
+    bench.start(run_with("one", |terms| terms.max_batch = max_batch)).await;
     let listing = bench.take_listing("lister").await;
-    let ids: Vec<String> =
-        (0..records).map(|n| format!("\"{}\"", char::from(b'a' + n).to_string().repeat(bytes))).collect();
+    let digits = muster_pipeline::MAX_RECORD_ID_BYTES - 2;
+    let ids: Vec<String> = (0..batches * records).map(|n| format!("\"{n:0>digits$}\"")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     bench.store().commit_page(&listing, page(1, &ids, None)).await.unwrap();
 }

@@ -3,60 +3,30 @@
 //! All transitions run on one writer thread, each in a savepoint; those that queue up while a commit is on its way to
 //! the disk share the next one. Queries run on connections of their own and see the last commit (WAL).
 
-mod batches;
-mod dead_letters;
-mod deliveries;
-mod doubts;
-mod evidence;
-mod export;
-mod fleet;
+mod connection;
 #[cfg(any(test, feature = "conformance"))]
 mod harness;
-mod items;
-mod leases;
-mod listing;
 mod migrations;
 mod open;
-mod pages;
-mod protection;
-mod queries;
-mod reports;
-mod retention;
-mod rounds;
-mod rows;
-mod runs;
 mod serving;
-mod settling;
-mod stories;
-mod suspects;
 #[cfg(test)]
 mod tests;
-mod transitions;
-mod unchanged;
-mod unknown;
-mod writable;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{Events, Store, StoreError, StoreResult};
+use super::ledger::{Database, Halt, SqlResult, Tx, View};
+use super::{Events, Store, StoreError, StoreResult, WorkerResult};
 use crate::domain::Clock;
 
 #[cfg(any(test, feature = "conformance"))]
 pub use harness::SqliteBackend;
 pub use open::{OpenError, Options};
-
-/// The text of a statement in `sql/`.
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!("sql/", $name, ".sql"))
-    };
-}
-pub(crate) use sql;
 
 /// How many queries run at once.
 const READERS: usize = 4;
@@ -73,6 +43,7 @@ pub struct SqliteStore {
     free_readers: Arc<Semaphore>,
 }
 
+#[async_trait]
 impl Store for SqliteStore {
     fn events(&self) -> &Events {
         &self.events
@@ -81,39 +52,50 @@ impl Store for SqliteStore {
     fn writable(&self) -> StoreResult<()> {
         self.writer()?.writable().map_err(StoreError::Unavailable)
     }
+
+    /// The file then holds everything.
+    async fn close(&self) {
+        self.close_readers().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
 }
 
-impl SqliteStore {
-    /// Runs a query on a connection of its own, in one consistent view.
+impl Database for SqliteStore {
+    async fn call_worker<T, F>(&self, transition: F) -> WorkerResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        self.writer()?.call_worker(transition).await
+    }
+
+    /// On a connection of its own.
     async fn read<T, F>(&self, query: F) -> StoreResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&View<'_>) -> SqlResult<T> + Send + 'static,
     {
         let gone = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
         let permit = Arc::clone(&self.free_readers).acquire_owned().await.map_err(|error| gone(&error))?;
-        let readers = Arc::clone(&self.readers);
+        let (readers, clock) = (Arc::clone(&self.readers), Arc::clone(&self.clock));
         let run = move || {
             let _permit = permit;
             let mut lent = Lent { connection: None, home: readers };
             let connection = lent.take()?;
             let view = connection.transaction().map_err(|error| classify(&error))?;
-            query(&view).map_err(|error| classify(&error))
+            let now = || Ok(clock.now());
+            Ok(query(&View::new(&*view, &now))?)
         };
         tokio::task::spawn_blocking(run).await.map_err(|error| gone(&error))?
     }
+}
 
+impl SqliteStore {
     /// The writer, unless the store was opened for reading only.
     fn writer(&self) -> StoreResult<&writer::Writer> {
         self.writer.as_ref().ok_or(StoreError::ReadOnly)
-    }
-
-    /// Commits what is queued and closes the file, which then holds everything. Later calls are refused.
-    pub async fn close(&self) {
-        self.close_readers().await;
-        if let Some(writer) = &self.writer {
-            writer.close().await;
-        }
     }
 
     /// Readers go first: what they still look at, the writer could not move from the log into the file.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::serving::Serving;
-use super::{READERS, SqliteStore, leases, listing, migrations, writable, writer};
+use super::serving::Kept;
+use super::{READERS, SqliteStore, migrations, writer};
 use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
 use crate::planted::{Bug, Planted};
-use crate::store::Events;
+use crate::store::ledger::{Writable, expire_embedded, free_all};
+use crate::store::{Events, StoreError};
 
 /// How to open a store.
 #[derive(Default)]
@@ -91,7 +92,7 @@ impl SqliteStore {
         if version > migrations::current() {
             return Err(too_new(path, version)).inspect_err(|error| forget_lock(path, error));
         }
-        let prepare = || -> rusqlite::Result<Serving> {
+        let prepare = || -> rusqlite::Result<Kept> {
             connection.busy_timeout(Duration::from_secs(5))?;
             // Heard only by a file without anything in it: deleted runs give their space back.
             connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
@@ -110,7 +111,7 @@ impl SqliteStore {
                     "it is not durable there (journal_mode {journal}, synchronous {synchronous}): use a local disk"
                 )));
             }
-            Serving::read(&connection)
+            Kept::read(&connection)
         };
         let serving = prepare().map_err(|error| failed(&error))?;
         let sources = options.clock.unwrap_or_else(TimeSources::machine);
@@ -121,8 +122,16 @@ impl SqliteStore {
                 CREATE INDEX deliveries_open ON deliveries (run, round, batch) WHERE state = 0;";
             connection.execute_batch(not_unique).map_err(|error| failed(&error))?;
         }
-        leases::expire_embedded(&connection, clock.now()).map_err(|error| failed(&error))?;
-        listing::free_all(&connection).map_err(|error| failed(&error))?;
+        {
+            let transaction = connection.unchecked_transaction().map_err(|error| failed(&error))?;
+            let freed = expire_embedded(&*transaction, clock.now()).and_then(|()| free_all(&*transaction));
+            freed.map_err(|fault| OpenError::Failed {
+                path: path.to_owned(),
+                reason: StoreError::from(fault).to_string(),
+                advice: None,
+            })?;
+            transaction.commit().map_err(|error| failed(&error))?;
+        }
         let events = Arc::new(Events::default());
         let readers = open_readers(path).map_err(|error| failed(&error))?;
         let group = writer::Group {
@@ -131,7 +140,7 @@ impl SqliteStore {
             serving,
             planted: options.planted,
             events: Arc::clone(&events),
-            writable: Arc::new(writable::Writable::new(Instant::now())),
+            writable: Arc::new(Writable::new(Instant::now())),
             _ownership: ownership,
         };
         let writer = writer::Writer::start(group).map_err(broken)?;

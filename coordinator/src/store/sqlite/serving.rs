@@ -1,55 +1,41 @@
-//! Since when coordinators serve. A lease cannot be renewed while none does, so none is taken away until its holder
-//! has had a whole TTL to be heard again.
-
-use std::time::Duration;
+//! The row `serving`, kept in step with every transaction of the one process that has the file.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sql;
 use crate::domain::Timestamp;
+use crate::store::ledger::Serving;
 
-/// A silence longer than this is a gap.
-const GAP: Duration = Duration::from_secs(5);
-/// How often the row is written at most.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
-
-/// The row `serving`, kept in step with every transaction.
+/// The row as it is, and as it was written last.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Serving {
-    since: Timestamp,
-    seen_at: Option<Timestamp>,
-    written_at: Option<Timestamp>,
+pub(super) struct Kept {
+    serving: Serving,
+    written: Option<Serving>,
 }
 
-impl Serving {
+impl Kept {
     /// As the last coordinator left it.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let row = connection
-            .query_row(sql!("serving_read"), [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?
-            .map(|(since, seen_at)| (Timestamp::from_millis(since), Timestamp::from_millis(seen_at)));
-        let (since, seen_at) = row.map_or((Timestamp::default(), None), |(since, seen_at)| (since, Some(seen_at)));
-        Ok(Self { since, seen_at, written_at: None })
+        let row = connection.query_row(include_str!("sql/serving_read.sql"), [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let serving = row.optional()?.map(|(since, seen_at)| Serving {
+            since: Timestamp::from_millis(since),
+            seen_at: Some(Timestamp::from_millis(seen_at)),
+        });
+        Ok(Self { serving: serving.unwrap_or_default(), written: None })
     }
 
     /// When a coordinator was last seen serving.
     pub fn last_seen(&self) -> Timestamp {
-        self.seen_at.unwrap_or_default()
+        self.serving.seen_at.unwrap_or_default()
     }
 
     /// A coordinator serves now, within a transaction. Gives since when it has been so without a gap.
     pub fn seen(&mut self, connection: &Connection, now: Timestamp) -> rusqlite::Result<Timestamp> {
-        let gap = self.seen_at.is_none_or(|seen_at| now.since(seen_at) > GAP);
-        if gap {
-            self.since = now;
+        self.serving = self.serving.seen(now);
+        if self.written.is_none_or(|written| self.serving.is_news(written)) {
+            let row = params![self.serving.since.as_millis(), now.as_millis()];
+            connection.prepare_cached(include_str!("sql/serving_write.sql"))?.execute(row)?;
+            self.written = Some(self.serving);
         }
-        self.seen_at = Some(now);
-        if gap || self.written_at.is_none_or(|written_at| now.since(written_at) >= WRITE_EVERY) {
-            connection
-                .prepare_cached(sql!("serving_write"))?
-                .execute(params![self.since.as_millis(), now.as_millis()])?;
-            self.written_at = Some(now);
-        }
-        Ok(self.since)
+        Ok(self.serving.since)
     }
 }

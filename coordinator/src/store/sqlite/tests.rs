@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::writer::Tx;
 use super::{OpenError, Options, SqliteBackend, SqliteStore};
 use crate::domain::DeliveryState;
 use crate::planted::Planted;
 use crate::store::conformance::bench::{A, begin, new_run, report};
 use crate::store::conformance::{self, Bench, promises};
-use crate::store::{Completion, LEASE_TTL, Queries, StoreError, StoreResult, Transitions};
+use crate::store::ledger::{Halt, Statement, Tx, Value};
+use crate::store::{Completion, LEASE_TTL, Queries, Store, StoreError, StoreResult, Transitions};
 
 fn backend() -> (SqliteBackend, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -161,10 +161,17 @@ async fn promises() {
     }
 }
 
+/// Statements of a test.
+fn run(tx: &Tx<'_>, statements: &[&'static str]) -> Result<(), Halt> {
+    for sqlite in statements {
+        tx.connection.execute(&Statement { sqlite, postgres: "" }, &[])?;
+    }
+    Ok(())
+}
+
 /// A transition that goes well until it is committed.
-fn uncommittable(tx: &Tx<'_>) -> rusqlite::Result<()> {
-    tx.connection
-        .execute_batch("PRAGMA defer_foreign_keys = ON; INSERT INTO verdicts (run, round, verdict) VALUES (-1, 1, '');")
+fn uncommittable(tx: &Tx<'_>) -> Result<(), Halt> {
+    run(tx, &["PRAGMA defer_foreign_keys = ON", "INSERT INTO verdicts (run, round, verdict) VALUES (-1, 1, '')"])
 }
 
 fn is_unavailable<T>(answer: &StoreResult<T>) -> bool {
@@ -179,13 +186,13 @@ async fn a_failed_commit_answers_unavailable_to_all_it_carried() {
     // While the first transition waits, the others queue up behind it and share its commit.
     let (go, wait) = std::sync::mpsc::channel();
     let writer = store.writer().unwrap();
-    let first = writer.call(move |_| {
+    let first = writer.call_worker(move |_| {
         wait.recv().unwrap();
         Ok(())
     });
     let release = async { go.send(()).unwrap() };
     let (first, second, third, ()) =
-        tokio::join!(first, store.start_run(new_run("one")), writer.call(uncommittable), release);
+        tokio::join!(first, store.start_run(new_run("one")), writer.call_worker(uncommittable), release);
     assert!(is_unavailable(&first) && is_unavailable(&second) && is_unavailable(&third));
     assert!(store.runs(None, 10).await.unwrap().is_empty(), "nothing of it was committed");
     store.start_run(new_run("one")).await.unwrap();
@@ -199,12 +206,12 @@ async fn a_transition_that_fails_takes_nothing_else_with_it() {
     let store = harness.sqlite();
     let (go, wait) = std::sync::mpsc::channel();
     let writer = store.writer().unwrap();
-    let first = writer.call(move |_| {
+    let first = writer.call_worker(move |_| {
         wait.recv().unwrap();
         Ok(())
     });
-    let failing = writer
-        .call(|tx| tx.connection.execute_batch("UPDATE runs SET state = 2; INSERT INTO no_such_table VALUES (1)"));
+    let failing =
+        writer.call_worker(|tx| run(tx, &["UPDATE runs SET state = 2", "INSERT INTO no_such_table VALUES (1)"]));
     let release = async { go.send(()).unwrap() };
     let (first, second, third, ()) = tokio::join!(first, store.start_run(new_run("one")), failing, release);
     assert!(first.is_ok() && second.is_ok());
@@ -219,11 +226,11 @@ async fn a_transition_that_panics_is_undone_and_the_thread_goes_on() {
     let harness = backend.next();
     let store = harness.sqlite();
     store.start_run(new_run("one")).await.unwrap();
-    let panicking = |tx: &Tx<'_>| -> rusqlite::Result<()> {
-        tx.connection.execute_batch("UPDATE runs SET state = 2")?;
+    let panicking = |tx: &Tx<'_>| -> Result<(), Halt> {
+        run(tx, &["UPDATE runs SET state = 2"])?;
         panic!("no page {}", 7)
     };
-    let answer = store.writer().unwrap().call(panicking).await;
+    let answer = store.writer().unwrap().call_worker(panicking).await;
     assert!(matches!(&answer, Err(StoreError::Damaged(reason)) if reason.ends_with("no page 7")), "{answer:?}");
     let run = store.runs(None, 10).await.unwrap().remove(0);
     assert_eq!(run.state, crate::domain::RunState::Running, "nothing of it was written");
@@ -242,7 +249,7 @@ async fn an_outage_of_the_disk_revokes_no_lease() {
     bench.announce(A, &lease, begin(1, 0..4, 0)).await;
     for _ in 0..60 {
         bench.silence(Duration::from_secs(1)).await;
-        assert!(is_unavailable(&store.writer().unwrap().call(uncommittable).await));
+        assert!(is_unavailable(&store.writer().unwrap().call_worker(uncommittable).await));
     }
     bench.pass(LEASE_TTL - Duration::from_secs(1)).await;
     let done = bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
@@ -255,15 +262,15 @@ async fn what_is_committed_is_on_the_disk() {
     let (backend, _folder) = backend();
     let harness = backend.next();
     let pragma = |name: &'static str| {
-        harness.sqlite().writer().unwrap().call(move |tx| {
-            let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
-            tx.connection.query_row(&format!("PRAGMA {name}"), [], value)
+        harness.sqlite().writer().unwrap().call_worker(move |tx| {
+            let row = tx.connection.query(&Statement { sqlite: name, postgres: "" }, &[])?.remove(0);
+            Ok(row.0[0].clone())
         })
     };
-    assert_eq!(pragma("synchronous").await.unwrap(), rusqlite::types::Value::Integer(2));
-    assert_eq!(pragma("journal_mode").await.unwrap(), rusqlite::types::Value::Text("wal".to_owned()));
-    assert_eq!(pragma("foreign_keys").await.unwrap(), rusqlite::types::Value::Integer(1));
-    assert_eq!(pragma("mmap_size").await.unwrap(), rusqlite::types::Value::Integer(0));
+    assert_eq!(pragma("PRAGMA synchronous").await.unwrap().unwrap(), Value::Int(Some(2)));
+    assert_eq!(pragma("PRAGMA journal_mode").await.unwrap().unwrap(), Value::Text(Some("wal".to_owned())));
+    assert_eq!(pragma("PRAGMA foreign_keys").await.unwrap().unwrap(), Value::Int(Some(1)));
+    assert_eq!(pragma("PRAGMA mmap_size").await.unwrap().unwrap(), Value::Int(Some(0)));
     assert!(rusqlite::version_number() >= 3_051_003, "a corruption of the WAL was mended there");
 }
 

@@ -1,7 +1,5 @@
 //! The writer: one thread, one connection, one transaction at a time, shared by all transitions that are waiting.
 
-use std::any::Any;
-use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,66 +9,17 @@ use muster_telemetry::names;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Event, Events, Misuse, StoreError, StoreResult, WorkerResult};
 use super::classify;
-use super::serving::Serving;
-use super::writable::{News, Writable};
-use crate::domain::{Clock, Timestamp};
+use super::serving::Kept;
+use crate::domain::Clock;
 use crate::planted::Planted;
+use crate::store::ledger::{Halt, News, Tx, Writable, words_of};
+use crate::store::{Event, Events, StoreError, StoreResult, WorkerResult};
 
 /// Most transitions that share a commit.
 const GROUP: usize = 256;
 /// Transitions that may wait; more wait in their tasks.
 const QUEUE: usize = 4096;
-
-/// Why a transition ends without a trace.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// The database said no.
-    Sql(rusqlite::Error),
-    /// The caller did what no lost race explains.
-    Misuse(Misuse),
-    /// The transition has a bug.
-    Panicked(String),
-}
-
-impl From<rusqlite::Error> for Halt {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl From<Misuse> for Halt {
-    fn from(misuse: Misuse) -> Self {
-        Self::Misuse(misuse)
-    }
-}
-
-/// What a transition sees: the connection within the transaction, the time, and where to note what others must hear.
-pub(super) struct Tx<'a> {
-    /// Within a savepoint.
-    pub connection: &'a Connection,
-    /// The time of this transition.
-    pub now: Timestamp,
-    /// Since when coordinators serve without a gap.
-    pub serving_since: Timestamp,
-    /// Bugs that tests switch on.
-    pub planted: Planted,
-    work: Cell<bool>,
-    pushes: RefCell<Vec<Event>>,
-}
-
-impl Tx<'_> {
-    /// There may be something to lease or to list now.
-    pub fn tell_work(&self) {
-        self.work.set(true);
-    }
-
-    /// A worker must hear of this at once.
-    pub fn push(&self, event: Event) {
-        self.pushes.borrow_mut().push(event);
-    }
-}
 
 /// Answers a caller, once it is known whether the commit went through.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -98,17 +47,7 @@ impl Writer {
         self.writable.check(Instant::now())
     }
 
-    /// Runs a transition and answers after its commit.
-    pub async fn call<T, F>(&self, transition: F) -> StoreResult<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let result = self.call_worker(move |tx| transition(tx).map_err(Halt::Sql)).await?;
-        result.map_err(|misuse| StoreError::Damaged(format!("unexpected: {misuse:?}")))
-    }
-
-    /// The same for a transition that a caller can misuse. One that panics is rolled back like one that fails, since a
+    /// Runs a transition and answers after its commit. One that panics is rolled back like one that fails, since a
     /// thread that died of it would leave a coordinator that serves and cannot write.
     pub async fn call_worker<T, F>(&self, transition: F) -> WorkerResult<T>
     where
@@ -124,7 +63,7 @@ impl Writer {
                 let result = match (done, commit) {
                     (Ok(value), Ok(())) => Ok(Ok(value)),
                     (Err(Halt::Misuse(misuse)), Ok(())) => Ok(Err(misuse)),
-                    (Err(Halt::Sql(error)), Ok(())) => Err(classify(&error)),
+                    (Err(Halt::Fault(fault)), Ok(())) => Err(fault.into()),
                     (Err(Halt::Panicked(words)), Ok(())) => {
                         Err(StoreError::Damaged(format!("a transition panicked and was undone: {words}")))
                     }
@@ -154,17 +93,11 @@ impl Writer {
     }
 }
 
-/// What a panic said.
-fn words_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words").to_owned()
-}
-
 /// What the writer thread works with.
 pub(super) struct Group {
     pub connection: Connection,
     pub clock: Arc<dyn Clock>,
-    pub serving: Serving,
+    pub serving: Kept,
     pub planted: Planted,
     pub events: Arc<Events>,
     pub writable: Arc<Writable>,
@@ -239,16 +172,9 @@ impl Group {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             let now = self.clock.now();
             let serving_since = self.serving.seen(&self.connection, now)?;
-            let tx = Tx {
-                connection: &self.connection,
-                now,
-                serving_since,
-                planted: self.planted,
-                work: Cell::new(false),
-                pushes: RefCell::new(Vec::new()),
-            };
+            let tx = Tx::new(&self.connection, now, serving_since, self.planted);
             while let Some(job) = next.take() {
-                in_savepoint(&tx, job, answers)?;
+                in_savepoint(&self.connection, &tx, job, answers)?;
                 if answers.len() < GROUP {
                     next = queue.try_recv().ok();
                 }
@@ -281,16 +207,16 @@ impl Group {
 }
 
 /// Runs one transition so that its failure takes nothing else with it.
-fn in_savepoint(tx: &Tx<'_>, job: Job, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+fn in_savepoint(connection: &Connection, tx: &Tx<'_>, job: Job, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
     let pushes_before = tx.pushes.borrow().len();
-    tx.connection.prepare_cached("SAVEPOINT transition")?.execute([])?;
+    connection.prepare_cached("SAVEPOINT transition")?.execute([])?;
     let (status, answer) = job(tx);
     answers.push(answer);
     if status.is_err() {
         tx.pushes.borrow_mut().truncate(pushes_before);
         // A full disk may have ended the whole transaction by itself; then this fails and all are told so.
-        tx.connection.prepare_cached("ROLLBACK TO transition")?.execute([])?;
+        connection.prepare_cached("ROLLBACK TO transition")?.execute([])?;
     }
-    tx.connection.prepare_cached("RELEASE transition")?.execute([])?;
+    connection.prepare_cached("RELEASE transition")?.execute([])?;
     Ok(())
 }

@@ -76,7 +76,7 @@ impl Connections {
         // It has references to secrets only: a parameter would put the URL into the ledger.
         let url =
             self.url.resolve(&BTreeMap::new(), &mut Vec::new()).map_err(|error| Failure::Wrong(error.to_string()))?;
-        options(url.expose_secret()).map_err(Failure::Wrong)
+        connect_options("what load.postgres.url refers to", url.expose_secret()).map_err(Failure::Wrong)
     }
 
     /// One line when the database goes away, and one when it is back.
@@ -121,13 +121,13 @@ async fn sweep(kept: Weak<Kept>) {
     }
 }
 
-/// What a URL says; the error shows nothing of it.
-fn options(url: &str) -> Result<PgConnectOptions, String> {
-    let wrong = |what: &str| {
-        format!(
-            "what load.postgres.url refers to {what}; it is written like postgres://user:password@host:5432/database"
-        )
-    };
+/// How to connect by what a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full` says.
+///
+/// # Errors
+///
+/// It cannot be used: a sentence that calls it `named` and shows nothing of it.
+pub fn connect_options(named: &str, url: &str) -> Result<PgConnectOptions, String> {
+    let wrong = |what: &str| format!("{named} {what}; it is written like postgres://user:password@host:5432/database");
     let url = Url::parse(url.trim()).map_err(|_| wrong("is not a URL"))?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(wrong("is not the URL of a PostgreSQL database"));
@@ -154,9 +154,9 @@ mod tests {
             "postgres://me:canary@host.test/db?sslmode=canary",
             "postgres://me:canary@host.test:canary/db",
         ] {
-            let error = options(url).unwrap_err();
-            assert!(error.contains("load.postgres.url") && !error.contains("canary"), "{error}");
+            let error = connect_options("the URL", url).unwrap_err();
+            assert!(error.contains("the URL") && !error.contains("canary"), "{error}");
         }
-        options("postgres://me:secret@host.test/db?sslmode=verify-full\n").unwrap();
+        connect_options("it", "postgres://me:secret@host.test/db?sslmode=verify-full\n").unwrap();
     }
 }

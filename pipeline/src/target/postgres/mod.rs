@@ -19,6 +19,8 @@ use super::Delivery;
 use crate::http::{PostOutcome, Turn};
 use crate::spec::types::PostgresTarget;
 
+pub use self::connections::connect_options;
+
 mod catalog;
 mod connections;
 mod outcome;

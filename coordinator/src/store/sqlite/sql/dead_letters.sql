@@ -7,4 +7,4 @@ JOIN batches b ON b.run = e.run AND b.round = e.round AND b.batch = e.batch
 JOIN records r ON r.run = e.run AND r.round = e.round AND r.seq = b.first_seq + e.position
 WHERE e.run = ?1 AND e.kind = 0 AND (e.round, e.batch, e.position) > (?2, ?3, ?4)
   AND (?5 = '' OR e.stage = ?5) AND (?6 = '' OR instr(e.reason, ?6) > 0)
-ORDER BY e.round, e.batch, e.position
+ORDER BY e.round, e.batch, e.position LIMIT ?7

@@ -1,1 +1,1 @@
-SELECT batch, first_seq, size, state FROM batches WHERE run = ?1 AND round = ?2 ORDER BY batch
+SELECT batch, first_seq, size, state FROM batches WHERE run = ?1 AND round = ?2 AND batch >= ?3 ORDER BY batch LIMIT ?4

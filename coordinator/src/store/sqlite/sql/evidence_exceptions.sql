@@ -1,1 +1,1 @@
-SELECT position, kind, batch FROM exceptions WHERE run = ?1 AND round = ?2 ORDER BY batch, position
+SELECT position, kind, batch FROM exceptions WHERE run = ?1 AND round = ?2 AND batch BETWEEN ?3 AND ?4 ORDER BY batch, position

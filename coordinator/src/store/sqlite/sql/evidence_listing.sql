@@ -1,4 +1,5 @@
--- What a round has to account for: the first what the pages brought, later ones what they took over.
+-- What a round has to account for: the first what the pages brought, later ones what they took over. Last: whether what
+-- was acknowledged may have been lost with the power; SQLite is not opened so.
 SELECT l.closed_at IS NOT NULL, l.total_pages,
        (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.pass = 1 AND p.given_up = 0),
        CASE ?2 WHEN 1 THEN (SELECT coalesce(sum(p.fresh), 0) FROM pages p WHERE p.run = l.run)
@@ -7,5 +8,6 @@ SELECT l.closed_at IS NOT NULL, l.total_pages,
        (SELECT coalesce(max(r.seq) + 1, 0) FROM records r WHERE r.run = l.run AND r.round = ?2),
        CASE ?2 WHEN 1 THEN (SELECT count(*) FROM unchanged u WHERE u.run = l.run) ELSE 0 END,
        CASE ?2 WHEN 1 THEN (SELECT count(*) FROM unchanged u CROSS JOIN records r INDEXED BY records_by_id
-                            ON r.run = u.run AND r.id = u.id WHERE u.run = l.run) ELSE 0 END
+                            ON r.run = u.run AND r.id = u.id WHERE u.run = l.run) ELSE 0 END,
+       0
 FROM listings l WHERE l.run = ?1

@@ -1,2 +1,2 @@
-INSERT INTO problems (run, code, detail, times) VALUES (?1, ?2, ?3, 1)
-ON CONFLICT (run, code) DO UPDATE SET times = times + 1
+INSERT INTO problems (run, code, detail, times) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (run, code) DO UPDATE SET times = times + excluded.times

@@ -1,2 +1,1 @@
--- 0 rows: the ID was listed before.
-INSERT OR IGNORE INTO records (run, round, seq, id, page, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+INSERT INTO records (run, round, seq, id, page, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

@@ -1,1 +1,2 @@
-SELECT EXISTS (SELECT 1 FROM records WHERE run = ?1 AND id = ?2 AND round > ?3)
+-- Its ID, if a later round has it.
+SELECT id FROM records WHERE run = ?1 AND round > ?2 AND id = ?3 LIMIT 1

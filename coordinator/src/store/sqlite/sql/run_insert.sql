@@ -4,3 +4,4 @@ INSERT INTO runs (id, request_id, request_digest, pipeline, parameters, audit_mo
                   protocol, since_id, since_key)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
         ?17, (SELECT s.run FROM runs s WHERE s.id = ?17 AND s.deleted_at IS NULL))
+RETURNING run

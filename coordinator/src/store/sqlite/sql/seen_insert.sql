@@ -1,2 +1,1 @@
--- 0 rows: the second pass brought it before.
-INSERT OR IGNORE INTO seen (run, seq) VALUES (?1, ?2)
+INSERT INTO seen (run, seq) VALUES (?1, ?2)

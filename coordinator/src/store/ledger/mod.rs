@@ -1,0 +1,47 @@
+//! The ledger's transitions and queries, as they run on every kind of database: what is decided is here, how a database is
+//! asked stands in `sqlite/sql` and `postgres/sql`, a file for each statement.
+//!
+//! They are plain code on one connection: SQLite has no wire to wait for, and on PostgreSQL each runs on a thread of its
+//! own, of which there are as many as connections.
+//!
+//! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
+//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters.
+
+mod batches;
+mod dead_letters;
+mod deliveries;
+mod doubts;
+mod evidence;
+mod export;
+mod fleet;
+mod items;
+mod leases;
+mod listing;
+mod page_ids;
+mod pages;
+mod protection;
+mod queries;
+mod reports;
+mod retention;
+mod rounds;
+mod rows;
+mod runs;
+mod serving;
+mod settling;
+mod statement;
+mod stories;
+mod suspects;
+mod transitions;
+mod tx;
+mod unchanged;
+mod unknown;
+mod writable;
+
+pub(super) use leases::expire_embedded;
+pub(super) use listing::free_all;
+pub(super) use serving::Serving;
+pub(super) use statement::{
+    Connection, Fault, Hold, OptionalRow, Row, SqlResult, Statement, ToValue, Value, params, sql,
+};
+pub(super) use tx::{Database, Halt, Tx, View, words_of};
+pub(super) use writable::{News, Writable};

@@ -1,0 +1,139 @@
+//! The report that ends a lease.
+
+use std::collections::BTreeMap;
+
+use super::batches::{BatchRow, LeaseEnd, end_lease, facts_changed, settle_batch};
+use super::deliveries::{PROBE, doubt_open, find_out, settle};
+use super::leases::{Held, held};
+use super::rows::exception_code;
+use super::{Halt, Hold, Tx, params, protection, sql};
+use crate::domain::{BatchLedger, BatchRef, DeliveryState, ExceptionKind, Finding, LeaseToken};
+use crate::planted::Bug;
+use crate::store::{Completion, Misuse, RecordReport, Report};
+
+/// Takes a batch's report.
+pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &Report) -> Result<Completion, Halt> {
+    let held = held(tx, session, token, Some(hold_for(report)))?;
+    match held.report {
+        _ if tx.planted.has(Bug::NoReplayAnswer) => {}
+        Some((digest, answer)) if digest == report.digest => return Ok(completion(answer)),
+        Some(_) => return Err(Misuse::ReportConflict.into()),
+        None => {}
+    }
+    let batch = held.lease.batch;
+    let mut ledger = held.row.ledger(tx.connection)?;
+    let new = settle(tx, &held, &mut ledger, &report.deliveries)?;
+    let done = if held.current {
+        take_report(tx, &held, &mut ledger, report)?
+    } else {
+        if new {
+            facts_changed(tx, batch, &held.facts)?;
+        }
+        Completion::Late
+    };
+    let BatchRef { run, round, batch: number } = batch;
+    let [requests, retries, hedges, bytes] = report.cost;
+    let answer = completion_code(done);
+    let row = params![run, round, number, held.lease.epoch, report.digest, answer, requests, retries, hedges, bytes];
+    tx.connection.execute(sql!("lease_report"), row)?;
+    tx.tell_work();
+    Ok(done)
+}
+
+/// A report by which the run may be judged is taken when nobody else reports.
+fn hold_for(report: &Report) -> Hold {
+    let judges = |record: &RecordReport| record.kind == ExceptionKind::Gone || record.stage == protection::LOAD;
+    let alone = report.pause.is_some() || report.records.iter().any(judges);
+    if alone { Hold::Alone } else { Hold::Together }
+}
+
+/// From the lease's holder: everything counts.
+fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Report) -> Result<Completion, Halt> {
+    let batch = held.lease.batch;
+    if ledger.open_delivery().is_some() {
+        // A holder that cannot say what came of its POST leaves a doubt.
+        doubt_open(tx.connection, &held.row, tx.now)?;
+    }
+    take_probes(tx, held, ledger, &report.probes)?;
+    // What was cancelled stays so: the run's audit may be under way.
+    let judged = !held.facts.state.is_cancelled();
+    let refused = protection::refused_whole(held, ledger, report);
+    if judged {
+        write_exceptions(tx, held, &report.records, refused)?;
+    }
+    end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
+    // Whoever reports was not taken down.
+    let row = BatchRow { lost: 0, ..held.row.clone() };
+    let earliest = tx.now + report.retry_after;
+    let mut done = settle_batch(tx.connection, &row, &held.facts, earliest)?;
+    if report.records.iter().any(|record| record.kind == ExceptionKind::Gone) {
+        protection::judge_gone(tx, held)?;
+    }
+    if judged && refused {
+        // Its own exceptions may be among those taken back.
+        done &= !protection::judge_refused(tx, held, report)?;
+    }
+    if let Some(reason) = &report.pause {
+        protection::pause(tx, held, reason)?;
+    }
+    Ok(if done { Completion::Done } else { Completion::Requeued })
+}
+
+/// What the target said of doubts of this batch. What comes before it can act no more is passed over: it may act yet.
+fn take_probes(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, probes: &[Finding]) -> Result<(), Halt> {
+    if held.facts.state.is_over() || held.lease.batch.round < held.facts.round {
+        return Ok(());
+    }
+    for finding in probes {
+        let Some(doubt) = ledger.deliveries.iter_mut().find(|delivery| delivery.number == finding.number) else {
+            let detail = format!("delivery {} is not of this batch", finding.number);
+            return Err(Misuse::ReportInvalid(detail).into());
+        };
+        if tx.now < doubt.begun_at + held.facts.rules.settle_after || doubt.unknown().is_empty() {
+            continue;
+        }
+        *doubt = find_out(tx, held.lease.batch, doubt, finding, PROBE, "")?;
+        if matches!(doubt.state, DeliveryState::Applied | DeliveryState::PartlyApplied) {
+            protection::accepted(tx, held.lease.batch.run, &held.facts)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes exceptions, all at once. Of several that name the same record the last counts.
+fn write_exceptions(tx: &Tx<'_>, held: &Held, records: &[RecordReport], refused: bool) -> Result<(), Halt> {
+    let beyond = records.iter().find(|record| record.position >= held.row.size);
+    if let Some(record) = beyond {
+        let detail = format!("the batch has {} records, none at {}", held.row.size, record.position);
+        return Err(Misuse::ReportInvalid(detail).into());
+    }
+    if tx.planted.has(Bug::LosesDeadLetters) {
+        return Ok(());
+    }
+    let exception = |record: &RecordReport| {
+        let provisional = refused && record.stage == protection::LOAD;
+        let RecordReport { position, kind, stage, reason, http_status, body } = record;
+        params![position, exception_code(*kind), stage, reason, http_status, body, provisional].to_vec()
+    };
+    let by_position: BTreeMap<u32, _> = records.iter().map(|record| (record.position, exception(record))).collect();
+    let BatchRef { run, round, batch } = held.lease.batch;
+    let key = params![run, round, batch, tx.now.as_millis()];
+    tx.connection.execute_each(sql!("exception_insert"), key, &by_position.into_values().collect::<Vec<_>>())?;
+    Ok(())
+}
+
+fn completion_code(completion: Completion) -> i64 {
+    match completion {
+        Completion::Done => 0,
+        Completion::Requeued => 1,
+        Completion::Late => 2,
+    }
+}
+
+fn completion(code: i64) -> Completion {
+    match code {
+        0 => Completion::Done,
+        1 => Completion::Requeued,
+        _ => Completion::Late,
+    }
+}

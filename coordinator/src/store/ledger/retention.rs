@@ -1,0 +1,48 @@
+//! Runs that are not kept: out of sight at once, out of the file bit by bit, so that nobody waits for it.
+
+use super::runs::by_id_alone;
+use super::{OptionalRow, SqlResult, Tx, params, sql};
+use crate::domain::RunId;
+use crate::store::{Deleted, Event, Swept};
+
+/// Rows that one sweep takes out at most.
+const ROWS: usize = 5_000;
+
+/// Takes a run that is over out of sight.
+pub(super) fn delete(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Deleted>> {
+    let Some(run) = by_id_alone(tx, id)? else { return Ok(None) };
+    let row = params![run.key, tx.now.as_millis()];
+    let deleted = tx.connection.execute(sql!("run_delete"), row)? > 0;
+    if deleted {
+        tx.push(Event::RunDeleted);
+    }
+    Ok(Some(if deleted { Deleted::Done } else { Deleted::NotOver }))
+}
+
+/// Takes out some rows of the oldest deleted run, what refers to others first; then gives free pages back.
+pub(super) fn sweep(tx: &Tx<'_>) -> SqlResult<Swept> {
+    let run: Option<i64> = tx.connection.query_row(sql!("run_deleted"), params![], |row| row.get(0)).optional()?;
+    let Some(run) = run else { return tx.connection.give_space_back() };
+    let mut rows = 0;
+    for table in [
+        sql!("sweep_unknown_fields"),
+        sql!("sweep_exceptions"),
+        sql!("sweep_deliveries"),
+        sql!("sweep_leases"),
+        sql!("sweep_batches"),
+        sql!("sweep_items"),
+        sql!("sweep_records"),
+        sql!("sweep_unchanged"),
+        sql!("sweep_pages"),
+        sql!("sweep_cursors"),
+        sql!("sweep_seen"),
+    ] {
+        rows += tx.connection.execute(table, params![run, i64::try_from(ROWS - rows).unwrap_or(0)])?;
+        if rows >= ROWS {
+            return Ok(Swept { rows: rows as u64, more: true });
+        }
+    }
+    tx.connection.execute(sql!("sweep_run"), params![run])?;
+    tx.connection.execute(sql!("sweep_pipelines"), params![])?;
+    Ok(Swept { rows: rows as u64 + 1, more: true })
+}

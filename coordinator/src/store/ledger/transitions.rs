@@ -1,0 +1,134 @@
+//! Each transition: one job for the writer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, settling};
+use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
+use crate::store::{
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
+    Redriven, Renewal, Report, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions, WorkerResult,
+};
+
+#[async_trait]
+impl<D: Database> Transitions for D {
+    async fn start_run(&self, run: NewRun) -> StoreResult<Started> {
+        self.call(move |tx| runs::start(tx, &run)).await
+    }
+
+    async fn pause_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>> {
+        let (id, reason) = (id.clone(), reason.to_owned());
+        self.call(move |tx| runs::pause(tx, &id, &reason)).await
+    }
+
+    async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
+        let id = id.clone();
+        self.call(move |tx| runs::resume(tx, &id)).await
+    }
+
+    async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
+        let id = id.clone();
+        self.call(move |tx| runs::cancel(tx, &id)).await
+    }
+
+    async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
+        let (run, verdict) = (run.clone(), verdict.clone());
+        self.call(move |tx| runs::conclude(tx, &run, &verdict)).await
+    }
+
+    async fn restate(&self, stale: &StaleRound, verdict: &Verdict) -> StoreResult<Fenced<()>> {
+        let (stale, verdict) = (stale.clone(), verdict.clone());
+        self.call(move |tx| runs::restate(tx, &stale, &verdict)).await
+    }
+
+    async fn redrive(&self, id: &RunId, redrive: Redrive) -> StoreResult<Option<Redriven>> {
+        let id = id.clone();
+        self.call(move |tx| rounds::redrive(tx, &id, &redrive)).await
+    }
+
+    async fn settle(&self, id: &RunId, settle: Settle) -> StoreResult<Option<Settled>> {
+        let id = id.clone();
+        self.call(move |tx| settling::settle(tx, &id, &settle)).await
+    }
+
+    async fn delete_run(&self, id: &RunId) -> StoreResult<Option<Deleted>> {
+        let id = id.clone();
+        self.call(move |tx| retention::delete(tx, &id)).await
+    }
+
+    async fn sweep(&self) -> StoreResult<Swept> {
+        self.call(retention::sweep).await
+    }
+
+    async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>> {
+        let run = run.clone();
+        self.call(move |tx| runs::files_whole(tx, &run)).await
+    }
+
+    async fn take_listing(&self, holder: &str, ttl: Duration) -> StoreResult<Option<GrantedListing>> {
+        let holder = holder.to_owned();
+        self.call(move |tx| listing::take(tx, &holder, ttl)).await
+    }
+
+    async fn renew_listing(&self, lease: &ListingLease, ttl: Duration) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.call(move |tx| listing::renew(tx, &lease, ttl)).await
+    }
+
+    async fn commit_page(&self, lease: &ListingLease, page: ListedPage) -> StoreResult<Fenced<PageOutcome>> {
+        let lease = lease.clone();
+        self.call(move |tx| pages::commit_page(tx, &lease, &page)).await
+    }
+
+    async fn list_again(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.call(move |tx| listing::again(tx, &lease)).await
+    }
+
+    async fn give_up_page(&self, lease: &ListingLease, page: u64, problem: Problem) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.call(move |tx| pages::give_up_page(tx, &lease, page, &problem)).await
+    }
+
+    async fn close_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.call(move |tx| listing::close(tx, &lease)).await
+    }
+
+    async fn release_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
+        let lease = lease.clone();
+        self.call(move |tx| listing::release(tx, &lease)).await
+    }
+
+    async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {
+        let (acquired, expired) = self.call(move |tx| leases::acquire(tx, &acquire)).await?;
+        // The reaper finds nothing of these any more.
+        expired.log();
+        Ok(acquired)
+    }
+
+    async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>> {
+        let (session, tokens) = (session.to_owned(), tokens.to_vec());
+        self.call_worker(move |tx| leases::renew(tx, &session, &tokens)).await
+    }
+
+    async fn begin(&self, session: &str, token: LeaseToken, begin: Begin) -> WorkerResult<Begun> {
+        let session = session.to_owned();
+        self.call_worker(move |tx| deliveries::begin(tx, &session, &token, &begin)).await
+    }
+
+    async fn complete(&self, session: &str, token: LeaseToken, report: Report) -> WorkerResult<Completion> {
+        let session = session.to_owned();
+        self.call_worker(move |tx| reports::complete(tx, &session, &token, &report)).await
+    }
+
+    async fn release(&self, session: &str, tokens: &[LeaseToken], end: bool) -> WorkerResult<Vec<bool>> {
+        let (session, tokens) = (session.to_owned(), tokens.to_vec());
+        self.call_worker(move |tx| leases::release(tx, &session, &tokens, end)).await
+    }
+
+    async fn expire(&self) -> StoreResult<Expired> {
+        self.call(leases::expire).await
+    }
+}

@@ -1,0 +1,124 @@
+//! What a transition and a query see, and what a kind of database must do for them.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::ops::Deref;
+
+use super::{Connection, Fault, SqlResult};
+use crate::domain::Timestamp;
+use crate::planted::Planted;
+use crate::store::{Event, Misuse, StoreError, StoreResult, WorkerResult};
+
+/// Why a transition ends without a trace.
+#[derive(Debug)]
+pub(in crate::store) enum Halt {
+    /// The database said no.
+    Fault(Fault),
+    /// The caller did what no lost race explains.
+    Misuse(Misuse),
+    /// The transition has a bug.
+    Panicked(String),
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Misuse> for Halt {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
+
+/// What a panic said.
+pub(in crate::store) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words").to_owned()
+}
+
+/// What a transition sees: the connection within the transaction, the time, and where to note what others must hear.
+pub(in crate::store) struct Tx<'a> {
+    /// Within a transaction, or a savepoint.
+    pub connection: &'a dyn Connection,
+    /// The time of this transition.
+    pub now: Timestamp,
+    /// Since when coordinators serve without a gap.
+    pub serving_since: Timestamp,
+    /// Bugs that tests switch on.
+    pub planted: Planted,
+    pub(in crate::store) work: Cell<bool>,
+    pub(in crate::store) pushes: RefCell<Vec<Event>>,
+}
+
+impl<'a> Tx<'a> {
+    /// One that nobody has noted anything in.
+    pub fn new(connection: &'a dyn Connection, now: Timestamp, serving_since: Timestamp, planted: Planted) -> Self {
+        Self { connection, now, serving_since, planted, work: Cell::new(false), pushes: RefCell::new(Vec::new()) }
+    }
+
+    /// There may be something to lease or to list now.
+    pub fn tell_work(&self) {
+        self.work.set(true);
+    }
+
+    /// A worker must hear of this at once.
+    pub fn push(&self, event: Event) {
+        self.pushes.borrow_mut().push(event);
+    }
+}
+
+/// What a query sees: one consistent view.
+pub(in crate::store) struct View<'a> {
+    /// Within a transaction that only reads.
+    pub connection: &'a dyn Connection,
+    clock: &'a dyn Fn() -> SqlResult<Timestamp>,
+}
+
+impl<'a> View<'a> {
+    /// Of this connection, with the time as `clock` gives it.
+    pub fn new(connection: &'a dyn Connection, clock: &'a dyn Fn() -> SqlResult<Timestamp>) -> Self {
+        Self { connection, clock }
+    }
+
+    /// The store's time.
+    pub fn now(&self) -> SqlResult<Timestamp> {
+        (self.clock)()
+    }
+}
+
+impl<'a> Deref for View<'a> {
+    type Target = dyn Connection + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        self.connection
+    }
+}
+
+/// A kind of database: runs transitions and queries. All else about the ledger is the same for all of them.
+pub(in crate::store) trait Database: Send + Sync + 'static {
+    /// Runs a transition and answers after its commit. It runs again when another transaction was in its way.
+    fn call_worker<T, F>(&self, transition: F) -> impl Future<Output = WorkerResult<T>> + Send
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static;
+
+    /// Runs a query.
+    fn read<T, F>(&self, query: F) -> impl Future<Output = StoreResult<T>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> SqlResult<T> + Send + 'static;
+
+    /// Runs a transition that nobody can misuse.
+    fn call<T, F>(&self, transition: F) -> impl Future<Output = StoreResult<T>> + Send
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> SqlResult<T> + Send + 'static,
+    {
+        async move {
+            let result = self.call_worker(move |tx| transition(tx).map_err(Halt::Fault)).await?;
+            result.map_err(|misuse| StoreError::Damaged(format!("unexpected: {misuse:?}")))
+        }
+    }
+}

@@ -1,0 +1,3 @@
+-- When the next waiting batch may be leased, and when the next lease runs out.
+SELECT (SELECT min(b.available_at) FROM batches b WHERE b.state = 0 AND b.available_at > 0 AND b.available_at > $1),
+       (SELECT min(b.expires_at) FROM batches b WHERE b.state = 1)

@@ -1,0 +1,2 @@
+-- 0 rows: it was asked for before.
+INSERT INTO cursors (run, pass, sha256) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+SELECT round, batch, settled_by FROM deliveries WHERE run = $1 AND number = $2

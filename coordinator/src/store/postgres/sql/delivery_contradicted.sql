@@ -1,0 +1,1 @@
+UPDATE deliveries SET contradicted = 1 WHERE run = $1 AND round = $2 AND batch = $3 AND epoch = $4 AND ordinal = $5

@@ -1,0 +1,14 @@
+-- What a round has to account for: the first what the pages brought, later ones what they took over. Last: whether what
+-- was acknowledged while the run went on may have been lost with the power (see degraded).
+-- Sums of bigint are numeric here; the casts make them bigint again.
+SELECT l.closed_at IS NOT NULL, l.total_pages,
+       (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.pass = 1 AND p.given_up = 0),
+       CASE $2 WHEN 1 THEN (SELECT coalesce(sum(p.fresh), 0)::bigint FROM pages p WHERE p.run = l.run)
+               ELSE (SELECT o.records FROM rounds o WHERE o.run = l.run AND o.round = $2) END,
+       (SELECT count(*) FROM records r WHERE r.run = l.run AND r.round = $2),
+       (SELECT coalesce(max(r.seq) + 1, 0) FROM records r WHERE r.run = l.run AND r.round = $2),
+       CASE $2 WHEN 1 THEN (SELECT count(*) FROM unchanged u WHERE u.run = l.run) ELSE 0 END,
+       CASE $2 WHEN 1 THEN (SELECT count(*) FROM unchanged u JOIN records r ON r.run = u.run AND r.id = u.id
+                            WHERE u.run = l.run) ELSE 0 END,
+       EXISTS (SELECT 1 FROM degraded d JOIN runs r ON r.run = l.run WHERE d.seen_at >= r.created_at)
+FROM listings l WHERE l.run = $1

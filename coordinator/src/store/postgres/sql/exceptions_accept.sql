@@ -1,0 +1,1 @@
+UPDATE exceptions SET provisional = 0 WHERE run = $1 AND provisional = 1

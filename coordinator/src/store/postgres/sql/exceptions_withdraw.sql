@@ -1,0 +1,1 @@
+DELETE FROM exceptions WHERE run = $1 AND provisional = 1

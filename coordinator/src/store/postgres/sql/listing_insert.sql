@@ -1,0 +1,1 @@
+INSERT INTO listings (run) VALUES ($1)

@@ -1,0 +1,1 @@
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM deliveries WHERE run = $1 AND round = $2 AND state = 0

@@ -1,0 +1,1 @@
+SELECT max_batch FROM runs WHERE run = $1

@@ -1,0 +1,4 @@
+-- Whoever resumes a run accepts what is gone so far.
+UPDATE runs SET state = 0, state_reason = '',
+                gone_accepted = (SELECT count(*) FROM exceptions e WHERE e.run = $1 AND e.kind = 1)
+WHERE run = $1 AND state = 1

@@ -1,0 +1,1 @@
+UPDATE sessions SET seen_at = $2 WHERE session = $1

@@ -1,0 +1,3 @@
+-- Batches of a round follow one another without a gap: the record's is the last that begins at or before it.
+SELECT batch, first_seq, size, state FROM batches
+WHERE run = $1 AND round = $2 AND first_seq <= $3 ORDER BY first_seq DESC LIMIT 1

@@ -1,0 +1,1 @@
+DELETE FROM records WHERE (run, round, seq) IN (SELECT run, round, seq FROM records WHERE run = $1 LIMIT $2)

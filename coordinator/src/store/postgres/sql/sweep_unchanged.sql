@@ -1,0 +1,1 @@
+DELETE FROM unchanged WHERE (run, id) IN (SELECT run, id FROM unchanged WHERE run = $1 LIMIT $2)

@@ -1,0 +1,1 @@
+SELECT 1 FROM unknown_fields WHERE run = $1 AND round = $2 AND path = $3 LIMIT 1

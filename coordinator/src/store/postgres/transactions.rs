@@ -1,0 +1,174 @@
+//! A transition as a transaction, and a query as one that only reads.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connection::{QUERY, STATEMENT, Wire, classify};
+use super::open::ACQUIRE;
+use super::{CONNECTIONS, PostgresStore, Shared};
+use crate::domain::Timestamp;
+use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
+use crate::store::{Misuse, StoreError, StoreResult, WorkerResult};
+
+/// How often a transition is tried that another one was in the way of.
+const TRIES: u32 = 8;
+/// Before the second try; doubled with each, and up to twice as long, so that the same two do not meet again.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
+
+/// A connection with what its first statement gave.
+type First<T> = (PoolConnection<Postgres>, T);
+
+impl Database for PostgresStore {
+    async fn call_worker<T, F>(&self, transition: F) -> WorkerResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        let permit = turn(&self.writers).await?;
+        let shared = Arc::clone(&self.shared);
+        // On a thread, so that a caller who goes away leaves no transaction half done.
+        let run = move || {
+            let _permit = permit;
+            let done = shared.transition(&transition, &Handle::current());
+            shared.note(&done);
+            done
+        };
+        let done = tokio::task::spawn_blocking(run).await;
+        Ok(done.map_err(|error| StoreError::Unavailable(error.to_string()))??)
+    }
+
+    async fn read<T, F>(&self, query: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&View<'_>) -> SqlResult<T> + Send + 'static,
+    {
+        let permit = turn(&self.readers).await?;
+        let shared = Arc::clone(&self.shared);
+        let run = move || {
+            let _permit = permit;
+            shared.query(query, &Handle::current())
+        };
+        let found = tokio::task::spawn_blocking(run).await;
+        Ok(found.map_err(|error| StoreError::Unavailable(error.to_string()))??)
+    }
+}
+
+/// Waits for a connection to be free, in a task and not on a thread.
+async fn turn(connections: &Arc<Semaphore>) -> StoreResult<OwnedSemaphorePermit> {
+    let busy = || StoreError::Unavailable("no connection to the database became free in time".to_owned());
+    let turn = tokio::time::timeout(ACQUIRE, Arc::clone(connections).acquire_owned()).await;
+    turn.map_err(|_| busy())?.map_err(|_| busy())
+}
+
+impl Shared {
+    /// Runs a transition, again where another one was in its way.
+    fn transition<T>(
+        &self,
+        transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
+        runtime: &Handle,
+    ) -> SqlResult<Result<T, Misuse>> {
+        let mut pause = AGAIN_AFTER;
+        for tried in 1.. {
+            let (mut connection, times) = self.first(runtime, |wire| self.time.seen(wire))?;
+            let done = self.attempt(&Wire::new(&mut connection, runtime, STATEMENT), times, transition);
+            match done {
+                Err(Fault::InTheWay(reason)) if tried < TRIES => {
+                    tracing::debug!(reason, tried, "a transition is tried again");
+                }
+                Err(Fault::InTheWay(_)) | Ok(_) => return done,
+                Err(_) => {
+                    // In what state it is, nobody knows.
+                    connection.close_on_drop();
+                    return done;
+                }
+            }
+            drop(connection);
+            std::thread::sleep(pause.mul_f64(1.0 + fastrand::f64()));
+            pause *= 2;
+        }
+        Err(Fault::InTheWay("it was never tried".to_owned()))
+    }
+
+    /// One try, from BEGIN to COMMIT or ROLLBACK.
+    fn attempt<T>(
+        &self,
+        wire: &Wire<'_>,
+        (now, serving_since): (Timestamp, Timestamp),
+        transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
+    ) -> SqlResult<Result<T, Misuse>> {
+        wire.script("BEGIN")?;
+        let tx = Tx::new(wire, now, serving_since, self.planted);
+        let done = catch_unwind(AssertUnwindSafe(|| transition(&tx)));
+        let done = done.unwrap_or_else(|panic| Err(Halt::Panicked(words_of(panic.as_ref()))));
+        let (work, pushes) = (tx.work.get(), tx.pushes.into_inner());
+        let halt = match done.and_then(|value| Ok((value, self.notices.send(wire, work, &pushes)?))) {
+            Ok((value, ())) => {
+                wire.script("COMMIT").map_err(unknown)?;
+                self.events.tell(work, pushes);
+                return Ok(Ok(value));
+            }
+            Err(halt) => halt,
+        };
+        wire.script("ROLLBACK")?;
+        match halt {
+            Halt::Misuse(misuse) => Ok(Err(misuse)),
+            Halt::Fault(fault) => Err(fault),
+            Halt::Panicked(words) => Err(Fault::bad(format!("a transition panicked and was undone: {words}"))),
+        }
+    }
+
+    fn query<T>(&self, query: impl FnOnce(&View<'_>) -> SqlResult<T>, runtime: &Handle) -> SqlResult<T> {
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}",
+            QUERY.as_millis()
+        );
+        let (mut connection, ()) = self.first(runtime, |wire| wire.script(&begin))?;
+        let wire = Wire::new(&mut connection, runtime, QUERY);
+        let now = || self.time.now(&wire);
+        let found = catch_unwind(AssertUnwindSafe(|| query(&View::new(&wire, &now))));
+        let found =
+            found.unwrap_or_else(|panic| Err(Fault::bad(format!("a query panicked: {}", words_of(panic.as_ref())))));
+        let ended = wire.script("ROLLBACK");
+        if ended.is_err() {
+            connection.close_on_drop();
+        }
+        found
+    }
+
+    /// A connection, and what its first statement gives. One that was kept may have been closed at the other end, by a
+    /// restart for instance: then another is taken, since nothing was changed by it.
+    fn first<T>(&self, runtime: &Handle, first: impl Fn(&Wire<'_>) -> SqlResult<T>) -> SqlResult<First<T>> {
+        let mut spare = CONNECTIONS;
+        loop {
+            let acquired = runtime.block_on(self.pool.acquire());
+            let mut connection = acquired.map_err(|error| classify(&error))?;
+            let given = first(&Wire::new(&mut connection, runtime, STATEMENT));
+            match given {
+                Ok(given) => return Ok((connection, given)),
+                Err(Fault::Store(StoreError::Unavailable(_))) if spare > 0 => spare -= 1,
+                Err(fault) => {
+                    connection.close_on_drop();
+                    return Err(fault);
+                }
+            }
+            connection.close_on_drop();
+        }
+    }
+}
+
+/// Of a COMMIT that was not answered nobody knows what came of it; of one that was refused it is known.
+fn unknown(fault: Fault) -> Fault {
+    match fault {
+        Fault::Store(error) => {
+            let text = format!("it is not known whether it was committed, so repeat the call: {error}");
+            Fault::Store(StoreError::Unavailable(text))
+        }
+        other => other,
+    }
+}

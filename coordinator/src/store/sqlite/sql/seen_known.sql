@@ -1,0 +1,1 @@
+SELECT seq FROM seen WHERE run = ?1 AND seq = ?2
