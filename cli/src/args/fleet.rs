@@ -31,7 +31,7 @@ pub struct HealthArgs {
     #[command(flatten)]
     pub coordinator: CoordinatorUrl,
     /// One gRPC service instead of all together, such as muster.v1.WorkerService
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    #[arg(long, env = "MUSTER_SERVICE", value_name = "NAME", default_value = "", hide_default_value = true)]
     pub service: String,
     /// Print JSON, and nothing else, on standard output
     #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
