@@ -1,6 +1,6 @@
 //! Leases: granting, renewing, giving back, running out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::batches::{BatchRow, LeaseEnd, end_lease, settle_batch};
@@ -90,6 +90,8 @@ impl Grant<'_, '_> {
     fn ready(&mut self, acquire: &Acquire) -> SqlResult<()> {
         let limit = acquire.capacity.min(GRANT_AT_ONCE);
         let key = params![self.tx.now.as_millis(), limit, acquire.protocol];
+        let (mut granted, mut leases) = (Vec::new(), Vec::new());
+        let expires_at = self.tx.now + TTL;
         for mut row in self.tx.connection.query_map(sql!("batches_takeable"), key, BatchRow::read)? {
             let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
@@ -99,15 +101,14 @@ impl Grant<'_, '_> {
             row.attempt += 1;
             let secret = random_secret()?;
             let BatchRef { run, round, batch } = row.batch;
-            let (session, now) = (&acquire.session.id, self.tx.now);
-            let expires_at = now + TTL;
-            let granted = params![run, round, batch, row.epoch, row.attempt, session, expires_at.as_millis()];
-            self.tx.connection.execute(sql!("batch_grant"), granted)?;
-            let lease = params![run, round, batch, row.epoch, secret, session, row.attempt, now.as_millis()];
-            self.tx.connection.execute(sql!("lease_insert"), lease)?;
+            granted.push(params![run, round, batch, row.epoch, row.attempt].to_vec());
+            leases.push(params![run, round, batch, row.epoch, row.attempt, secret].to_vec());
             self.hand_out(&row, &ids, secret, expires_at)?;
         }
-        Ok(())
+        let session = &acquire.session.id;
+        self.tx.connection.execute_each(sql!("batch_grant"), params![session, expires_at.as_millis()], &granted)?;
+        let values = params![session, self.tx.now.as_millis()];
+        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases).map(drop)
     }
 
     /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.
@@ -168,9 +169,10 @@ fn next_in(tx: &Tx<'_>) -> SqlResult<Option<Duration>> {
     Ok(available.into_iter().chain(expires).min().map(|next| next.since(tx.now)))
 }
 
-fn extend(connection: &dyn Connection, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
-    let key = params![batch.run, batch.round, batch.batch, expires_at.as_millis()];
-    connection.execute(sql!("batch_extend"), key).map(drop)
+/// Never shortens a lease.
+pub(super) fn extend(connection: &dyn Connection, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
+    let of = params![batch.run, batch.round, batch.batch].to_vec();
+    connection.execute_each(sql!("batch_extend"), params![expires_at.as_millis()], &[of]).map(drop)
 }
 
 /// A grant as its holder finds it.
@@ -186,64 +188,87 @@ pub(super) struct Held {
     pub facts: RunFacts,
 }
 
+impl Held {
+    /// The first columns of `lease_by_token`, behind those of its batch; `None`: the token does not prove it.
+    fn read(tx: &Tx<'_>, row: &Row, session: &str, token: &LeaseToken, facts: &RunFacts) -> Result<Option<Self>, Halt> {
+        let at = BatchRow::COLUMNS;
+        let (secret, holder): ([u8; 16], String) = (row.get(at)?, row.get(at + 1)?);
+        if !token.proves(&secret) {
+            return Ok(None);
+        }
+        if holder != session {
+            return Err(Misuse::OtherSession.into());
+        }
+        let report = row.get::<Option<[u8; 32]>>(at + 2)?.zip(row.get(at + 3)?);
+        let (current, released): (bool, bool) = (row.get(at + 4)?, row.get(at + 5)?);
+        let (lease, row, facts) = (token.lease(), BatchRow::read(row)?, facts.clone());
+        // A lease of an older round is nobody's right to anything, whatever became of the batch.
+        let current = current && row.batch.round == facts.round || tx.planted.has(Bug::NoEpochCheck);
+        Ok(Some(Self { lease, row, current, released, report, facts }))
+    }
+}
+
 /// Checks a token: was it granted, to this session, and does it still hold? Its batch is held from now on, and its run, if
 /// the transition depends on how that is.
 pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken, hold: Option<Hold>) -> Result<Held, Halt> {
-    let lease = token.lease();
     if let Some(how) = hold {
-        tx.connection.hold(lease.batch.run, how)?;
+        tx.connection.hold(token.lease().batch.run, how)?;
     }
-    tx.connection.hold_batch(lease.batch)?;
-    let BatchRef { run, round, batch } = lease.batch;
-    let read = |row: &Row| {
-        let at = BatchRow::COLUMNS;
-        let digest: Option<[u8; 32]> = row.get(at + 2)?;
-        let answer: Option<i64> = row.get(at + 3)?;
-        let (secret, holder): ([u8; 16], String) = (row.get(at)?, row.get(at + 1)?);
-        Ok((BatchRow::read(row)?, secret, holder, digest.zip(answer), row.get(at + 4)?, row.get(at + 5)?))
+    let held = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten();
+    held.ok_or_else(|| Misuse::TokenUnknown.into())
+}
+
+/// The same for several; none for those that nobody knows (of a ledger restored from a backup, say), which do not fail a
+/// call about many.
+fn held_all(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Option<Held>>, Halt> {
+    let leases: Vec<LeaseRef> = tokens.iter().map(LeaseToken::lease).collect();
+    let batches: Vec<BatchRef> = leases.iter().map(|lease| lease.batch).collect();
+    tx.connection.hold_batches(&batches)?;
+    let each = |LeaseRef { batch: BatchRef { run, round, batch }, epoch }: &LeaseRef| {
+        params![run, round, batch, epoch].to_vec()
     };
-    let found =
-        tx.connection.query_row(sql!("lease_by_token"), params![run, round, batch, lease.epoch], read).optional()?;
-    let (row, secret, holder, report, current, released): (_, _, _, _, bool, _) = found.ok_or(Misuse::TokenUnknown)?;
-    if !token.proves(&secret) {
-        return Err(Misuse::TokenUnknown.into());
+    let each: Vec<_> = leases.iter().map(each).collect();
+    let mut rows = HashMap::new();
+    for row in tx.connection.query_each(sql!("lease_by_token"), params![], &each)? {
+        let lease = LeaseRef { epoch: row.get(BatchRow::COLUMNS + 6)?, ..BatchRow::read(&row)?.lease() };
+        rows.insert(lease, row);
     }
-    if holder != session {
-        return Err(Misuse::OtherSession.into());
+    let mut facts = BTreeMap::new();
+    for run in rows.keys().map(|lease: &LeaseRef| lease.batch.run).collect::<BTreeSet<_>>() {
+        facts.insert(run, run_facts(tx.connection, run)?);
     }
-    let facts = run_facts(tx.connection, run)?.ok_or(Misuse::TokenUnknown)?;
-    // A lease of an older round is nobody's right to anything, whatever became of the batch.
-    let current = current && row.batch.round == facts.round || tx.planted.has(Bug::NoEpochCheck);
-    Ok(Held { lease, row, current, released, report, facts })
+    let held = |token: &LeaseToken| {
+        let lease = token.lease();
+        let facts = facts.get(&lease.batch.run).and_then(Option::as_ref);
+        let Some((row, facts)) = rows.get(&lease).zip(facts) else { return Ok(None) };
+        Held::read(tx, row, session, token, facts)
+    };
+    tokens.iter().map(held).collect()
 }
 
 /// Extends leases.
 pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Renewal>, Halt> {
     tx.connection.execute(sql!("session_touch"), params![session, tx.now.as_millis()])?;
-    let renew = |token: &LeaseToken| {
-        let Some(held) = known(held(tx, session, token, None))?.filter(|held| held.current) else {
-            return Ok(Renewal::Lost);
-        };
-        extend(tx.connection, held.lease.batch, tx.now + TTL)?;
-        Ok(if held.facts.state == RunState::Running { Renewal::Held(TTL) } else { Renewal::RunStopped(TTL) })
+    let held = held_all(tx, session, tokens)?;
+    let current = || held.iter().flatten().filter(|held| held.current);
+    let batches: BTreeSet<_> = current().map(|held| held.lease.batch).map(|of| (of.run, of.round, of.batch)).collect();
+    let each: Vec<_> = batches.iter().map(|(run, round, batch)| params![run, round, batch].to_vec()).collect();
+    tx.connection.execute_each(sql!("batch_extend"), params![(tx.now + TTL).as_millis()], &each)?;
+    let renewal = |held: &Option<Held>| match held {
+        Some(held) if held.current && held.facts.state == RunState::Running => Renewal::Held(TTL),
+        Some(held) if held.current => Renewal::RunStopped(TTL),
+        _ => Renewal::Lost,
     };
-    tokens.iter().map(renew).collect()
-}
-
-/// One lease that nobody knows (of a ledger restored from a backup, say) does not fail a call about many.
-fn known(held: Result<Held, Halt>) -> Result<Option<Held>, Halt> {
-    match held {
-        Ok(held) => Ok(Some(held)),
-        Err(Halt::Misuse(Misuse::TokenUnknown)) => Ok(None),
-        Err(halt) => Err(halt),
-    }
+    Ok(held.iter().map(renewal).collect())
 }
 
 /// Gives leases back: back in the queue, the attempt not charged. With the session ends whatever it still holds, also
 /// what it never heard of because an answer was lost.
 pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
     let release = |token: &LeaseToken| {
-        let Some(held) = known(held(tx, session, token, Some(Hold::Together)))? else { return Ok(false) };
+        tx.connection.hold(token.lease().batch.run, Hold::Together)?;
+        // One after another: the same token again finds what came of it.
+        let Some(held) = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten() else { return Ok(false) };
         // Released before: the same request again gets the same answer.
         Ok(held.released || held.current && give_back(tx, &held.row)?)
     };
