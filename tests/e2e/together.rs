@@ -36,6 +36,7 @@ struct Scene {
     coordinators: Vec<Cluster>,
     crew: Vec<Process>,
     hired: usize,
+    outages: usize,
     run_id: String,
     random: Rng,
 }
@@ -56,7 +57,8 @@ impl Scene {
         }
         let run_id = coordinators[0].start_run("impatient", &server.base_url()).await;
         let random = Rng::with_seed(from_env("MUSTER_TEST_SEED", 1));
-        let mut scene = Scene { place, server, database, coordinators, crew: Vec::new(), hired: 0, run_id, random };
+        let mut scene =
+            Scene { place, server, database, coordinators, crew: Vec::new(), hired: 0, outages: 0, run_id, random };
         (0..CREW).for_each(|_| scene.hire());
         scene
     }
@@ -98,6 +100,16 @@ impl Scene {
         self.some_moment().await;
         self.database.down();
         self.database.up();
+        self.outages += 1;
+    }
+
+    /// How often a coordinator said that it had lost the database, and how often that it was back.
+    fn said(&self) -> (usize, usize) {
+        let said = std::fs::read_dir(self.place.path()).expect("a folder").flatten().map(|entry| entry.path());
+        let texts = said.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap_or_default());
+        let text: String = texts.collect();
+        let times = |words: &str| text.matches(words).count();
+        (times("\"the database cannot be written\""), times("\"the database can be written again\""))
     }
 
     /// Calms the target down, waits for the end, and holds the ledger against the book.
@@ -117,6 +129,8 @@ impl Scene {
         let possible = u64::try_from(verdict.possible_copies).expect("not negative");
         assert!(possible >= copies, "{copies} copies, the verdict admits {possible}");
         assert_eq!(verdict.counts.expect("counts").loaded, i64::try_from(book.accepted().len()).expect("few"));
+        let (lost, back) = self.said();
+        assert!(lost >= self.outages && back >= 1, "{} outages, {lost} times lost, {back} times back", self.outages);
         self.nobody_said_the_password();
         (ledger, copies, possible)
     }
@@ -170,6 +184,24 @@ async fn kills_of_coordinators_and_restarts_of_the_database_leave_no_doubt_and_n
     assert!(!scene.server.book().is_perfect(), "it was done before the last kill");
     let (ledger, copies, possible) = scene.end().await;
     println!("{cycles} coordinators killed, the database restarted {} times; leases: {:?}", cycles / 2, ledger.endings);
+    assert_eq!((ledger.count(State::InDoubt), copies, possible), (0, 0, 0), "a doubt or a copy");
+    assert!(!ledger.endings.contains_key("expired"), "a lease was lost: {:?}", ledger.endings);
+}
+
+/// Longer than a lease holds.
+const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(17);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_database_revokes_no_lease_however_long_it_is() {
+    let _turn = turn::heavy().await;
+    let mut scene = Scene::new(8_000).await;
+    scene.some_moment().await;
+    scene.database.down();
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    assert!(!scene.server.book().is_perfect(), "it went on without a ledger");
+    scene.database.up();
+    scene.outages += 1;
+    let (ledger, copies, possible) = scene.end().await;
     assert_eq!((ledger.count(State::InDoubt), copies, possible), (0, 0, 0), "a doubt or a copy");
     assert!(!ledger.endings.contains_key("expired"), "a lease was lost: {:?}", ledger.endings);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::batches::{BatchRow, facts_changed};
-use super::leases::{Held, held};
+use super::leases::{Held, extend, held};
 use super::rows::delivery_state_code;
 use super::{Connection, Halt, Hold, SqlResult, Tx, params, protection, sql, unknown};
 use crate::domain::{
@@ -65,10 +65,7 @@ fn begin_again(tx: &Tx<'_>, held: &Held, before: &DeliveryFact, begin: &Begin) -
 
 /// The lease outlasts the POST.
 fn hold_for_post(tx: &Tx<'_>, held: &Held) -> SqlResult<()> {
-    let BatchRef { run, round, batch } = held.lease.batch;
-    let expires_at = tx.now + (held.facts.post_timeout + POST_MARGIN).max(TTL);
-    let key = params![run, round, batch, expires_at.as_millis()];
-    tx.connection.execute(sql!("batch_extend"), key).map(drop)
+    extend(tx.connection, held.lease.batch, tx.now + (held.facts.post_timeout + POST_MARGIN).max(TTL))
 }
 
 /// Why it must not be sent, if so.

@@ -1,6 +1,6 @@
 //! Leases: granting, renewing, giving back, running out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::batches::{BatchRow, LeaseEnd, end_lease, settle_batch};
@@ -90,6 +90,8 @@ impl Grant<'_, '_> {
     fn ready(&mut self, acquire: &Acquire) -> SqlResult<()> {
         let limit = acquire.capacity.min(GRANT_AT_ONCE);
         let key = params![self.tx.now.as_millis(), limit, acquire.protocol];
+        let (mut granted, mut leases) = (Vec::new(), Vec::new());
+        let expires_at = self.tx.now + TTL;
         for mut row in self.tx.connection.query_map(sql!("batches_takeable"), key, BatchRow::read)? {
             let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
@@ -99,15 +101,14 @@ impl Grant<'_, '_> {
             row.attempt += 1;
             let secret = random_secret()?;
             let BatchRef { run, round, batch } = row.batch;
-            let (session, now) = (&acquire.session.id, self.tx.now);
-            let expires_at = now + TTL;
-            let granted = params![run, round, batch, row.epoch, row.attempt, session, expires_at.as_millis()];
-            self.tx.connection.execute(sql!("batch_grant"), granted)?;
-            let lease = params![run, round, batch, row.epoch, secret, session, row.attempt, now.as_millis()];
-            self.tx.connection.execute(sql!("lease_insert"), lease)?;
+            granted.push(params![run, round, batch, row.epoch, row.attempt].to_vec());
+            leases.push(params![run, round, batch, row.epoch, row.attempt, secret].to_vec());
             self.hand_out(&row, &ids, secret, expires_at)?;
         }
-        Ok(())
+        let session = &acquire.session.id;
+        self.tx.connection.execute_each(sql!("batch_grant"), params![session, expires_at.as_millis()], &granted)?;
+        let values = params![session, self.tx.now.as_millis()];
+        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases).map(drop)
     }
 
     /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.
@@ -168,9 +169,10 @@ fn next_in(tx: &Tx<'_>) -> SqlResult<Option<Duration>> {
     Ok(available.into_iter().chain(expires).min().map(|next| next.since(tx.now)))
 }
 
-fn extend(connection: &dyn Connection, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
-    let key = params![batch.run, batch.round, batch.batch, expires_at.as_millis()];
-    connection.execute(sql!("batch_extend"), key).map(drop)
+/// Never shortens a lease.
+pub(super) fn extend(connection: &dyn Connection, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
+    let of = params![batch.run, batch.round, batch.batch].to_vec();
+    connection.execute_each(sql!("batch_extend"), params![expires_at.as_millis()], &[of]).map(drop)
 }
 
 /// A grant as its holder finds it.
@@ -186,72 +188,103 @@ pub(super) struct Held {
     pub facts: RunFacts,
 }
 
+impl Held {
+    /// The first columns of `lease_by_token`, behind those of its batch; `None`: the token does not prove it.
+    fn read(row: &Row, session: &str, token: &LeaseToken, facts: &RunFacts) -> SqlResult<Result<Option<Self>, Misuse>> {
+        let at = BatchRow::COLUMNS;
+        let (secret, holder): ([u8; 16], String) = (row.get(at)?, row.get(at + 1)?);
+        if !token.proves(&secret) {
+            return Ok(Ok(None));
+        }
+        if holder != session {
+            return Ok(Err(Misuse::OtherSession));
+        }
+        let report = row.get::<Option<[u8; 32]>>(at + 2)?.zip(row.get(at + 3)?);
+        let (current, released): (bool, bool) = (row.get(at + 4)?, row.get(at + 5)?);
+        let (lease, row, facts) = (token.lease(), BatchRow::read(row)?, facts.clone());
+        // A lease of an older round is nobody's right to anything, whatever became of the batch.
+        let current = current && row.batch.round == facts.round;
+        Ok(Ok(Some(Self { lease, row, current, released, report, facts })))
+    }
+}
+
 /// Checks a token: was it granted, to this session, and does it still hold? Its batch is held from now on, and its run, if
 /// the transition depends on how that is.
 pub(super) fn held(tx: &Tx<'_>, session: &str, token: &LeaseToken, hold: Option<Hold>) -> Result<Held, Halt> {
-    let batch = token.lease().batch;
     if let Some(how) = hold {
-        tx.connection.hold(batch.run, how)?;
+        tx.connection.hold(token.lease().batch.run, how)?;
     }
-    tx.connection.hold_batch(batch)?;
-    let held = find(tx.connection, session, token)??;
-    Ok(Held { current: held.current || tx.planted.has(Bug::NoEpochCheck), ..held })
+    let held = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten();
+    held.ok_or_else(|| Misuse::TokenUnknown.into())
 }
 
-/// The same, holding nothing.
+/// The same for several; none for those that nobody knows (of a ledger restored from a backup, say), which do not fail a
+/// call about many.
+fn held_all(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Option<Held>>, Halt> {
+    let batches: Vec<BatchRef> = tokens.iter().map(|token| token.lease().batch).collect();
+    tx.connection.hold_batches(&batches)?;
+    let unchecked = tx.planted.has(Bug::NoEpochCheck);
+    let held = |held: Held| Held { current: held.current || unchecked, ..held };
+    found_all(tx.connection, session, tokens)?.into_iter().map(|found| Ok(found?.map(held))).collect()
+}
+
+/// The same for one, holding nothing.
 pub(super) fn find(connection: &dyn Connection, session: &str, token: &LeaseToken) -> SqlResult<Result<Held, Misuse>> {
-    let lease = token.lease();
-    let BatchRef { run, round, batch } = lease.batch;
-    let read = |row: &Row| {
-        let at = BatchRow::COLUMNS;
-        let digest: Option<[u8; 32]> = row.get(at + 2)?;
-        let answer: Option<i64> = row.get(at + 3)?;
-        let (secret, holder): ([u8; 16], String) = (row.get(at)?, row.get(at + 1)?);
-        Ok((BatchRow::read(row)?, secret, holder, digest.zip(answer), row.get(at + 4)?, row.get(at + 5)?))
+    let found = found_all(connection, session, std::slice::from_ref(token))?.pop().unwrap_or(Ok(None));
+    Ok(found.and_then(|held| held.ok_or(Misuse::TokenUnknown)))
+}
+
+fn found_all(
+    connection: &dyn Connection,
+    session: &str,
+    tokens: &[LeaseToken],
+) -> SqlResult<Vec<Result<Option<Held>, Misuse>>> {
+    let each = |token: &LeaseToken| {
+        let LeaseRef { batch: BatchRef { run, round, batch }, epoch } = token.lease();
+        params![run, round, batch, epoch].to_vec()
     };
-    let found =
-        connection.query_row(sql!("lease_by_token"), params![run, round, batch, lease.epoch], read).optional()?;
-    let Some((row, secret, holder, report, current, released)) = found else { return Ok(Err(Misuse::TokenUnknown)) };
-    if !token.proves(&secret) {
-        return Ok(Err(Misuse::TokenUnknown));
+    let each: Vec<_> = tokens.iter().map(each).collect();
+    let mut rows = HashMap::new();
+    for row in connection.query_each(sql!("lease_by_token"), params![], &each)? {
+        let lease = LeaseRef { epoch: row.get(BatchRow::COLUMNS + 6)?, ..BatchRow::read(&row)?.lease() };
+        rows.insert(lease, row);
     }
-    if holder != session {
-        return Ok(Err(Misuse::OtherSession));
+    let mut facts = BTreeMap::new();
+    for run in rows.keys().map(|lease: &LeaseRef| lease.batch.run).collect::<BTreeSet<_>>() {
+        facts.insert(run, run_facts(connection, run)?);
     }
-    let Some(facts) = run_facts(connection, run)? else { return Ok(Err(Misuse::TokenUnknown)) };
-    // A lease of an older round is nobody's right to anything, whatever became of the batch.
-    let current: bool = current;
-    let current = current && row.batch.round == facts.round;
-    Ok(Ok(Held { lease, row, current, released, report, facts }))
+    let found = |token: &LeaseToken| {
+        let lease = token.lease();
+        let facts = facts.get(&lease.batch.run).and_then(Option::as_ref);
+        let Some((row, facts)) = rows.get(&lease).zip(facts) else { return Ok(Ok(None)) };
+        Held::read(row, session, token, facts)
+    };
+    tokens.iter().map(found).collect()
 }
 
 /// Extends leases.
 pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result<Vec<Renewal>, Halt> {
     tx.connection.execute(sql!("session_touch"), params![session, tx.now.as_millis()])?;
-    let renew = |token: &LeaseToken| {
-        let Some(held) = known(held(tx, session, token, None))?.filter(|held| held.current) else {
-            return Ok(Renewal::Lost);
-        };
-        extend(tx.connection, held.lease.batch, tx.now + TTL)?;
-        Ok(if held.facts.state == RunState::Running { Renewal::Held(TTL) } else { Renewal::RunStopped(TTL) })
+    let held = held_all(tx, session, tokens)?;
+    let current = || held.iter().flatten().filter(|held| held.current);
+    let batches: BTreeSet<_> = current().map(|held| held.lease.batch).map(|of| (of.run, of.round, of.batch)).collect();
+    let each: Vec<_> = batches.iter().map(|(run, round, batch)| params![run, round, batch].to_vec()).collect();
+    tx.connection.execute_each(sql!("batch_extend"), params![(tx.now + TTL).as_millis()], &each)?;
+    let renewal = |held: &Option<Held>| match held {
+        Some(held) if held.current && held.facts.state == RunState::Running => Renewal::Held(TTL),
+        Some(held) if held.current => Renewal::RunStopped(TTL),
+        _ => Renewal::Lost,
     };
-    tokens.iter().map(renew).collect()
-}
-
-/// One lease that nobody knows (of a ledger restored from a backup, say) does not fail a call about many.
-fn known(held: Result<Held, Halt>) -> Result<Option<Held>, Halt> {
-    match held {
-        Ok(held) => Ok(Some(held)),
-        Err(Halt::Misuse(Misuse::TokenUnknown)) => Ok(None),
-        Err(halt) => Err(halt),
-    }
+    Ok(held.iter().map(renewal).collect())
 }
 
 /// Gives leases back: back in the queue, the attempt not charged. With the session ends whatever it still holds, also
 /// what it never heard of because an answer was lost.
 pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
     let release = |token: &LeaseToken| {
-        let Some(held) = known(held(tx, session, token, Some(Hold::Together)))? else { return Ok(false) };
+        tx.connection.hold(token.lease().batch.run, Hold::Together)?;
+        // One after another: the same token again finds what came of it.
+        let Some(held) = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten() else { return Ok(false) };
         // Released before: the same request again gets the same answer.
         Ok(held.released || held.current && give_back(tx, &held.row)?)
     };

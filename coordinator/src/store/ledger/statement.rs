@@ -238,8 +238,8 @@ pub(in crate::store) trait Connection {
     fn query_each(&self, statement: &Statement, values: &[Value], each: &[Vec<Value>]) -> SqlResult<Vec<Row>>;
     /// Holds a run until the transaction ends. Before anything else of the run is held.
     fn hold(&self, run: i64, how: Hold) -> SqlResult<()>;
-    /// Holds a batch alone until the transaction ends.
-    fn hold_batch(&self, batch: BatchRef) -> SqlResult<()>;
+    /// Holds batches alone until the transaction ends.
+    fn hold_batches(&self, batches: &[BatchRef]) -> SqlResult<()>;
     /// Gives space of deleted rows back to the file system, where somebody must.
     fn give_space_back(&self) -> SqlResult<Swept>;
 }

@@ -98,8 +98,9 @@ impl Connection for Wire<'_> {
         self.query(statement, params![run]).map(drop)
     }
 
-    fn hold_batch(&self, batch: BatchRef) -> SqlResult<()> {
-        self.query(own_sql!("batch_hold"), params![batch.run, batch.round, batch.batch]).map(drop)
+    fn hold_batches(&self, batches: &[BatchRef]) -> SqlResult<()> {
+        let each: Vec<_> = batches.iter().map(|of| params![of.run, of.round, of.batch].to_vec()).collect();
+        self.query_each(own_sql!("batches_hold"), params![], &each).map(drop)
     }
 
     /// Autovacuum does.

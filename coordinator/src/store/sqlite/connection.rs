@@ -85,7 +85,7 @@ impl Statements for Connection {
         Ok(())
     }
 
-    fn hold_batch(&self, _batch: BatchRef) -> SqlResult<()> {
+    fn hold_batches(&self, _batches: &[BatchRef]) -> SqlResult<()> {
         Ok(())
     }
 

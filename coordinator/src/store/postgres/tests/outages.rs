@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use muster_postgres::Postgres;
 
+use super::opening::database;
+use super::server;
 use crate::domain::{DeliveryState, RunId};
 use crate::planted::Planted;
 use crate::store::conformance::bench::{A, Bench, begin, new_run, report};
-use crate::store::postgres::PostgresBackend;
-use crate::store::{Begun, Completion, Store, StoreError};
+use crate::store::postgres::{Options, PostgresBackend, PostgresStore};
+use crate::store::{Begun, Completion, Queries, Started, Store, StoreError, Transitions};
 
 /// Starts runs until it is told to stop; gives the names of those that were acknowledged, and how often it was refused.
 async fn start_runs(store: Arc<dyn Store>, name: String, stop: Arc<AtomicBool>) -> (Vec<RunId>, usize) {
@@ -83,4 +85,43 @@ async fn a_restart_loses_nothing_that_was_acknowledged() {
     let done = bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
     assert_eq!(done, Completion::Done);
     assert_eq!(bench.counts(&run).await.loaded, 4);
+}
+
+/// A store on a database of its own, and what happens to each COMMIT of a run there.
+async fn at_commit(what: &str) -> (PostgresStore, String) {
+    let url = database(server());
+    let store = PostgresStore::open(&url, Options::default()).await.unwrap();
+    let trigger = format!(
+        "CREATE SEQUENCE commits;
+         CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {what} RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON runs DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION at_commit();"
+    );
+    server().run_in(&url, &trigger);
+    (store, url)
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_answered_is_not_acknowledged() {
+    let (store, url) = at_commit("PERFORM pg_terminate_backend(pg_backend_pid());").await;
+    let answer = store.start_run(new_run("one")).await;
+    let Err(StoreError::Unavailable(words)) = answer else { panic!("a lost COMMIT is answered {answer:?}") };
+    assert!(words.contains("not known whether it was committed"), "{words}");
+    server().run_in(&url, "DROP TRIGGER at_commit ON runs");
+    assert!(matches!(store.start_run(new_run("one")).await.unwrap(), Started::New(_)), "repeated, it goes through");
+    assert_eq!(store.runs(None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_another_transaction_was_in_the_way_of_is_tried_again() {
+    let refuse = |times: u32| {
+        format!("IF nextval('commits') <= {times} THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '40001'; END IF;")
+    };
+    let (store, _) = at_commit(&refuse(3)).await;
+    assert!(matches!(store.start_run(new_run("one")).await.unwrap(), Started::New(_)));
+    assert_eq!(store.runs(None, 10).await.unwrap().len(), 1, "once");
+    let (store, _) = at_commit(&refuse(1_000)).await;
+    let answer = store.start_run(new_run("one")).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "not for ever: {answer:?}");
+    store.writable().unwrap();
 }

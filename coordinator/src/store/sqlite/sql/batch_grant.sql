@@ -1,2 +1,2 @@
-UPDATE batches SET state = 1, epoch = ?4, attempt = ?5, session = ?6, expires_at = ?7
-WHERE run = ?1 AND round = ?2 AND batch = ?3
+UPDATE batches SET state = 1, epoch = ?6, attempt = ?7, session = ?1, expires_at = ?2
+WHERE run = ?3 AND round = ?4 AND batch = ?5
