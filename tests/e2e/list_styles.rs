@@ -20,7 +20,7 @@ use muster_tests::turn;
 use serde_json::{Value, json};
 
 use crate::listing::{named, run};
-use crate::{base_url, stand_in};
+use crate::{base_url, stand_in, unreliable};
 
 const ANIMALS: u64 = 300;
 const LIST: &str = "/animals/v1/animals\n    pagination:\n      page_number: # ?page=1, ?page=2, ... up to what \
@@ -161,7 +161,7 @@ async fn serve(script: Script) -> String {
         .route("/animals/v1/home", post(async || Json(json!({ "message": "Helped" }))));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("base_url=http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    tokio::spawn(async move { axum::serve(listener, unreliable(routes)).await });
     url
 }
 
@@ -209,7 +209,7 @@ async fn an_empty_page_amid_a_list_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_size_that_the_source_caps_is_named() {
-    let server = stand_in(Config::calm(40));
+    let server = stand_in(Config { chaos: 0.1, stall: crate::SHORT, ..Config::calm(40) });
     let offset = |more: &str| list("/zoo/v1/list/offset", &format!("{{ offset: {{ limit: 20{more} }} }}"));
     let (codes, loaded) = run(&base_url(&server), &[(LIST, &offset(", total: $.total"))]).await;
     assert_eq!((codes, loaded), named(&["SHORT_PAGE", "TOTAL_DISAGREES"], 20));

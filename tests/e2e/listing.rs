@@ -18,7 +18,7 @@ use muster_tests::process::Start;
 use muster_tests::turn;
 use serde_json::{Value, json};
 
-use crate::{base_url, stand_in};
+use crate::{base_url, stand_in, unreliable};
 
 /// What a source answers when it is asked for a page; nothing: it never does.
 type Script = fn(u64) -> Option<(StatusCode, Value)>;
@@ -52,7 +52,7 @@ async fn serve(script: Script) -> (Arc<Source>, String) {
         .with_state(Arc::clone(&source));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    tokio::spawn(async move { axum::serve(listener, unreliable(routes)).await });
     (source, url)
 }
 
@@ -135,7 +135,8 @@ async fn a_source_that_ignores_the_page_number_is_not_listed_for_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_move_while_they_are_listed_are_named() {
-    let server = stand_in(Config { shifting: Some(Shifting { every: 5, by: 3 }), ..Config::calm(400) });
+    let shifting = Some(Shifting { every: 5, by: 3 });
+    let server = stand_in(Config { shifting, chaos: 0.1, stall: crate::SHORT, ..Config::calm(400) });
     let (codes, loaded) = run(&base_url(&server), &[]).await;
     assert_eq!(codes, ["IDS_SHIFTED"]);
     assert!(loaded < 400, "no record was missed, so that nothing was to be noticed");

@@ -36,11 +36,37 @@ mod tutorial;
 mod versions;
 mod whole_items;
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use animals_api::{Config, Server};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+
+/// A stall that no request is given up for.
+const SHORT: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(200);
 
 /// A stand-in in this process, on a port of its own.
 fn stand_in(config: Config) -> Server {
     Server::start(config, ([127, 0, 0, 1], 0).into()).expect("a stand-in")
+}
+
+/// A scripted server that fails as well: whatever is asked for the first time is answered with an error, unread.
+fn unreliable(routes: Router) -> Router {
+    let asked = Arc::new(Mutex::new(HashSet::new()));
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let first = asked.lock().expect("never poisoned").insert((request.method().clone(), request.uri().clone()));
+        async move {
+            match first {
+                true => (StatusCode::SERVICE_UNAVAILABLE, "Sorry!").into_response(),
+                false => next.run(request).await,
+            }
+        }
+    }))
 }
 
 /// Says that a test cannot be done here: it must not look like one that passed.
