@@ -116,7 +116,7 @@ async fn reading() {
 #[tokio::test]
 async fn random_sequences() {
     let backend = backend();
-    let sequences = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+    let sequences = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(24);
     let quarter = u64::div_ceil(sequences, 4);
     let campaigns = (0..4).map(|part| conformance::random(&backend, part * quarter..(part + 1) * quarter));
     let seen = futures::future::join_all(campaigns).await.into_iter().flatten().collect::<Vec<_>>();
