@@ -60,8 +60,10 @@ impl Postgres {
     /// # Panics
     /// When it does not.
     pub fn up(&self) {
+        // mmap: what a server that is killed leaves in memory is among its files then, and goes with them.
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200",
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
+             -c dynamic_shared_memory_type=mmap",
             self.port
         );
         let log = self.place.join("log");

@@ -77,6 +77,24 @@ async fn a_source_that_is_down_ends_no_record_and_is_hardly_asked_and_nothing_mo
     stage.end().await;
 }
 
+/// Whichever of them it begins with: with this seed, the dead one.
+#[tokio::test]
+async fn of_several_coordinators_one_that_lives_is_enough() {
+    let (api, base_url) = Api::start().await;
+    let pipeline = Pipeline::from_yaml(include_str!("animals.yaml"), "animals.yaml").unwrap();
+    let (script, url) = Script::start(&pipeline, &base_url).await;
+    script.offer(lease(0, 0..5));
+    let shutdown = CancellationToken::new();
+    let config = WorkerConfig { seed: 0, ..WorkerConfig::default() };
+    let urls = format!("http://127.0.0.1:1,{url}");
+    let running = tokio::spawn(Worker::new(config, connect(&urls).unwrap()).run(shutdown.clone()));
+    let report = script.report("token-0").await;
+    assert_eq!(report.deliveries.len(), 1);
+    assert_eq!(api.ids(), [0, 1, 2, 3, 4]);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
 fn acquisitions(stage: &Stage) -> usize {
     stage.script.told().iter().filter(|told| matches!(told, Told::Acquire(_))).count()
 }

@@ -111,16 +111,16 @@ async fn reading() {
     conformance::reading(&backend()).await;
 }
 
-/// MUSTER_TEST_SEQUENCES makes the campaign longer. The seeds are SQLite's, and what they meet is the same: so few as run
-/// here do not meet everything.
+/// MUSTER_TEST_SEQUENCES makes the campaign longer. The rarest of what should be met comes once in some 200 sequences, and
+/// they go otherwise than SQLite's where a restart leaves a listing held: fewer than 1,000 need not meet everything.
 #[tokio::test]
 async fn random_sequences() {
     let backend = backend();
-    let sequences = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(40);
+    let sequences = std::env::var("MUSTER_TEST_SEQUENCES").ok().and_then(|count| count.parse().ok()).unwrap_or(24);
     let quarter = u64::div_ceil(sequences, 4);
     let campaigns = (0..4).map(|part| conformance::random(&backend, part * quarter..(part + 1) * quarter));
     let seen = futures::future::join_all(campaigns).await.into_iter().flatten().collect::<Vec<_>>();
-    if sequences >= 200 {
+    if sequences >= 1_000 {
         conformance::assert_all_seen(&seen);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The row `serving` says by how much the ledger is ahead of the database's clock. Every coordinator holds each reading
 //! against its own monotonic clock. When the two disagree by more than they can, somebody has set the database's clock:
-//! whoever notices first corrects the row, and the ledger's time goes on as if nothing had been. A database's clock that was
-//! set while no coordinator served looks like a long silence (which revokes no lease), or is caught up with at once.
+//! whoever notices first corrects the row, and the ledger's time goes on as if nothing had been. A machine that was suspended
+//! finds that the others have served meanwhile by that very time, and believes them. A database's clock that was set while
+//! no coordinator served looks like a long silence (which revokes no lease), or is caught up with at once.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::store::ledger::{Connection, Fault, Serving, SqlResult, Statement, par
 
 /// Disagreement that is no setting: clocks that run unevenly, and are slewed.
 const SLACK: i64 = 500;
+/// A coordinator that serves is seen in the row at least this often.
+const HEARD_OF: i64 = 2_000;
 /// How often a reading is tried when others correct the row at the same time.
 const TRIES: usize = 10;
 
@@ -116,7 +119,9 @@ impl Time {
         };
         let earliest = last.at + (after - last.before) - SLACK;
         let latest = last.at + (before - last.after) + SLACK;
-        if (earliest..=latest).contains(&at) { at } else { last.at + (before - last.before).max(0) }
+        // By this time somebody else has served just now: it was this process that stood still, with its machine.
+        let others = seen_at.is_some_and(|seen_at| (0..=HEARD_OF).contains(&(at - seen_at.as_millis())));
+        if others || (earliest..=latest).contains(&at) { at } else { last.at + (before - last.before).max(0) }
     }
 
     fn row(&self, connection: &dyn Connection) -> SqlResult<Row> {
@@ -131,5 +136,50 @@ impl Time {
     /// Milliseconds.
     fn process_time(&self) -> i64 {
         i64::try_from((self.monotonic)().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// One that has read `at` when the process's clock was between 100 and 110.
+    fn time(at: i64) -> Time {
+        let time = Time::of_tests(Box::new(Duration::default), Planted::default(), false);
+        *time.last.lock().unwrap() = Some(Reading { at, after: 100, before: 110 });
+        time
+    }
+
+    /// What becomes of `at`, read a second later, when somebody was last seen at `seen_at`.
+    fn right(at: i64, seen_at: i64) -> i64 {
+        time(HOUR).right(at, 1_100, 1_110, Some(Timestamp::from_millis(seen_at)))
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_is_believed() {
+        for at in [HOUR + 600, HOUR + 1_000, HOUR + 1_400] {
+            assert_eq!(right(at, HOUR), at);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_corrected() {
+        for at in [2 * HOUR, HOUR + 4_000, HOUR - 1, 0] {
+            assert_eq!(right(at, HOUR), HOUR + 1_000, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_stood_still_believes_the_others() {
+        assert_eq!(right(3 * HOUR, 3 * HOUR - 900), 3 * HOUR);
+    }
+
+    #[test]
+    fn a_process_that_starts_is_not_before_what_others_have_seen() {
+        let time = Time::of_tests(Box::new(Duration::default), Planted::default(), false);
+        assert_eq!(time.right(HOUR, 1, 2, None), HOUR);
+        assert_eq!(time.right(HOUR, 1, 2, Some(Timestamp::from_millis(2 * HOUR))), 2 * HOUR);
     }
 }
