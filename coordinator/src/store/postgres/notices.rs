@@ -121,7 +121,7 @@ pub(super) async fn listen(shared: Arc<Shared>, stop: CancellationToken) {
     }
     while !stop.is_cancelled() {
         if shared.notices.works
-            && let Err(error) = hear_all(&shared, &stop).await
+            && let Err(error) = Box::pin(hear_all(&shared, &stop)).await
         {
             tracing::debug!(error = %error, "other coordinators cannot be heard: tried again");
         }
@@ -138,12 +138,13 @@ async fn hear_all(shared: &Shared, stop: &CancellationToken) -> Result<(), sqlx:
     // What was told before it listened.
     shared.events.tell(true, []);
     loop {
-        let hear = tokio::time::timeout(SILENCE, listener.try_recv());
+        // Boxed: PostgreSQL's futures are large.
+        let hear = Box::pin(tokio::time::timeout(SILENCE, listener.try_recv()));
         let Some(heard) = stop.run_until_cancelled(hear).await else { return Ok(()) };
         let Ok(heard) = heard else {
             // Quiet, or cut off without a word.
-            let asked = tokio::time::timeout(AGAIN_EVERY * 5, sqlx::query("SELECT 1").execute(&mut listener));
-            asked.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let ask = Box::pin(sqlx::query("SELECT 1").execute(&mut listener));
+            tokio::time::timeout(AGAIN_EVERY * 5, ask).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
             continue;
         };
         let Some(notice) = heard? else { return Ok(()) };
