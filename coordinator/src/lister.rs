@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_pipeline::{CompiledPipeline, FetchError, ListError, Page, Pipeline, Process, Requester, RequesterConfig};
+use muster_pipeline::{
+    CompiledPipeline, FetchError, ListError, Nameless, Page, Pipeline, Process, Requester, RequesterConfig,
+};
 use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -266,6 +268,10 @@ fn listed(page: Page, given: bool) -> ListedPage {
         version: item.version,
         body: item.body,
     };
+    let problem = page.nameless.map(|Nameless { items, first }| Problem {
+        code: "ITEM_WITHOUT_ID",
+        detail: format!("page {}: {first}; {items} of its items cannot be listed", page.number),
+    });
     ListedPage {
         page: page.number,
         items: page.items.into_iter().map(item).collect(),
@@ -273,9 +279,10 @@ fn listed(page: Page, given: bool) -> ListedPage {
         total: page.total,
         last: page.last,
         cursor: page.cursor,
-        size: page.size,
+        // What cannot be listed was not left out by the source.
+        size: page.size.filter(|_| problem.is_none()),
         given,
-        problem: None,
+        problem,
     }
 }
 

@@ -31,7 +31,7 @@ pub use http::{
     Cassette, CassetteError, Cost, FetchError, Get, LookError, Looked, Played, Player, PostOutcome, ProbeOutcome,
     Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt, look,
 };
-pub use list::{ListError, ListSource, ListStyle, ListedItem, Page};
+pub use list::{ListError, ListSource, ListStyle, ListedItem, Nameless, Page};
 pub use load::{Loader, Prober, RecordAnswer, idempotency_key, sha256};
 pub use propose::{Proposal, ProposeError, Wish, propose};
 pub use record_id::{MAX_RECORD_ID_BYTES, RecordId, RecordIdError};

@@ -134,6 +134,36 @@ async fn a_source_that_ignores_the_page_number_is_not_listed_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_stands_twice_on_a_page_is_named() {
+    assert_eq!(run_scripted(|_| page([1, 2, 1], 1), &[]).await, named(&["ID_TWICE_ON_A_PAGE"], 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_without_an_id_is_named_and_holds_no_other_up() {
+    let script = |number| match number {
+        2 => Some((StatusCode::OK, json!({ "items": [{ "id": 2 }, { "key": 3 }, { "id": null }], "total_pages": 3 }))),
+        _ => page([number], 3),
+    };
+    assert_eq!(run_scripted(script, &[]).await, named(&["ITEM_WITHOUT_ID"], 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_was_given_twice_is_named() {
+    let server = stand_in(Config { chaos: 0.1, stall: crate::SHORT, ..Config::calm(10) });
+    let ids = tempfile::tempdir().expect("a folder");
+    let file = ids.path().join("ids.txt");
+    std::fs::write(&file, "1\n2\n3\n2\n").expect("a file");
+    let text = muster_pipeline::built_in("animals").expect("built in");
+    let (from, to) = (text.find("    request:\n").expect("a list"), text.find("    concurrency: 16").expect("its end"));
+    let given = format!("    ids: {{ file: {} }}\n", file.display());
+    let concurrency = "    concurrency: 16 # pages at once\n";
+    assert_eq!(
+        run(&base_url(&server), &[(&text[from..to], &given), (concurrency, "")]).await,
+        named(&["ID_TWICE_IN_LIST"], 3)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ids_that_move_while_they_are_listed_are_named() {
     let shifting = Some(Shifting { every: 5, by: 3 });
     let server = stand_in(Config { shifting, chaos: 0.1, stall: crate::SHORT, ..Config::calm(400) });

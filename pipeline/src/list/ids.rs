@@ -72,7 +72,7 @@ impl GivenIds {
 }
 
 fn page_of(number: u64, items: Vec<ListedItem>) -> Page {
-    Page { number, items, total_pages: None, total: None, last: None, cursor: None, size: None }
+    Page { number, items, ..Page::default() }
 }
 
 fn bare(id: RecordId) -> ListedItem {

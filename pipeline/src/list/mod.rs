@@ -54,12 +54,14 @@ pub enum ListStyle {
 }
 
 /// One page of IDs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Its number; in a sequential list, one more than that of the page before.
     pub number: u64,
     /// Its items, in their order, as they came: duplicates included.
     pub items: Vec<ListedItem>,
+    /// Further items on it, which have no ID that a record can have.
+    pub nameless: Option<Nameless>,
     /// How many pages the source says it has, where it says so.
     pub total_pages: Option<u64>,
     /// How many records the source says it has, where it says so.
@@ -70,6 +72,22 @@ pub struct Page {
     pub cursor: Option<String>,
     /// How many items each page but the last must have, where records are lost if one has fewer.
     pub size: Option<u64>,
+}
+
+impl Page {
+    /// How many items are on it.
+    pub(crate) fn len(&self) -> u64 {
+        self.items.len() as u64 + self.nameless.as_ref().map_or(0, |nameless| nameless.items)
+    }
+}
+
+/// Items of a page that no record is made of. A page with no others is of another shape than the pipeline says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nameless {
+    /// How many.
+    pub items: u64,
+    /// Which is the first, and what is wrong with it.
+    pub first: String,
 }
 
 /// One item of a page.
@@ -199,7 +217,8 @@ impl ListSource {
         let wrong = |what: String| ListError::Shape(format!("page {page}: {what}"));
         let url = pages.url(page, cursor).map_err(wrong)?;
         let answer = requester.list_page(&url).await?;
-        let listed = items.read(&answer.body).map_err(wrong)?;
-        pages.read(page, cursor, &url, &answer, listed).map_err(wrong)
+        let (listed, nameless) = items.read(&answer.body).map_err(wrong)?;
+        let nothing = Page { number: page, items: listed, nameless, ..Page::default() };
+        pages.read(cursor, &url, &answer, nothing).map_err(wrong)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{ListAnswer, ListedItem};
+use super::{ListAnswer, ListedItem, Nameless};
 use crate::load::sha256;
 use crate::record_id::RecordId;
 use crate::spec::json_path::JsonPath;
@@ -34,22 +34,37 @@ impl Items {
         }
     }
 
-    pub(super) fn read(&self, body: &[u8]) -> Result<Vec<ListedItem>, String> {
+    /// The items of a page that can be listed, and those that cannot.
+    pub(super) fn read(&self, body: &[u8]) -> Result<(Vec<ListedItem>, Option<Nameless>), String> {
         let items =
             self.items.find(body).map_err(|error| not_json(&error))?.ok_or_else(|| missing(&self.items, body))?;
         let elements: Vec<&RawValue> = serde_json::from_str(items.get())
             .map_err(|_| format!("{} must be a list, it is {}", self.items, kind_of(items)))?;
         let mut listed = Vec::with_capacity(elements.len());
+        let mut nameless: Option<Nameless> = None;
         for (index, element) in elements.iter().enumerate() {
-            let place = || format!("item {index} of {}", self.items);
-            let raw = self.id.find(element.get().as_bytes()).map_err(|error| not_json(&error))?;
-            let raw = raw.ok_or_else(|| format!("{}: {}", place(), missing(&self.id, element.get().as_bytes())))?;
-            let id = RecordId::from_json(raw).map_err(|error| format!("{}: {}: {error}", place(), self.id))?;
+            let id = match self.id(element) {
+                Ok(id) => id,
+                Err(why) => {
+                    let first = || Nameless { items: 0, first: format!("item {index} of {}: {why}", self.items) };
+                    nameless.get_or_insert_with(first).items += 1;
+                    continue;
+                }
+            };
             let version = self.version(element).map_err(|error| not_json(&error))?;
             let body = self.whole.then(|| Bytes::copy_from_slice(element.get().as_bytes()));
             listed.push(ListedItem { id, version, body });
         }
-        Ok(listed)
+        match nameless {
+            Some(nameless) if listed.is_empty() => Err(nameless.first),
+            nameless => Ok((listed, nameless)),
+        }
+    }
+
+    fn id(&self, item: &RawValue) -> Result<RecordId, String> {
+        let raw = self.id.find(item.get().as_bytes()).map_err(|error| not_json(&error))?;
+        let raw = raw.ok_or_else(|| missing(&self.id, item.get().as_bytes()))?;
+        RecordId::from_json(raw).map_err(|error| format!("{}: {error}", self.id))
     }
 
     /// An item without a version, or with `null` in its place, has none: nothing can be said of it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{ListAnswer, ListStyle, ListedItem, Page, link};
+use super::{ListAnswer, ListStyle, Page, link};
 use crate::error::SpecError;
 use crate::spec::types::{Auth, Cursor, KeyPlace, Offset, PageNumber, PagedList, Pagination, Spot};
 
@@ -81,16 +81,14 @@ impl Pages {
         Ok(url)
     }
 
-    /// What a page says, beside its items.
+    /// What a page says, beside its items, which it has already.
     pub(super) fn read(
         &self,
-        number: u64,
         cursor: Option<&str>,
         url: &Url,
         answer: &ListAnswer,
-        items: Vec<ListedItem>,
+        page: Page,
     ) -> Result<Page, String> {
-        let page = Page { number, items, total_pages: None, total: None, last: None, cursor: None, size: None };
         match &self.pagination {
             Pagination::PageNumber(list) => self.numbered(list, answer, page),
             Pagination::Offset(list) => self.offset(list, answer, page),
@@ -162,7 +160,7 @@ fn end(
     if let Some(more) = more {
         return Ok((!answer.flag(more)?).then_some(page.number));
     }
-    let items = page.items.len() as u64;
+    let items = page.len();
     // A first page that is short may be one whose size the source has capped, and then all of them are: the next tells.
     let short = size.is_some_and(|size| items < size) && page.number > first;
     Ok((items == 0 || short).then_some(page.number))
@@ -175,7 +173,7 @@ fn by_cursor(list: &Cursor, asked: Option<&str>, answer: &ListAnswer, page: Page
         (Some(false), _) => None,
         (Some(true), None) => return Err("the source says that there is more, but not how to ask for it".to_owned()),
         // Where nothing is new, some sources give the same cursor back for a later time.
-        (_, Some(next)) if page.items.is_empty() && Some(next.as_str()) == asked.or(list.first.as_deref()) => None,
+        (_, Some(next)) if page.len() == 0 && Some(next.as_str()) == asked.or(list.first.as_deref()) => None,
         (_, next) => next,
     };
     sequential(page, next, &list.total, answer)

@@ -3,6 +3,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
 use super::*;
+use crate::list::ListedItem;
 use crate::spec::json_path::JsonPath;
 use crate::spec::types::{LinkHeader, NextUrl, Single};
 
@@ -60,7 +61,8 @@ fn answer(value: &serde_json::Value, headers: &[(&'static str, &'static str)]) -
 
 fn read(pages: &Pages, number: u64, asked: Option<&str>, items: u64, answer: &ListAnswer) -> Result<Page, String> {
     let items = (0..items).map(|id| ListedItem { id: id.into(), version: None, body: None }).collect();
-    pages.read(number, asked, &pages.url(number, asked).unwrap(), answer, items)
+    let page = Page { number, items, ..Page::default() };
+    pages.read(asked, &pages.url(number, asked).unwrap(), answer, page)
 }
 
 #[test]

@@ -136,10 +136,7 @@ async fn a_page_of_another_shape_is_told_with_its_place() {
         (r#"{"total_pages":1,"items":{}}"#, "page 7: $.items must be a list, it is an object"),
         (r#"{"items":[]}"#, "page 7: $.total_pages is missing; there is items"),
         (r#"{"total_pages":"9","items":[]}"#, r#"page 7: $.total_pages must be a whole number, it is "9""#),
-        (
-            r#"{"total_pages":1,"items":[{"id":1},{"key":2}]}"#,
-            "page 7: item 1 of $.items: $.id is missing; there is key",
-        ),
+        (r#"{"total_pages":1,"items":[{"key":2}]}"#, "page 7: item 0 of $.items: $.id is missing; there is key"),
         (
             r#"{"total_pages":1,"items":[{"id":null}]}"#,
             "page 7: item 0 of $.items: $.id: a record ID must be a string or a number, not null",
@@ -154,4 +151,16 @@ async fn a_page_of_another_shape_is_told_with_its_place() {
         let error = compiled.list().fetch_page(&requester(|_| {}), 7, None).await.unwrap_err();
         assert_eq!(error.to_string(), message);
     }
+}
+
+#[tokio::test]
+async fn an_item_without_an_id_holds_no_other_up() {
+    let body = r#"{"total_pages":1,"items":[{"id":1},{"key":2},{"id":".."},{"id":4}]}"#;
+    let server = Server::start(move |_, _| json(200, body)).await;
+    let compiled = pipeline(&server.url(), "", "");
+    let page = compiled.list().fetch_page(&requester(|_| {}), 7, None).await.unwrap();
+    let ids: Vec<&str> = page.items.iter().map(|item| item.id.as_text()).collect();
+    assert_eq!(ids, ["1", "4"]);
+    let nameless = page.nameless.expect("two of them");
+    assert_eq!((nameless.items, &*nameless.first), (2, "item 1 of $.items: $.id is missing; there is key"));
 }
