@@ -27,14 +27,14 @@ COPY tests/postgres/Cargo.toml tests/postgres/
 COPY worker/Cargo.toml worker/
 RUN set -eu; \
     for crate in animals-api cli coordinator pipeline proto telemetry tests tests/postgres worker; do \
-        mkdir -p "$crate/src"; touch "$crate/src/lib.rs"; \
+        mkdir -p "$crate/src"; echo '//! Empty.' >"$crate/src/lib.rs"; \
     done; \
     mkdir -p coordinator/tests pipeline/benches tests/e2e; \
     for program in animals-api/src cli/src coordinator/src worker/src coordinator/tests/promises pipeline/benches/process tests/e2e; do \
         case "$program" in */src | */e2e) program="$program/main" ;; esac; \
-        echo 'fn main() {}' >"$program.rs"; \
+        printf '//! Empty.\nfn main() {}\n' >"$program.rs"; \
     done; \
-    echo 'fn main() {}' >proto/build.rs; \
+    printf '//! Empty.\nfn main() {}\n' >proto/build.rs; \
     cargo build --locked --profile "$PROFILE" --package muster --package animals-api --bins
 
 COPY pipelines pipelines
