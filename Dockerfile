@@ -1,8 +1,9 @@
 # All images of this repository; docker-compose.yml and deploy/kubernetes run them.
 #
-#   docker build --target muster .        coordinator, worker and commands (also without --target)
+#   docker build --target muster .        coordinator, worker and commands
 #   docker build --target animals-api .   the stand-in API of demo and tests
-#   docker build --target tests .         the toolchain and what ./tests/run needs
+#   docker build --target tests .         the toolchain and what ./tests/run needs; last, because the classic builder builds
+#                                         all that stands before its target
 #
 # It works with BuildKit and with the classic builder, so it does without mounts and here-documents. The programs run as
 # nobody in particular (10001), write to /data alone, and need no more than a read-only root and no capabilities.
@@ -53,6 +54,19 @@ RUN set -eu; \
     install -D --target-directory=/out "target/$folder/muster" "target/$folder/animals-api"; \
     install -d -o 10001 -g 10001 -m 0750 /data
 
+FROM debian:bookworm-slim AS muster
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build --chown=10001:10001 /data /data
+COPY --from=build /out/muster /usr/local/bin/
+USER 10001:10001
+# A ledger, where nothing else is said, is /data/muster.db. Not a VOLUME: workers have no use for one.
+WORKDIR /data
+EXPOSE 7470
+# A coordinator's. A worker has none to ask: it drains when it is told to, and waits for a coordinator that is away.
+HEALTHCHECK --interval=5s --timeout=11s --start-period=30s CMD ["muster", "health"]
+ENTRYPOINT ["muster"]
+CMD ["coordinator", "--help"]
+
 FROM debian:bookworm-slim AS animals-api
 COPY --from=build /out/animals-api /usr/local/bin/
 USER 10001:10001
@@ -81,16 +95,3 @@ COPY --chown=10001:10001 . .
 USER 10001:10001
 VOLUME /target
 ENTRYPOINT ["./tests/run"]
-
-FROM debian:bookworm-slim AS muster
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build --chown=10001:10001 /data /data
-COPY --from=build /out/muster /usr/local/bin/
-USER 10001:10001
-# A ledger, where nothing else is said, is /data/muster.db. Not a VOLUME: workers have no use for one.
-WORKDIR /data
-EXPOSE 7470
-# A coordinator's. A worker has none to ask: it drains when it is told to, and waits for a coordinator that is away.
-HEALTHCHECK --interval=5s --timeout=11s --start-period=30s CMD ["muster", "health"]
-ENTRYPOINT ["muster"]
-CMD ["coordinator", "--help"]
