@@ -78,15 +78,16 @@ HEALTHCHECK --interval=5s --timeout=5s --start-period=10s \
 ENTRYPOINT ["animals-api"]
 
 FROM rust:1.95-slim-bookworm AS tests
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-# Newest of the Debian release that the base image is of: the tests do not depend on their versions.
+# Newest of the Debian release that the base image is of: the tests do not depend on their versions. PostgreSQL wants its user
+# to have a name.
 # hadolint ignore=DL3008
 RUN mkdir -p /etc/postgresql-common \
     && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
     && apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git postgresql python3-venv \
     && rm -rf /var/lib/apt/lists/* \
-    && install -d -o 10001 -g 10001 /target /src \
+    && useradd --no-log-init --uid 10001 --user-group --home-dir /tmp muster \
+    && install -d -o muster -g muster /target /src \
     && if ! { cargo fmt --version && cargo clippy --version; }; then rustup component add clippy rustfmt; fi
 # What cargo fetches and builds stays on the volume.
 ENV CARGO_HOME=/target/cargo CARGO_TARGET_DIR=/target HOME=/tmp
