@@ -19,6 +19,7 @@ mod list_styles;
 mod listing;
 mod live;
 mod load_forms;
+mod manifests;
 mod outage;
 mod parts_and_drift;
 mod pipeline_tools;
