@@ -31,15 +31,14 @@ const MAX_EXAMPLE: usize = 60;
 impl Drift {
     /// Compares records with a schema.
     pub(crate) fn of<'a>(schema: &Schema, records: impl IntoIterator<Item = &'a Value>) -> Self {
-        let (source, strict) = (schema.source(), schema.strict());
+        let Some(strict) = schema.strict() else { return Self::default() };
         let mut known: BTreeMap<String, bool> = BTreeMap::new();
         let mut drift = Self::default();
         let mut any = false;
         for record in records {
             any = true;
-            walk("", source, source, record, &mut known);
-            let unknown = strict.as_ref().map(|strict| strict.unknown(record)).unwrap_or_default();
-            for (path, value) in unknown {
+            strict.note_came(record, &mut known);
+            for (path, value) in strict.unknown(record) {
                 let seen = drift.unknown.entry(path);
                 seen.or_insert_with(|| Unknown { records: 0, example: shortened(value) }).records += 1;
             }
@@ -55,29 +54,6 @@ impl Drift {
     pub fn is_none(&self) -> bool {
         self.unknown.is_empty() && self.never_came.is_empty()
     }
-}
-
-/// Notes which of the fields that the schema names came.
-fn walk(path: &str, schema: &Value, root: &Value, value: &Value, known: &mut BTreeMap<String, bool>) {
-    let schema = followed(schema, root);
-    if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
-        for value in values {
-            walk(&format!("{path}/*"), items, root, value, known);
-        }
-    }
-    let (Some(properties), Value::Object(fields)) = (schema["properties"].as_object(), value) else { return };
-    for (name, schema) in properties {
-        let at = format!("{path}/{name}");
-        *known.entry(at.clone()).or_default() |= fields.contains_key(name);
-        if let Some(value) = fields.get(name) {
-            walk(&at, schema, root, value, known);
-        }
-    }
-}
-
-fn followed<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
-    let pointer = schema["$ref"].as_str().and_then(|to| to.strip_prefix('#'));
-    pointer.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
 
 fn shortened(value: &Value) -> String {
@@ -120,5 +96,24 @@ mod tests {
         let closed = schema(&json!({"properties": {"id": {}}, "additionalProperties": false}));
         assert_eq!(Drift::of(&closed, &[json!({"id": 1, "new": 1})]).unknown.len(), 1);
         assert!(Drift::of(&of_lines, []).is_none(), "nobody looked at anything");
+    }
+
+    #[test]
+    fn what_branches_name_came_or_did_not() {
+        let nullable = schema(&json!({
+            "properties": {
+                "lines": {"anyOf": [{"type": "array", "items": {"properties": {"sku": {}, "price": {}}}}, {"type": "null"}]},
+                "pet": {"oneOf": [
+                    {"required": ["claws"], "properties": {"claws": {}}}, {"required": ["wings"], "properties": {"wings": {}}}
+                ]},
+            },
+            "allOf": [{"$ref": "#/$defs/named"}],
+            "$defs": {"named": {"properties": {"name": {}, "a/b": {}}}},
+        }));
+        let records =
+            [json!({"lines": null, "name": 1}), json!({"lines": [{"sku": 1, "tax": 1}], "pet": {"claws": 1}})];
+        let drift = Drift::of(&nullable, &records);
+        assert_eq!(drift.never_came, ["/a~1b", "/lines/*/price", "/pet/wings"]);
+        assert_eq!(drift.unknown.keys().collect::<Vec<_>>(), ["/lines/*/tax"]);
     }
 }

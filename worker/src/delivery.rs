@@ -279,9 +279,13 @@ fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: &Poste
         { names::NEXT } = "the rest of the batch goes on",
         "the target refuses the record"
     );
-    let reason = match posted.http_status {
-        0 => format!("the target refuses it: {}", excerpt(&words)),
-        status => format!("the target refuses it with {status}"),
+    // An answer about each record says why; one about a delivery says it in a body, which may be anything.
+    let said = matches!(posted.verdict, Verdict::PerRecord { .. }) || posted.http_status == 0;
+    let said = if said { excerpt(&words) } else { String::new() };
+    let reason = match (posted.http_status, said.as_str()) {
+        (0, said) => format!("the target refuses it: {said}"),
+        (status, "") => format!("the target refuses it with {status}"),
+        (status, said) => format!("the target refuses it with {status}: {said}"),
     };
     let failure = Failure { stage: LOAD, reason, http_status: posted.http_status, body: words };
     book.note_record(record.position, RecordOutcome::DeadLetter, failure);

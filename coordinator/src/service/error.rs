@@ -22,7 +22,7 @@ pub(crate) fn invalid(reason: &str, message: impl Into<String>) -> Status {
 /// The pipeline that was asked for, or the folder of all of them, cannot be used as it is now.
 pub(crate) fn unusable(error: &CatalogError) -> Status {
     match error {
-        CatalogError::Spec(_) => invalid("PIPELINE_INVALID", error.to_string()),
+        CatalogError::Spec(_) | CatalogError::Twice { .. } => invalid("PIPELINE_INVALID", error.to_string()),
         CatalogError::Unreadable { .. } => status(Code::FailedPrecondition, "PIPELINE_UNREADABLE", error.to_string()),
     }
 }

@@ -228,8 +228,8 @@ impl Access {
                     secret: value(&oauth2.client_secret)?,
                     // Filled in when the pipeline was compiled.
                     url: party.token_url.clone().ok_or_else(|| format!("{key}.oauth2.token_url is missing"))?,
-                    scope: oauth2.scope.clone(),
-                    audience: oauth2.audience.clone(),
+                    scope: oauth2.scope.as_ref().map(|scope| scope.fill_text(&self.parameters)),
+                    audience: oauth2.audience.as_ref().map(|audience| audience.fill_text(&self.parameters)),
                     send: oauth2.send,
                 };
                 secrets.push(encoded(&client.basic()));

@@ -13,6 +13,8 @@ use crate::spec::types::{Auth, Cursor, KeyPlace, Offset, PageNumber, PagedList, 
 pub(super) struct Pages {
     url: Url,
     pagination: Pagination,
+    /// What the first request carries, where pages go by cursors.
+    first_cursor: Option<String>,
     /// The query parameter that carries a key: a source that repeats it in the URL of the next page must not bring it
     /// into the ledger.
     key_parameter: Option<String>,
@@ -25,6 +27,10 @@ impl Pages {
         Ok(Self {
             url: url.map_err(|error| SpecError::new("the pipeline", error.to_string()).key(key))?,
             pagination: list.pagination.clone(),
+            first_cursor: match &list.pagination {
+                Pagination::Cursor(list) => list.first.as_ref().map(|first| first.fill_text(parameters)),
+                _ => None,
+            },
             key_parameter: match auth {
                 Auth::ApiKey { place: KeyPlace::Query, name, .. } => Some(name.clone()),
                 _ => None,
@@ -67,7 +73,7 @@ impl Pages {
                 set(&mut url, &list.limit_parameter, &list.limit.to_string());
             }
             Pagination::Cursor(list) => {
-                if let Some(cursor) = cursor.or(list.first.as_deref()) {
+                if let Some(cursor) = cursor.or(self.first_cursor.as_deref()) {
                     set(&mut url, &list.parameter, cursor);
                 }
             }
@@ -92,7 +98,7 @@ impl Pages {
         match &self.pagination {
             Pagination::PageNumber(list) => self.numbered(list, answer, page),
             Pagination::Offset(list) => self.offset(list, answer, page),
-            Pagination::Cursor(list) => by_cursor(list, cursor, answer, page),
+            Pagination::Cursor(list) => by_cursor(list, cursor.or(self.first_cursor.as_deref()), answer, page),
             Pagination::NextUrl(list) => {
                 let next = answer.text(&list.next)?.map(|next| self.follow(url, &next)).transpose()?;
                 sequential(page, next.map(String::from), &list.total, answer)
@@ -173,7 +179,7 @@ fn by_cursor(list: &Cursor, asked: Option<&str>, answer: &ListAnswer, page: Page
         (Some(false), _) => None,
         (Some(true), None) => return Err("the source says that there is more, but not how to ask for it".to_owned()),
         // Where nothing is new, some sources give the same cursor back for a later time.
-        (_, Some(next)) if page.len() == 0 && Some(next.as_str()) == asked.or(list.first.as_deref()) => None,
+        (_, Some(next)) if page.len() == 0 && Some(next.as_str()) == asked => None,
         (_, next) => next,
     };
     sequential(page, next, &list.total, answer)

@@ -13,7 +13,7 @@ fn body(path: &str) -> Spot {
 
 fn pages(pagination: Pagination) -> Pages {
     let url = Url::parse("https://a.test/v1/list?sort=id").unwrap();
-    Pages { url, pagination, key_parameter: Some("key".to_owned()) }
+    Pages { url, pagination, first_cursor: None, key_parameter: Some("key".to_owned()) }
 }
 
 fn offset(total: bool, more: bool) -> Pages {
@@ -42,13 +42,14 @@ fn numbered(change: impl FnOnce(&mut PageNumber)) -> Pages {
 }
 
 fn cursor(first: Option<&str>, more: bool) -> Pages {
-    pages(Pagination::Cursor(Cursor {
+    let list = Cursor {
         parameter: "after".to_owned(),
-        first: first.map(str::to_owned),
+        first: None,
         next: body("$.next"),
         total: None,
         more: more.then(|| body("$.more")),
-    }))
+    };
+    Pages { first_cursor: first.map(str::to_owned), ..pages(Pagination::Cursor(list)) }
 }
 
 fn answer(value: &serde_json::Value, headers: &[(&'static str, &'static str)]) -> ListAnswer {
@@ -178,4 +179,30 @@ fn links_lead_on_and_a_single_page_does_not() {
     let single = pages(Pagination::Single(Single { total: Some(body("$.total")) }));
     let page = read(&single, 1, None, 2, &answer(&json!({"total": 2}), &[])).unwrap();
     assert_eq!((page.last, page.total), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_first_cursor_has_its_parameters_filled_in() {
+    let yaml = r#"
+muster: 1
+name: test
+parameters: { base_url: { type: url } }
+source:
+  list:
+    request: { url: "${param:base_url}/list" }
+    pagination: { cursor: { next: $.next, first: "${param:base_url}$${x}" } }
+    items: $.items
+    id: $.id
+  detail: none
+load:
+  request: { url: "${param:base_url}/home" }
+"#;
+    let pipeline = crate::Pipeline::from_yaml(yaml, "test").unwrap();
+    let parameters = BTreeMap::from([("base_url".to_owned(), "http://h.test".to_owned())]);
+    let crate::spec::types::ListSpec::Paged(list) = &pipeline.source().list else { panic!("not paged") };
+    let pages = Pages::new(list, &Auth::None, &parameters).unwrap();
+    let url = pages.url(1, None).unwrap();
+    assert_eq!(url.query(), Some("cursor=http%3A%2F%2Fh.test%24%7Bx%7D"));
+    let same = answer(&json!({ "next": "http://h.test${x}" }), &[]);
+    assert_eq!(pages.read(1, None, &url, &same, Vec::new()).unwrap().last, Some(1), "nothing is new");
 }

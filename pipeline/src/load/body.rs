@@ -1,5 +1,6 @@
 //! Bodies of deliveries: records, which are compact JSON already, and what stands around and between them.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use flate2::{Compression, GzBuilder};
 use serde_json::Value;
 
 use crate::spec::BATCH;
+use crate::spec::template::fill_checked;
 use crate::spec::types::BodyForm;
 
 /// The bytes around and between records, written once for a pipeline.
@@ -22,7 +24,7 @@ const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
 impl Frame {
-    pub(super) fn new(form: &BodyForm) -> Self {
+    pub(super) fn new(form: &BodyForm, parameters: &BTreeMap<String, String>) -> Self {
         let frame = |before: &[u8], between, after: &[u8], content_type| Self {
             before: before.to_vec(),
             between,
@@ -32,7 +34,7 @@ impl Frame {
         match form {
             BodyForm::Array => frame(b"[", b",", b"]", JSON),
             BodyForm::Wrapped(object) => {
-                let (mut before, mut after) = around_batch(object);
+                let (mut before, mut after) = around_batch(object, parameters);
                 before.push(b'[');
                 after.insert(0, b']');
                 frame(&before, b",", &after, JSON)
@@ -59,25 +61,25 @@ impl Frame {
 
 /// `[r1,r2,…]` of records that are JSON already.
 pub(crate) fn array_body<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
-    Frame::new(&BodyForm::Array).around(records)
+    Frame::new(&BodyForm::Array, &BTreeMap::new()).around(records)
 }
 
 /// The compact JSON of an object before and after its one text [`BATCH`].
-fn around_batch(object: &Value) -> (Vec<u8>, Vec<u8>) {
-    let mut sides = Sides::default();
+fn around_batch(object: &Value, parameters: &BTreeMap<String, String>) -> (Vec<u8>, Vec<u8>) {
+    let mut sides = Sides { parameters, before: Vec::new(), after: Vec::new(), met: false };
     sides.write(object);
     (sides.before, sides.after)
 }
 
-#[derive(Default)]
-struct Sides {
+struct Sides<'a> {
+    parameters: &'a BTreeMap<String, String>,
     before: Vec<u8>,
     after: Vec<u8>,
     /// The text was met: what comes now comes after it.
     met: bool,
 }
 
-impl Sides {
+impl Sides<'_> {
     fn put(&mut self, text: &str) {
         let side = if self.met { &mut self.after } else { &mut self.before };
         side.extend_from_slice(text.as_bytes());
@@ -86,6 +88,7 @@ impl Sides {
     fn write(&mut self, value: &Value) {
         match value {
             Value::String(text) if text == BATCH => self.met = true,
+            Value::String(text) => self.put(&Value::from(fill_checked(text, self.parameters)).to_string()),
             Value::Array(items) => {
                 self.put("[");
                 for (place, item) in items.iter().enumerate() {
@@ -124,7 +127,7 @@ mod tests {
     use crate::transform::Transform;
 
     fn body(form: &BodyForm, records: &[&str]) -> String {
-        let body = Frame::new(form).around(records.iter().map(|record| record.as_bytes()));
+        let body = Frame::new(form, &BTreeMap::new()).around(records.iter().map(|record| record.as_bytes()));
         String::from_utf8(body.to_vec()).unwrap()
     }
 
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(body(&BodyForm::Array, &["1", "2"]), "[1,2]");
         assert_eq!(body(&BodyForm::Ndjson, &["1", "{}"]), "1\n{}\n");
         assert_eq!(body(&BodyForm::Record, &[r#"{"id":7}"#]), r#"{"id":7}"#);
-        assert_eq!(Frame::new(&BodyForm::Ndjson).content_type, "application/x-ndjson");
+        assert_eq!(Frame::new(&BodyForm::Ndjson, &BTreeMap::new()).content_type, "application/x-ndjson");
     }
 
     #[test]
@@ -155,10 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn texts_around_the_records_have_their_parameters_filled_in() {
+        let object = json!({"of": "${param:herd}", "$batches": ["$${x}", "a $ ${param:batch}"], "items": "$batch"});
+        let parameters = [("herd", "\"cows\""), ("batch", "$batch")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let body = Frame::new(&BodyForm::Wrapped(object), &parameters).around([&b"1"[..]]);
+        assert_eq!(body, r#"{"of":"\"cows\"","$batches":["${x}","a $ $batch"],"items":[1]}"#);
+        let whole = json!({"a": "${param:batch}", "items": "$batch"});
+        let body = Frame::new(&BodyForm::Wrapped(whole), &parameters).around([&b"1"[..]]);
+        assert_eq!(body, r#"{"a":"$batch","items":[1]}"#, "what a parameter says is no place for records");
+    }
+
+    #[test]
     fn a_line_is_a_record_whatever_stands_in_it() {
         let pretty = b"{\n  \"id\": 7,\n  \"note\": \"two\\nlines \\u2028 and\\r more\"\n}";
         let record = Transform::identity().apply(pretty).unwrap();
-        let body = Frame::new(&BodyForm::Ndjson).around([&record[..], &record[..]]);
+        let body = Frame::new(&BodyForm::Ndjson, &BTreeMap::new()).around([&record[..], &record[..]]);
         let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
         assert_eq!(lines, [&record[..], &record[..], b""]);
         let read: Value = serde_json::from_slice(lines[0]).unwrap();

@@ -73,7 +73,7 @@ impl Loader {
         let key = "load.request.url";
         let record_url = http.url.fill(key, parameters)?;
         let url = record_url.fixed();
-        let frame = Frame::new(&http.body);
+        let frame = Frame::new(&http.body, parameters);
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(frame.content_type))]);
         let gzip = http.compress == Compress::Gzip;
         if gzip {

@@ -111,3 +111,78 @@ fn unknown_fields_are_told_apart_up_to_a_bound() {
     let long = unknown_in(&source, &json!({ "é".repeat(1000): 1 }));
     assert!(long[0].len() <= MAX_UNKNOWN_PATH && long[0].ends_with('é'), "{long:?}");
 }
+
+#[test]
+fn what_stands_in_a_branch_is_looked_at_to_the_bottom() {
+    let owner = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
+    let source = json!({
+        "$defs": { "owner": owner, "vet": { "$anchor": "vet", "properties": { "name": true } } },
+        "properties": {
+            "visits": { "anyOf": [{ "type": "array", "items": { "properties": { "fee": true } } }, { "type": "null" }] },
+            "owner": { "oneOf": [{ "type": "string" }, owner] },
+            "keeper": { "allOf": [{ "$ref": "#/$defs/owner" }, { "properties": { "since": { "properties": { "year": true } } } }] },
+            "vet": { "anyOf": [{ "$ref": "#vet" }, { "type": "null" }] },
+            "pet": {
+                "oneOf": [
+                    { "required": ["claws"], "properties": { "claws": { "properties": { "n": true } } } },
+                    { "required": ["wings"], "properties": { "wings": { "properties": { "span": true } } } },
+                ],
+                "if": { "required": ["claws"] },
+                "then": { "properties": { "box": { "properties": { "clean": true } } } },
+                "else": { "properties": { "cage": { "properties": { "bars": true } } } },
+                "dependentSchemas": { "food": { "properties": { "food": { "properties": { "kind": true } } } } },
+            },
+            "any": { "anyOf": [{ "type": "object", "additionalProperties": true }, { "properties": { "a": true } }] },
+        },
+    });
+    let known = json!({
+        "visits": [{ "fee": 1 }], "owner": { "name": "Ada" }, "keeper": { "name": "Bo", "since": { "year": 1 } },
+        "vet": { "name": "Cy" }, "any": { "b": { "c": 1 } },
+        "pet": { "claws": { "n": 1 }, "box": { "clean": true }, "food": { "kind": "hay" } },
+    });
+    assert_eq!(unknown_in(&source, &known), [""; 0]);
+    assert_eq!(unknown_in(&source, &json!({ "visits": null, "owner": "Ada", "vet": null })), [""; 0]);
+    let strange = json!({
+        "visits": [{ "fee": 1, "tax": 1 }], "owner": { "age": 7 }, "keeper": { "age": 1, "since": { "day": 1 } },
+        "vet": { "age": 1 },
+        "pet": { "claws": { "m": 1 }, "box": { "dirty": 1 }, "cage": { "bars": 1 }, "food": { "kilos": 1 } },
+    });
+    assert_eq!(
+        unknown_in(&source, &strange),
+        [
+            "/keeper/age",
+            "/keeper/since/day",
+            "/owner/age",
+            "/pet/box/dirty",
+            "/pet/cage",
+            "/pet/claws/m",
+            "/pet/food/kilos",
+            "/vet/age",
+            "/visits/*/tax"
+        ]
+    );
+    let bird = json!({ "pet": { "wings": { "span": 1, "n": 1 }, "cage": { "bars": 1, "box": 1 } } });
+    assert_eq!(unknown_in(&source, &bird), ["/pet/cage/box", "/pet/wings/n"]);
+}
+
+#[test]
+fn a_field_inside_two_branches_is_known_by_either() {
+    let born = |name: &str| json!({ "properties": { "born": { "properties": { name: true } } } });
+    let source =
+        json!({ "allOf": [born("year"), born("day")], "properties": { "born": { "properties": { "at": true } } } });
+    assert_eq!(unknown_in(&source, &json!({ "born": { "year": 1, "day": 2, "at": 3 } })), [""; 0]);
+    assert_eq!(unknown_in(&source, &json!({ "born": { "year": 1, "hour": 2 } })), ["/born/hour"]);
+    // What a reference leads to that has its own base is not looked at: it may know anything.
+    let elsewhere = json!({
+        "$defs": { "part": { "$id": "https://host.test/part", "properties": { "a": true } } },
+        "properties": { "id": true, "part": { "$ref": "https://host.test/part" } },
+    });
+    assert_eq!(unknown_in(&elsewhere, &json!({ "id": 1, "part": { "b": 1 }, "odd": 1 })), ["/odd"]);
+    let named = json!({
+        "$id": "https://host.test/herd",
+        "$defs": { "a": { "properties": { "x": true } } },
+        "anyOf": [{ "required": ["x"], "$ref": "https://host.test/herd#/$defs/a" }, { "properties": { "y": true } }],
+    });
+    assert_eq!(unknown_in(&named, &json!({ "y": 1, "z": 1 })), ["/z"]);
+    assert_eq!(unknown_in(&named, &json!({ "x": 1 })), [""; 0]);
+}

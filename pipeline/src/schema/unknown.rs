@@ -3,30 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-use super::{options, strict};
+use super::fields::{Fields, escaped};
 
 /// How many unknown fields are told apart, by path: of a record, of a delivery, of a run.
 pub const MAX_UNKNOWN_FIELDS: usize = 100;
 /// The longest path of an unknown field, in bytes; the rest of a longer one is cut off.
 pub const MAX_UNKNOWN_PATH: usize = 256;
 
-/// The strict form of a schema.
+/// Looks for fields that a schema does not know.
 #[derive(Clone)]
-pub(crate) struct Strict(Arc<jsonschema::Validator>);
+pub(crate) struct Strict(Arc<Fields>);
 
 impl Strict {
-    /// Of a schema; nothing when it describes no fields of any object, so that all would be unknown.
+    /// Of a schema; nothing when it names no fields of the record, so that all would be unknown.
     pub(super) fn of(source: &Value) -> Option<Result<Self, String>> {
-        let strict = strict::strict(source)?;
-        Some(options().build(&strict).map(|built| Self(Arc::new(built))).map_err(|error| error.to_string()))
-    }
-
-    /// Whether a record meets the schema and has no field that it does not know.
-    pub(super) fn is_met(&self, record: &Value) -> bool {
-        self.0.is_valid(record)
+        let fields = Fields::of(source);
+        let names_none = fields.as_ref().is_ok_and(|fields| !fields.name_any(&[0]));
+        (!names_none).then(|| fields.map(|fields| Self(Arc::new(fields))))
     }
 
     /// What the schema does not know: by path, with the first value that stands there. A path is a JSON pointer in which
@@ -34,42 +29,69 @@ impl Strict {
     /// than are told apart: it stands for all others.
     pub(crate) fn unknown<'a>(&self, record: &'a Value) -> BTreeMap<String, &'a Value> {
         let mut found = BTreeMap::new();
-        for error in self.0.iter_errors(record) {
-            // What the schema itself forbids is in no record that meets it, but whoever looks for drift wants to know of it.
-            let (ValidationErrorKind::UnevaluatedProperties { unexpected }
-            | ValidationErrorKind::AdditionalProperties { unexpected }) = error.kind()
-            else {
-                continue;
-            };
-            let Some((above, object)) = folded(error.instance_path().as_str(), record) else { continue };
-            for name in unexpected {
-                let Some(value) = object.get(name) else { continue };
-                let mut path = format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"));
-                path.truncate(path.floor_char_boundary(MAX_UNKNOWN_PATH));
-                if found.len() <= MAX_UNKNOWN_FIELDS || found.contains_key(&path) {
-                    found.entry(path).or_insert(value);
-                }
-            }
-        }
+        self.look("", &[0], record, &mut found);
         found
     }
-}
 
-/// The path to what a JSON pointer points at, and that itself.
-fn folded<'a>(pointer: &str, record: &'a Value) -> Option<(String, &'a Value)> {
-    let (mut path, mut at) = (String::new(), record);
-    for step in pointer.split('/').skip(1) {
-        path.push('/');
-        at = match at {
+    fn look<'a>(&self, above: &str, schemas: &[usize], value: &'a Value, found: &mut BTreeMap<String, &'a Value>) {
+        if schemas.is_empty() || !(value.is_object() || value.is_array()) {
+            return;
+        }
+        let applying: Vec<_> = self.0.applying(schemas, Some(value)).collect();
+        if applying.iter().any(|known| known.is_open) {
+            return;
+        }
+        match value {
             Value::Array(values) => {
-                path.push('*');
-                values.get(step.parse::<usize>().ok()?)?
+                for (index, value) in values.iter().enumerate() {
+                    self.look(&format!("{above}/*"), &Fields::item(&applying, index), value, found);
+                }
             }
-            _ => {
-                path.push_str(step);
-                at.get(step.replace("~1", "/").replace("~0", "~"))?
+            Value::Object(fields) => {
+                let all_are_free = !self.0.name_any(schemas);
+                for (name, value) in fields {
+                    let schemas = self.0.field(&applying, name);
+                    let mut path = format!("{above}/{}", escaped(name));
+                    if !schemas.is_empty() {
+                        self.look(&path, &schemas, value, found);
+                    } else if !all_are_free {
+                        path.truncate(path.floor_char_boundary(MAX_UNKNOWN_PATH));
+                        if found.len() <= MAX_UNKNOWN_FIELDS || found.contains_key(&path) {
+                            found.entry(path).or_insert(value);
+                        }
+                    }
+                }
             }
-        };
+            _ => {}
+        }
     }
-    Some((path, at))
+
+    /// Notes which of the fields that the schema names came, by path, whatever branch names them.
+    pub(crate) fn note_came(&self, record: &Value, came: &mut BTreeMap<String, bool>) {
+        self.note_within("", &[0], record, came);
+    }
+
+    fn note_within(&self, above: &str, schemas: &[usize], value: &Value, came: &mut BTreeMap<String, bool>) {
+        if schemas.is_empty() {
+            return;
+        }
+        let applying: Vec<_> = self.0.applying(schemas, None).collect();
+        if let Value::Array(values) = value {
+            for (index, value) in values.iter().enumerate() {
+                self.note_within(&format!("{above}/*"), &Fields::item(&applying, index), value, came);
+            }
+        }
+        let Value::Object(fields) = value else { return };
+        let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (name, schema) in applying.iter().flat_map(|known| &known.properties) {
+            named.entry(name).or_default().push(*schema);
+        }
+        for (name, schemas) in named {
+            let path = format!("{above}/{}", escaped(name));
+            *came.entry(path.clone()).or_default() |= fields.contains_key(name);
+            if let Some(value) = fields.get(name) {
+                self.note_within(&path, &schemas, value, came);
+            }
+        }
+    }
 }

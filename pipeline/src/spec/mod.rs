@@ -212,3 +212,7 @@ mod samples;
 #[cfg(test)]
 #[path = "tests/format.rs"]
 mod format_tests;
+
+#[cfg(test)]
+#[path = "tests/references.rs"]
+mod reference_tests;

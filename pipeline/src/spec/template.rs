@@ -36,6 +36,8 @@ pub(crate) enum Allowed {
     Fixed,
     /// Parameters, and the record's ID must stand there.
     Record,
+    /// Parameters, in what is no URL and goes out as it is.
+    Text,
     /// Parameters and secrets.
     Value,
     /// Secrets: a parameter would put one into the ledger.
@@ -62,13 +64,7 @@ impl Template {
 
     /// Fills the parameters in, for what is no URL.
     pub(crate) fn fill_text(&self, parameters: &BTreeMap<String, String>) -> String {
-        let part = |part: &Part| match part {
-            Part::Literal(text) => text.clone(),
-            Part::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
-            // These may not stand in one: see `Allowed`.
-            Part::RecordId | Part::Env(_) | Part::File(_) => String::new(),
-        };
-        self.parts.iter().map(part).collect()
+        fill_parts(&self.parts, parameters)
     }
 
     /// Fills the parameters in and checks that the result is an http(s) URL whose host does not depend on the record.
@@ -98,6 +94,21 @@ impl Template {
             (Err(what), _) | (_, Err(what)) => wrong(what),
         }
     }
+}
+
+/// Fills parameters into a text that [`parse_checked`] has seen.
+pub(crate) fn fill_checked(text: &str, parameters: &BTreeMap<String, String>) -> String {
+    parse(text).map_or_else(|_| text.to_owned(), |parts| fill_parts(&parts, parameters))
+}
+
+fn fill_parts(parts: &[Part], parameters: &BTreeMap<String, String>) -> String {
+    let part = |part: &Part| match part {
+        Part::Literal(text) => text.clone(),
+        Part::Parameter(name) => parameters.get(name).cloned().unwrap_or_default(),
+        // These may not stand in one: see `Allowed`.
+        Part::RecordId | Part::Env(_) | Part::File(_) => String::new(),
+    };
+    parts.iter().map(part).collect()
 }
 
 impl RecordUrl {
@@ -156,6 +167,13 @@ pub(crate) fn parse_checked(
                 return Err(field
                     .error("a secret must not stand in a URL: URLs are shown and logged")
                     .help("put it under auth or headers; auth.api_key has a place for one in the query"));
+            }
+            Part::Env(_) | Part::File(_) if allowed == Allowed::Text => {
+                return Err(field
+                    .error("a secret must not stand here: this is shown, and goes out as part of what is sent")
+                    .help(
+                        "put it under auth or headers; ${param:NAME} may stand here, and a plain ${ is written $${",
+                    ));
             }
             Part::RecordId if allowed != Allowed::Record => {
                 return Err(field

@@ -49,6 +49,7 @@ async fn what_is_refused_is_a_dead_letter_and_what_was_not_applied_goes_out_agai
     assert_eq!(report.records.len(), 1);
     let refused = &report.records[0];
     assert_eq!((refused.position, refused.stage.as_str(), refused.body.as_str()), (1, "load", "no colour"));
+    assert_eq!(refused.reason, "the target refuses it with 207: no colour");
     let begins = stage.script.begins();
     assert_eq!((begins[1].positions.clone(), begins[1].retry_of), (vec![2, 4], 0));
     assert_eq!(begins[1].settled[0].present, [0, 3], "told with the next announcement");
@@ -107,5 +108,22 @@ async fn a_coordinator_that_does_not_know_of_it_is_told_so_in_words() {
     let report = stage.script.report("token-0").await;
     assert!(report.pause_reason.contains("load.per_record") && report.pause_reason.contains("version 2"), "{report:?}");
     assert!(report.deliveries.is_empty() && stage.api.posts().is_empty());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_says_why_in_the_words_of_the_target() {
+    let stage = stage().await;
+    let long = "x".repeat(500);
+    let said = format!(
+        r#"{{"outcomes":[{{"outcome":false,"reason":"quote in\n name"}},false,{{"outcome":false,"reason":"{long}"}},true]}}"#
+    );
+    answers(&stage, vec![(207, said.leak())]);
+    stage.script.offer(lease(0, 0..4));
+    let report = stage.script.report("token-0").await;
+    let reasons: Vec<&str> = report.records.iter().map(|record| record.reason.as_str()).collect();
+    assert_eq!(reasons[..2], ["the target refuses it with 207: quote in name", "the target refuses it with 207"]);
+    assert!(reasons[2].len() < 300 && reasons[2].ends_with("xx …"), "{reasons:?}");
+    assert_eq!(report.records[2].body, long, "all of it is in the body");
     stage.end().await;
 }

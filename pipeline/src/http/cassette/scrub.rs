@@ -52,7 +52,7 @@ impl Scrubber {
         self.headers(&mut request.headers);
         self.headers(&mut response.headers);
         if let Some(body) = &mut request.body {
-            *body = self.body(&form(body));
+            *body = self.body(&form(body, &request.headers));
         }
         response.body.string = self.body(&response.body.string);
     }
@@ -67,13 +67,13 @@ impl Scrubber {
 
     fn body(&self, body: &Body) -> Body {
         match std::str::from_utf8(&body.0) {
-            Ok(text) => Body(self.text(&json_tokens(text)).into_bytes()),
+            Ok(text) => Body(self.text(&json(text, &self.cursors)).into_bytes()),
             Err(_) => body.clone(),
         }
     }
 
     fn text(&self, text: &str) -> String {
-        self.forms.iter().fold(text.to_owned(), |text, form| text.replace(form, REDACTED))
+        self.forms.iter().fold(queries(text, &self.cursors), |text, form| text.replace(form, REDACTED))
     }
 }
 
@@ -86,7 +86,8 @@ pub(super) fn brought(asked: &Asked, answer: &[u8]) -> Vec<String> {
     TOKENS.iter().filter_map(|name| answer[*name].as_str()).map(str::to_owned).collect()
 }
 
-/// What was sent under a name like that of a secret, but is none: an answer said it before anybody asked with it.
+/// What has a name like that of a secret, but is none: an answer said it before anybody asked with it, as a parameter or
+/// in the path.
 #[derive(Debug, Default)]
 pub(super) struct Cursors(BTreeSet<String>);
 
@@ -101,6 +102,12 @@ impl Cursors {
                 // A key that a server says back was sent to it first.
                 let kept = if said.contains(&*value) { &mut cursors } else { &mut own };
                 kept.insert(value.into_owned());
+            }
+            for step in url.iter().filter_map(Url::path_segments).flatten() {
+                let step = percent_decode_str(step).decode_utf8_lossy();
+                if !step.is_empty() && said.contains(&*step) {
+                    cursors.insert(step.into_owned());
+                }
             }
             let headers = response.headers.values().flat_map(Values::iter);
             let body = std::str::from_utf8(&response.body.string.0).unwrap_or_default().replace("\\/", "/");
@@ -136,29 +143,84 @@ fn is_secret_name(name: &str) -> bool {
     !cursor && SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
+/// What ends the name of a member that tells of a secret without being one.
+const ABOUT_SECRETS: [&str; 6] = ["-type", "-url", "-uri", "-endpoint", "-at", "-in"];
+
+/// Whether a member of an answer or of a form is a secret.
+fn is_secret_member(name: &str) -> bool {
+    let spelled = name.to_ascii_lowercase().replace('_', "-");
+    TOKENS.contains(&name) || (is_secret_name(name) && !ABOUT_SECRETS.iter().any(|end| spelled.ends_with(end)))
+}
+
 /// A form of which the secret fields are taken out; anything else as it is.
-fn form(body: &Body) -> Body {
+fn form(body: &Body, headers: &Headers) -> Body {
     let Ok(text) = std::str::from_utf8(&body.0) else { return body.clone() };
-    if !TOKENS.iter().any(|name| text.contains(&format!("{name}="))) {
+    let said =
+        headers.get("content-type").is_some_and(|values| values.iter().any(|value| value.contains("urlencoded")));
+    if !said && !TOKENS.iter().any(|name| text.contains(&format!("{name}="))) {
         return body.clone();
     }
     let mut clean = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
-        clean.append_pair(&name, if TOKENS.contains(&&*name) { REDACTED } else { &value });
+        clean.append_pair(&name, if is_secret_member(&name) { REDACTED } else { &value });
     }
     Body(clean.finish().into_bytes())
 }
 
-/// A JSON object of which the tokens are taken out; anything else as it is.
-fn json_tokens(text: &str) -> String {
-    if !["access_token", "refresh_token", "id_token"].iter().any(|name| text.contains(name)) {
-        return text.to_owned();
+/// JSON, or lines of it, of which the secret members are taken out at any depth; anything else, and what has none, as it
+/// is.
+fn json(text: &str, cursors: &Cursors) -> String {
+    let clean = |text: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(text).ok()?;
+        Some(if members(&mut value, false, cursors) { value.to_string() } else { text.to_owned() })
+    };
+    let lines =
+        || text.split('\n').map(|line| if line.trim().is_empty() { Some(line.to_owned()) } else { clean(line) });
+    let whole = clean(text).or_else(|| Some(lines().collect::<Option<Vec<_>>>()?.join("\n")));
+    whole.unwrap_or_else(|| text.to_owned())
+}
+
+/// Takes the secret members out of a value, itself one or not, and says whether there were any. What stands there is as
+/// before: a text is another text, an object has the same members.
+fn members(value: &mut serde_json::Value, is_secret: bool, cursors: &Cursors) -> bool {
+    match value {
+        serde_json::Value::Object(entries) => {
+            let clean = |(name, value): (&String, &mut _)| members(value, is_secret_member(name), cursors);
+            entries.iter_mut().map(clean).fold(false, |any, one| any | one)
+        }
+        serde_json::Value::Array(values) => {
+            values.iter_mut().map(|value| members(value, is_secret, cursors)).fold(false, |any, one| any | one)
+        }
+        serde_json::Value::String(text) if is_secret && text != REDACTED && !cursors.0.contains(text) => {
+            *text = REDACTED.to_owned();
+            true
+        }
+        _ => false,
     }
-    let Ok(serde_json::Value::Object(mut entries)) = serde_json::from_str(text) else { return text.to_owned() };
-    for name in TOKENS {
-        if let Some(value) = entries.get_mut(name).filter(|value| value.is_string()) {
-            *value = REDACTED.into();
+}
+
+/// A text without the secrets that the names of query parameters tell, in whatever URL in it.
+fn queries(text: &str, cursors: &Cursors) -> String {
+    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(['?', '&', '\\']) {
+        let lead = ["?", "&amp;", "&", "\\u0026"].into_iter().find(|lead| rest[at..].starts_with(lead)).unwrap_or("\\");
+        let (before, after) = rest.split_at(at + lead.len());
+        clean.push_str(before);
+        rest = after;
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.~%[]".contains(letter);
+        let Some(end) = rest.find(|letter| !is_of_name(letter)).filter(|end| rest[*end..].starts_with('=')) else {
+            continue;
+        };
+        let (name, after) = (&rest[..end], &rest[end + 1..]);
+        let value =
+            &after[..after.find(|end: char| "&#\"'<>\\`".contains(end) || end.is_whitespace()).unwrap_or(after.len())];
+        let said = value.replace('+', " ");
+        let said = percent_decode_str(&said).decode_utf8_lossy();
+        if lead != "\\" && !value.is_empty() && is_secret_name(name) && !cursors.0.contains(&*said) {
+            clean.push_str(&format!("{name}={REDACTED}"));
+            rest = &after[value.len()..];
         }
     }
-    serde_json::Value::Object(entries).to_string()
+    clean.push_str(rest);
+    clean
 }

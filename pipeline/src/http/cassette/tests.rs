@@ -176,3 +176,60 @@ async fn a_cursor_that_is_called_a_token_tells_pages_apart() {
     assert!(wrong.contains("asked more often"), "{wrong}");
     get(&requester, "http://h.test/list?_token=b%3D2").await.unwrap();
 }
+
+#[test]
+fn what_its_name_gives_away_is_taken_out_at_any_depth() {
+    let clean = |asked: Asked, answer: &str| {
+        let mut interactions = [Interaction { request: asked, response: answered(answer) }];
+        let scrubber = scrub::Scrubber::new([], scrub::Cursors::of(&interactions));
+        interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
+        let [Interaction { request, response }] = interactions;
+        let text = |body: Body| String::from_utf8(body.0).unwrap();
+        (request.body.map(text), text(response.body.string))
+    };
+    let answer = r#"{"user":{"access_token":"canary","name":"Ada"},"keys":[{"client_secret":"canary","id":1}],
+        "password":"canary","api_key":"canary","session_token":"canary","apiKeys":["canary","canary"],
+        "token_type":"Bearer","tokens":5,"secret":null,"next_page_token":"kept",
+        "next":"https:\/\/h.test\/l?page=2&api_key=canary%2Fx\u0026sig=kept&amp;access_token=canary#a",
+        "note":"see /l?password=canary and ask? Token=kept","credentials":{"user":"Ada","password":"canary"}}"#;
+    let mut asked_with = asked("POST", "https://h.test/login");
+    asked_with.body = Some(Body(br#"{"login":{"password":"canary","user":"Ada"}}"#.to_vec()));
+    let (sent, said) = clean(asked_with, answer);
+    assert_eq!(sent.unwrap(), r#"{"login":{"password":"REDACTED","user":"Ada"}}"#);
+    assert!(!said.contains("canary"), "{said}");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let expected = serde_json::json!({
+        "user": {"access_token": "REDACTED", "name": "Ada"}, "keys": [{"client_secret": "REDACTED", "id": 1}],
+        "password": "REDACTED", "api_key": "REDACTED", "session_token": "REDACTED", "apiKeys": ["REDACTED", "REDACTED"],
+        "token_type": "Bearer", "tokens": 5, "secret": null, "next_page_token": "kept",
+        "next": "https://h.test/l?page=2&api_key=REDACTED&sig=kept&amp;access_token=REDACTED#a",
+        "note": "see /l?password=REDACTED and ask? Token=kept",
+        "credentials": {"user": "Ada", "password": "REDACTED"},
+    });
+    assert_eq!(said, expected);
+    let mut form = asked("POST", "https://h.test/login");
+    form.headers =
+        BTreeMap::from([("content-type".to_owned(), Values::One("application/x-www-form-urlencoded".to_owned()))]);
+    form.body = Some(Body(b"user=Ada&api_key=canary".to_vec()));
+    let lines = "{\"id\":1,\"a\":{\"token\":\"canary\"}}\n{ \"id\": 2 }\n";
+    let (sent, said) = clean(form, lines);
+    assert_eq!(sent.unwrap(), "user=Ada&api_key=REDACTED");
+    assert_eq!(said, "{\"id\":1,\"a\":{\"token\":\"REDACTED\"}}\n{ \"id\": 2 }\n");
+    // What has no secret stays to the letter, whatever it is.
+    for kept in ["{ \"a\" : 1.10 }", "a?b&c\\d=\\", "<a href='/?x=1'>", "?token=", "é?é=1"] {
+        assert_eq!(clean(asked("GET", "http://h.test/"), kept).1, kept);
+    }
+}
+
+#[test]
+fn an_id_that_is_called_a_session_still_leads_to_its_record() {
+    let list = answered(r#"[{"session_id":"s 1"},{"session_id":"s2"}]"#);
+    let mut interactions = vec![
+        Interaction { request: asked("GET", "http://h.test/list"), response: list },
+        Interaction { request: asked("GET", "http://h.test/items/s%201"), response: answered("{}") },
+    ];
+    let scrubber = scrub::Scrubber::new([], scrub::Cursors::of(&interactions));
+    interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
+    let said = String::from_utf8(interactions[0].response.body.string.0.clone()).unwrap();
+    assert_eq!(said, r#"[{"session_id":"s 1"},{"session_id":"REDACTED"}]"#);
+}

@@ -6,8 +6,9 @@ use crate::Pipeline;
 const PIPELINE: &str = r#"
 muster: 1
 name: test
+parameters: { herd: { default: cows } }
 source:
-  auth: { oauth2: { token_url: "http://host.test/token", client_id: me, client_secret: "${file:SECRET}" } }
+  auth: { oauth2: { token_url: "http://host.test/token", client_id: me, client_secret: "${file:SECRET}", scope: "read:${param:herd} $${x}", audience: "${param:herd}" } }
   list:
     request: { url: "http://host.test/list" }
     pagination: { page_number: { total_pages: $.total_pages } }
@@ -32,6 +33,8 @@ struct Asking {
     requester: Requester,
     /// What details were asked with.
     carried: Arc<Mutex<Vec<String>>>,
+    /// What tokens were asked for with.
+    forms: Arc<Mutex<Vec<String>>>,
     _secret: Secret,
 }
 
@@ -43,8 +46,11 @@ fn asking(test: &str, expires_in: &'static str) -> Asking {
     let pipeline = Pipeline::from_yaml(&yaml, "test.yaml").unwrap().compile(&BTreeMap::new()).unwrap();
     let carried = Arc::<Mutex<Vec<String>>>::default();
     let (seen, given) = (Arc::clone(&carried), Arc::new(AtomicU32::new(0)));
+    let forms = Arc::<Mutex<Vec<String>>>::default();
+    let asked = Arc::clone(&forms);
     let transport = BoxCloneSyncService::new(tower::service_fn(move |exchange: Exchange| {
         let body = if exchange.url.path() == "/token" {
+            lock(&asked).push(String::from_utf8(exchange.body.to_vec()).unwrap());
             let number = given.fetch_add(1, Ordering::Relaxed);
             format!(r#"{{"access_token":"token-{number}","token_type":"Bearer"{expires_in}}}"#)
         } else {
@@ -57,7 +63,7 @@ fn asking(test: &str, expires_in: &'static str) -> Asking {
     }));
     let credentials = Credentials::of(pipeline.access(), Process::Worker).unwrap();
     let requester = Requester::with(transport, Limits::default(), credentials, &RequesterConfig::default());
-    Asking { requester, carried, _secret: secret }
+    Asking { requester, carried, forms, _secret: secret }
 }
 
 /// At how many seconds after the first request another token than the first is carried, asked at every `step`.
@@ -98,4 +104,6 @@ async fn a_token_that_is_over_at_once_is_used_once() {
         asking.requester.get(&url, Get::Detail).await.0.unwrap();
     }
     assert_eq!(*lock(&asking.carried), ["Bearer token-0", "Bearer token-1", "Bearer token-2"]);
+    let form = "grant_type=client_credentials&scope=read%3Acows+%24%7Bx%7D&audience=cows";
+    assert!(lock(&asking.forms).iter().all(|asked| asked == form), "{:?}", lock(&asking.forms));
 }

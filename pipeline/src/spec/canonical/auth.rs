@@ -22,8 +22,8 @@ pub(super) fn put_auth(value: &mut Value, auth: &Auth) {
                 "client_secret": oauth2.client_secret.text(),
                 "send": word(&SEND_SECRET, &oauth2.send),
             });
-            put(&mut value, "scope", oauth2.scope.as_deref());
-            put(&mut value, "audience", oauth2.audience.as_deref());
+            put(&mut value, "scope", oauth2.scope.as_ref().map(|scope| scope.text()));
+            put(&mut value, "audience", oauth2.audience.as_ref().map(|audience| audience.text()));
             json!({"oauth2": value})
         }
     };

@@ -70,7 +70,7 @@ fn pattern_json(pattern: &AnswerPattern) -> Value {
 fn files_json(files: &FilesTarget) -> Value {
     let mut value = json!({"url": files.url.text()});
     put(&mut value, "endpoint", files.endpoint.as_ref().map(|endpoint| endpoint.text()));
-    put(&mut value, "region", files.region.as_deref());
+    put(&mut value, "region", files.region.as_ref().map(|region| region.text()));
     put(&mut value, "access_key_id", files.access_key_id.as_ref().map(|value| value.text()));
     put(&mut value, "secret_access_key", files.secret_access_key.as_ref().map(|value| value.text()));
     let mut value = json!({"files": value});

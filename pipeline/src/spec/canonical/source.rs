@@ -91,7 +91,7 @@ fn pagination_json(pagination: &Pagination) -> Value {
         }
         Pagination::Cursor(style) => {
             let mut value = json!({"parameter": style.parameter, "next": spot_json(&style.next)});
-            put(&mut value, "first", style.first.as_deref());
+            put(&mut value, "first", style.first.as_ref().map(|first| first.text()));
             put(&mut value, "total", style.total.as_ref().map(spot_json));
             put(&mut value, "more", style.more.as_ref().map(spot_json));
             ("cursor", value)

@@ -59,7 +59,7 @@ fn read(field: &Field<'_>, parameters: &[Parameter]) -> Result<Auth, SpecError> 
 
 fn oauth2(field: &Field<'_>, parameters: &[Parameter]) -> Result<OAuth2, SpecError> {
     let table = field.table(&["token_url", "client_id", "client_secret", "scope", "audience", "send"])?;
-    let text = |name: &str| table.get(name).map(|field| field.text().map(str::to_owned)).transpose();
+    let text = |name: &str| table.get(name).map(|field| Template::read(&field, parameters, Allowed::Text)).transpose();
     Ok(OAuth2 {
         token_url: Template::read(&table.need("token_url")?, parameters, Allowed::Fixed)?,
         client_id: ValueTemplate::read(&table.need("client_id")?, parameters)?,

@@ -8,7 +8,8 @@ use super::auth::{auth, header_name, headers};
 use super::{HOUR, MILLISECOND, small};
 use crate::error::SpecError;
 use crate::spec::field::{Field, Table};
-use crate::spec::template::{Allowed, Template};
+use crate::spec::template::{Allowed, Template, parse_checked};
+use crate::spec::tree::Node;
 use crate::spec::types::{
     Answer, AnswerPattern, BodyForm, Compress, FilesTarget, HttpTarget, LoadMethod, LoadSpec, OnDoubt, Parameter,
     PerRecord, PostgresTarget, ProbeSpec, TargetSpec,
@@ -130,7 +131,7 @@ fn http(table: &Table<'_>, on_doubt: OnDoubt, parameters: &[Parameter]) -> Resul
         let help = "say it under load.probe.url, such as \"${param:base_url}/items/${record:id}\"";
         return Err(field.error("where to ask the target for a record is missing").help(help));
     }
-    let body = body(table)?;
+    let body = body(table, parameters)?;
     let url = request.need("url")?;
     let of_a_record = body == BodyForm::Record && url.text()?.contains("${record:id}");
     let mut all = headers(table, parameters)?;
@@ -159,7 +160,7 @@ fn http(table: &Table<'_>, on_doubt: OnDoubt, parameters: &[Parameter]) -> Resul
     })
 }
 
-fn body(table: &Table<'_>) -> Result<BodyForm, SpecError> {
+fn body(table: &Table<'_>, parameters: &[Parameter]) -> Result<BodyForm, SpecError> {
     let word = table.or("body", BodyWord::Array, |field| field.one_of(&BODIES))?;
     let Some(field) = table.get("wrap") else {
         return Ok(match word {
@@ -172,11 +173,29 @@ fn body(table: &Table<'_>) -> Result<BodyForm, SpecError> {
         return Err(field.error("only an array of records has something around it").help("drop wrap, or body"));
     }
     field.any_table()?;
+    references_around(&field, parameters)?;
     let object = field.node().value.to_json();
     match places_of_batch(&object) {
         1 => Ok(BodyForm::Wrapped(object)),
         0 => Err(field.error("where the records go is missing").help("such as wrap: { items: $batch }")),
         _ => Err(field.error("the records go to one place").help("write $batch once")),
+    }
+}
+
+/// Texts around the records may refer to parameters.
+fn references_around(field: &Field<'_>, parameters: &[Parameter]) -> Result<(), SpecError> {
+    match &field.node().value {
+        Node::Text(text) => parse_checked(field, text, parameters, Allowed::Text).map(drop),
+        Node::List(_) => field.list()?.iter().try_for_each(|item| references_around(item, parameters)),
+        Node::Table(_) => field.any_table()?.entries().try_for_each(|(name, field)| {
+            if name.contains("${") {
+                return Err(field
+                    .error("a reference must not stand in the name of a key")
+                    .help("references stand in what a key has: name: \"${param:NAME}\""));
+            }
+            references_around(&field, parameters)
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -207,7 +226,7 @@ fn files(field: &Field<'_>, compress: Compress, parameters: &[Parameter]) -> Res
         url: Template::read(&table.need("url")?, parameters, Allowed::Fixed)?,
         compress,
         endpoint: table.get("endpoint").map(|field| Template::read(&field, parameters, Allowed::Fixed)).transpose()?,
-        region: table.get("region").map(|field| field.text().map(str::to_owned)).transpose()?,
+        region: table.get("region").map(|field| Template::read(&field, parameters, Allowed::Text)).transpose()?,
         access_key_id: secret("access_key_id")?,
         secret_access_key: secret("secret_access_key")?,
     })

@@ -88,7 +88,7 @@ fn list(field: &Field<'_>, parameters: &[Parameter]) -> Result<ListSpec, SpecErr
     }
     Ok(ListSpec::Paged(Box::new(PagedList {
         request: request(&table.need("request")?, parameters, Allowed::Fixed)?,
-        pagination: pagination(&table.need("pagination")?)?,
+        pagination: pagination(&table.need("pagination")?, parameters)?,
         items: path(&table.need("items")?)?,
         id: path(&table.need("id")?)?,
         version: table.get("version").map(|field| version(&field)).transpose()?,
@@ -116,14 +116,14 @@ fn id_list(field: &Field<'_>, parameters: &[Parameter]) -> Result<IdList, SpecEr
     Ok(IdList::Parameter(name.to_owned()))
 }
 
-fn pagination(field: &Field<'_>) -> Result<Pagination, SpecError> {
+fn pagination(field: &Field<'_>, parameters: &[Parameter]) -> Result<Pagination, SpecError> {
     // One key names the style, so that each style has keys of its own.
     let styles = ["page_number", "offset", "cursor", "next_url", "link_header", "single"];
     let (style, field) = field.only_one_of(&styles)?;
     Ok(match style {
         "page_number" => Pagination::PageNumber(page_number(&field)?),
         "offset" => Pagination::Offset(offset(&field)?),
-        "cursor" => Pagination::Cursor(cursor(&field)?),
+        "cursor" => Pagination::Cursor(cursor(&field, parameters)?),
         "next_url" => {
             let table = field.table(&["next", "total"])?;
             Pagination::NextUrl(NextUrl { next: spot(&table.need("next")?)?, total: spot_at(&table, "total")? })
@@ -169,11 +169,11 @@ fn offset(field: &Field<'_>) -> Result<Offset, SpecError> {
     })
 }
 
-fn cursor(field: &Field<'_>) -> Result<Cursor, SpecError> {
+fn cursor(field: &Field<'_>, parameters: &[Parameter]) -> Result<Cursor, SpecError> {
     let table = field.table(&["parameter", "first", "next", "total", "more"])?;
     Ok(Cursor {
         parameter: table.or("parameter", "cursor".to_owned(), |field| query_name(&field))?,
-        first: table.get("first").map(|field| field.text().map(str::to_owned)).transpose()?,
+        first: table.get("first").map(|field| Template::read(&field, parameters, Allowed::Text)).transpose()?,
         next: spot(&table.need("next")?)?,
         total: spot_at(&table, "total")?,
         more: spot_at(&table, "more")?,

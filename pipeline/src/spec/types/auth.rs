@@ -35,8 +35,8 @@ pub(crate) struct OAuth2 {
     pub(crate) token_url: Template,
     pub(crate) client_id: ValueTemplate,
     pub(crate) client_secret: ValueTemplate,
-    pub(crate) scope: Option<String>,
-    pub(crate) audience: Option<String>,
+    pub(crate) scope: Option<Template>,
+    pub(crate) audience: Option<Template>,
     pub(crate) send: SendSecret,
 }
 

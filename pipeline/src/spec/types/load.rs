@@ -105,7 +105,7 @@ pub(crate) struct FilesTarget {
     pub(crate) compress: Compress,
     /// Of an S3-compatible store.
     pub(crate) endpoint: Option<Template>,
-    pub(crate) region: Option<String>,
+    pub(crate) region: Option<Template>,
     pub(crate) access_key_id: Option<ValueTemplate>,
     pub(crate) secret_access_key: Option<ValueTemplate>,
 }

@@ -128,7 +128,7 @@ pub(crate) struct Offset {
 pub(crate) struct Cursor {
     pub(crate) parameter: String,
     /// What the first request carries; nothing: the parameter is left out.
-    pub(crate) first: Option<String>,
+    pub(crate) first: Option<Template>,
     pub(crate) next: Spot,
     pub(crate) total: Option<Spot>,
     pub(crate) more: Option<Spot>,

@@ -60,7 +60,8 @@ impl Bucket {
             }
         };
         let prefix = url.path().trim_matches('/').to_owned();
-        Ok(Self { name, prefix, endpoint: endpoint.transpose()?, region: target.region.clone(), credentials })
+        let region = target.region.as_ref().map(|region| region.fill_text(parameters));
+        Ok(Self { name, prefix, endpoint: endpoint.transpose()?, region, credentials })
     }
 
     pub(super) async fn turn(&self, requester: &Requester, repeats: bool) -> Turn {
