@@ -104,6 +104,10 @@ impl<'s> Walk<'s> {
     fn definitions(&mut self, definitions: &[Def<&'s str>], rest: &Term<&'s str>) -> Checked<'s> {
         let outer = self.scope.len();
         for definition in definitions {
+            let mut names = definition.args.iter().chain([&definition.name]);
+            if let Some(name) = names.find(|name| matches!(**name, "true" | "false" | "null")) {
+                return Err(fault(name, "is a value of JSON", "give the function another name"));
+            }
             let at = self.scope.len();
             self.scope.push(Local { name: definition.name, arity: definition.args.len(), open: true });
             // An argument `f` is called as `f`, an argument `$x` as `$x` or `x`.

@@ -3,7 +3,7 @@
 //! jaq has no fuel, so what cannot be bounded is refused when the pipeline is loaded ([`bounds`]), and the operations
 //! that can grow without a loop carry bounds of their own ([`functions`]).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
 use jaq_core::data::JustLut;
@@ -22,6 +22,7 @@ mod output;
 mod places;
 mod shape;
 mod words;
+mod work;
 
 type Data = JustLut<Val>;
 
@@ -136,7 +137,7 @@ fn run(filter: &jaq_core::Filter<Data>, input: Val) -> Result<Val, Failure> {
     let mut outputs = filter.id.run((context, input)).map(|result| {
         // `halt` is refused when the program is loaded, and nothing else escapes as more than an error.
         result.map_err(|escaped| match escaped.get_err() {
-            Ok(error) => Failure::Failed(shown(&error.to_string())),
+            Ok(error) => Failure::Failed(shown(&error)),
             Err(_) => Failure::Unfit("the program stopped".to_owned()),
         })
     });
@@ -151,15 +152,25 @@ fn run(filter: &jaq_core::Filter<Data>, input: Val) -> Result<Val, Failure> {
     Ok(first)
 }
 
-/// An error of jq may carry the whole record; its beginning is enough.
-fn shown(text: &str) -> String {
-    const MOST: usize = 300;
-    if text.len() <= MOST {
-        return text.to_owned();
+/// An error of jq may carry the whole record, and more; its beginning is enough, and all that is written.
+fn shown(error: &impl fmt::Display) -> String {
+    struct Head(String);
+    impl fmt::Write for Head {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            const MOST: usize = 300;
+            let room = MOST.saturating_sub(self.0.chars().count());
+            self.0.extend(part.chars().take(room));
+            if part.chars().nth(room).is_none() {
+                return Ok(());
+            }
+            self.0.push('…');
+            Err(fmt::Error)
+        }
     }
-    let mut head: String = text.chars().take(MOST).collect();
-    head.push('…');
-    head
+    let mut head = Head(String::new());
+    // It fails where the head is full.
+    let _ = write!(head, "{error}");
+    head.0
 }
 
 /// Checks and compiles a program; one that is `telling` notes where it fails.
@@ -180,7 +191,8 @@ fn shape_of(text: &str) -> Option<shape::Shape> {
 /// Puts a program, which is a part of `text`, together with all functions of jq.
 fn link<'t>(text: &'t str, program: parse::Term<&str>) -> Result<jaq_core::Filter<Data>, Fault<'t>> {
     let main = parse::Def { name: MAIN, args: Vec::new(), body: guard::rewrite(program) };
-    let prelude = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).map(|def| parse::Def {
+    let prelude = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+    let prelude = prelude.filter(|def| !functions::is_replaced(def.name, def.args.len())).map(|def| parse::Def {
         name: def.name,
         args: def.args,
         body: guard::rewrite(def.body),

@@ -66,6 +66,8 @@ fn whatever_may_not_end_or_differ_is_refused_by_name() {
         ". // now",
         "def f: now; 1",
         "$__loc__",
+        "def true: 1; true",
+        "def f(null): 1; f(2)",
         "error(now)",
     ] {
         let error = transform(program).err().unwrap_or_else(|| panic!("{program} was taken")).to_string();
@@ -177,12 +179,130 @@ fn a_record_cannot_make_a_transform_eat_the_worker() {
         ("reduce range(100) as $i (3; . * .) | 1", "0"),
         ("reduce range(60) as $i (.; [., .])", "0"),
         ("reduce range(200) as $i (.; [.])", "0"),
+        ("reduce range(90000) as $i (0; [.]) | length", "0"),
+        ("reduce range(90000) as $i ({}; {a: .}) | tojson | length", "0"),
+        ("reduce range(90000) as $i ({}; .a = .) | 1", "0"),
+        ("reduce range(90000) as $i ({}; . as $all | .a |= $all) | 1", "0"),
+        ("reduce range(90000) as $i ({}; . as $all | .a += $all) | 1", "0"),
+        ("reduce range(90000) as $i ([]; group_by(1) | [.] | group_by(1)) | 1", "0"),
+        ("(reduce range(90000) as $i (.; .)) |= 1", "0"),
+        ("reduce range(40) as $i ([1]; [.[], .[]]) | length", "0"),
+        ("reduce range(40) as $i ([1]; [., .] | flatten) | length", "0"),
+        ("reduce range(40) as $i (\"x\"; \"\\(.)\\(.)\") | length", "0"),
+        ("reduce range(40) as $i (\"x\"; .[0:0] = .) | length", "0"),
+        ("reduce range(40) as $i (\"\\\"\"; @json) | length", "0"),
+        ("reduce range(120) as $i (\"xxxx\"; @base64) | length", "0"),
+        ("reduce range(40) as $i (1; [., .]) | tojson | length", "0"),
+        ("reduce range(40) as $i ([1]; . + .) | . == .", "0"),
+        ("(reduce range(50) as $i (1; [., .])) == (reduce range(50) as $i (1; [., .])) | 1", "0"),
+        ("[range(9000)] | [.[] as $a | .[] as $b | .[] as $c | $a] | length", "0"),
+        ("[range(9000)] | try ([.[] as $a | .[] as $b | .[] as $c | $a] | length) catch 0", "0"),
+        ("[range(9000)] | .[][]? |= 1 | . as $l | [$l[] | . as $x | $l | first(.[]) | $x] | length", "0"),
+        ("[range(90000)] | [.[] as $x | index($x)] | length", "0"),
+        ("[range(90000)] | . as $l | [.[] | $l - $l] | length", "0"),
+        ("[range(90000)] | . as $l | [.[] | $l | sort] | length", "0"),
+        ("[range(90000)] | . as $l | [.[] | $l | contains($l)] | length", "0"),
+        ("[range(90000)] | . as $l | [.[] | $l[1:] | length] | length", "0"),
+        ("[range(90000)] | . as $l | [.[] | try ($l | .a) catch 0] | length", "0"),
+        ("\"a\" * 4000000 | [indices(\"a\" * 2000000)] | length", "0"),
+        ("[(\"a\" * 4000000) as $t | range(90000) | $t | explode | length] | length", "0"),
+        ("[(\"a\" * 4000000) as $t | range(90000) | $t | test(\"b\")] | length", "0"),
+        ("def a: ., .; def b: a | a | a | a; def c: b | b | b | b; def d: c | c | c | c; [d] | length", "0"),
+        (
+            "def a: . + 1; def b: a|a|a|a|a|a|a|a; def c: b|b|b|b|b|b|b|b; def d: c|c|c|c|c|c|c|c; \
+          def e: d|d|d|d|d|d|d|d; def f: e|e|e|e|e|e|e|e; def g: f|f|f|f|f|f|f|f; def h: g|g|g|g|g|g|g|g; h|h",
+            "0",
+        ),
+        ("def a: [.]; def b: a|a|a|a|a|a|a|a; def c: b|b|b|b|b|b|b|b; def d: c|c|c|c|c|c|c|c; d | length", "0"),
+        ("reduce range(100000) as $i (\"9\"; . + \"9999999999\") | fromjson | 1", "0"),
+        ("fromjson | length", &text_of_json(&format!("{}{}", "[".repeat(3000), "]".repeat(3000)))),
+        ("fromjson | length", &text_of_json(&format!("#\"\n{}{}", "[".repeat(3000), "]".repeat(3000)))),
+        ("(\"[\" * 200000) + (\"]\" * 200000) | fromjson | length", "0"),
     ] {
         let error = run(program, record).unwrap_err();
         let bounded = ["steps", "too large", "larger than", "deeper than"];
         assert!(bounded.iter().any(|word| error.contains(word)), "{program}: {error}");
     }
     assert_eq!(run("[range(100000)] | length", "0").unwrap(), "100000", "the next record starts anew");
+}
+
+fn text_of_json(json: &str) -> String {
+    serde_json::Value::from(json).to_string()
+}
+
+#[test]
+fn what_is_counted_gives_what_jq_gives() {
+    for (program, record, output) in [
+        (".[] |= . + 1", "[1,2]", "[2,3]"),
+        (".[][] |= . + 1", "[[1],[2,3]]", "[[2],[3,4]]"),
+        ("[path(.[].a[])]", "[{\"a\":[1,2]}]", "[[0,\"a\",0],[0,\"a\",1]]"),
+        ("[paths]", "{\"a\":[1]}", "[[\"a\"],[\"a\",0]]"),
+        ("del(.[] | select(. > 1))", "[1,2,3]", "[1]"),
+        ("del(.[].a)", "[{\"a\":1,\"b\":2}]", "[{\"b\":2}]"),
+        ("del(..)?, 1", "0", "1"),
+        ("[.[][(0, 1)]]", "[[1,2],[3,4]]", "[1,3,2,4]"),
+        ("[.x[].a[.n]]", "{\"n\":1,\"x\":[{\"a\":[1,2]},{\"a\":[3,4]}]}", "[2,4]"),
+        (".x[].a[.n] |= 0", "{\"n\":1,\"x\":[{\"a\":[1,2]}]}", "{\"n\":1,\"x\":[{\"a\":[1,0]}]}"),
+        (".[1:] = [9]", "[1,2,3]", "[1,9]"),
+        (".[1:][] |= . + 1", "[1,2,3]", "[1,3,4]"),
+        ("[.[]?, .a[]?]", "{\"a\":[1]}", "[[1],1]"),
+        ("walk(if type == \"number\" then . + 1 else . end)", "[1,[2,{\"a\":3}]]", "[2,[3,{\"a\":4}]]"),
+        ("setpath([\"a\", 0]; 1)", "{\"a\":[0]}", "{\"a\":[1]}"),
+        ("delpaths([[\"a\"]])", "{\"a\":1,\"b\":2}", "{\"b\":2}"),
+        ("pick(.a.b)", "{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"b\":1}}"),
+        ("(.a, .b) |= . + 1", "{\"a\":1,\"b\":2}", "{\"a\":2,\"b\":3}"),
+        ("[path(first(.[] | select(. > 1)))]", "[1,2,3]", "[[1]]"),
+        ("def f: .a; def trim: .b; f |= 1 | trim |= 2", "{}", "{\"a\":1,\"b\":2}"),
+        ("[.[] | try error catch ., (.x? // 7)]", "[\"e\"]", "[\"e\",7]"),
+        ("\"\\(.) and \\([.])\"", "\"a\"", "\"a and [\\\"a\\\"]\""),
+        ("[fromjson], (try (\"[\" | fromjson) catch \"no\") | select(. != \"no\")", "\"1 [2]\"", "[1,[2]]"),
+        ("try fromjson catch .[0:8]", &text_of_json(&"[".repeat(200)), "\"fromjson\""),
+        ("[.[] | tojson, tostring, @text, @json]", "[\"a\"]", "[\"\\\"a\\\"\",\"a\",\"a\",\"\\\"a\\\"\"]"),
+        ("[. == [1], . < [2], . - [1], . != {}]", "[1]", "[true,true,[],true]"),
+        (
+            "[flatten(0), flatten(1), flatten(2), flatten(9e99)]",
+            "[[1,[2,[3]]],[]]",
+            "[[[1,[2,[3]]],[]],[1,[2,[3]]],[1,2,[3]],[1,2,3]]",
+        ),
+        ("reduce range(145) as $i (1; [.]) | flatten(1000)", "0", "[1]"),
+        ("reduce range(145) as $i (1; [.]) | walk(.) == . and (tojson | length) == 291", "0", "true"),
+        ("reduce range(145) as $i (1; [.]) | [paths, (..| 1), (.. |= .)[]] | length", "0", "292"),
+        ("reduce range(145) as $i (1; [.]) | del(.. | select(. == 1)) | flatten", "0", "[]"),
+        ("[has(0), contains([1]), index(1), indices([1])]", "[1]", "[true,true,0,[0]]"),
+    ] {
+        assert_eq!(run(program, record).as_deref(), Ok(output), "{program}");
+    }
+}
+
+#[test]
+fn ten_thousand_items_are_no_trouble() {
+    let items: Vec<_> = (0..10_000)
+        .map(|id| serde_json::json!({"id": id, "name": format!("n{id}"), "k": id % 10, "t": ["a", "b"]}))
+        .collect();
+    let record = serde_json::Value::from(items).to_string();
+    for (program, output) in [
+        ("map({id, n: (.name | ascii_upcase), both: \"\\(.id) \\(.name)\"}) | length", "10000"),
+        ("map({(.name): .id}) | add | to_entries | length", "10000"),
+        ("map({key: .name, value: .}) | from_entries | with_entries(.value |= .id) | length", "10000"),
+        ("group_by(.k) | map({k: .[0].k, n: length}) | length", "10"),
+        ("walk(if type == \"string\" then ascii_upcase else . end) | length", "10000"),
+        ("map([.t]) | flatten | length", "20000"),
+        ("reduce .[] as $x ({}; .[\"k\\($x.k)\"] += [$x.id]) | length", "10"),
+        ("reduce .[] as $x ({}; .[$x.name] = $x) | length", "10000"),
+        ("reduce .[] as $x ([]; . + [$x]) | length", "10000"),
+        ("map(.name) | join(\",\") | split(\",\") | unique | length", "10000"),
+        ("sort_by(.k, .name) | map(select(.name | test(\"^n1\"))) | length", "1111"),
+        ("[.[] | select(.t | index(\"a\"))] | tojson | fromjson | length", "10000"),
+        ("[paths] | length", "70000"),
+        ("[.. | numbers] | length", "20000"),
+        ("del(.[].t) | map_values(.id) | unique_by(. % 7) | length", "7"),
+        ("[.[].name | gsub(\"n\"; \"m\")] | length", "10000"),
+        ("[limit(5; .[])] + [first(.[]), last(.[])] | length", "7"),
+        ("any(.[]; .id == 9999) and all(.[]; .id >= 0) | if . then 1 else 0 end", "1"),
+        ("min_by(.id).id + max_by(.id).id", "9999"),
+    ] {
+        assert_eq!(run(program, &record).as_deref(), Ok(output), "{program}");
+    }
 }
 
 #[test]
