@@ -204,5 +204,9 @@ load:
     let url = pages.url(1, None).unwrap();
     assert_eq!(url.query(), Some("cursor=http%3A%2F%2Fh.test%24%7Bx%7D"));
     let same = answer(&json!({ "next": "http://h.test${x}" }), &[]);
-    assert_eq!(pages.read(1, None, &url, &same, Vec::new()).unwrap().last, Some(1), "nothing is new");
+    assert_eq!(
+        pages.read(None, &url, &same, Page { number: 1, ..Page::default() }).unwrap().last,
+        Some(1),
+        "nothing is new"
+    );
 }
