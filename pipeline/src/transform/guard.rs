@@ -10,7 +10,7 @@ use jaq_core::ops::{Cmp, Math};
 use jaq_core::path::{Opt, Part, Path};
 
 use super::functions::{ADD, COMPARE, DIVIDE, MULTIPLY, SUBTRACT};
-use super::work::{EACH, FOLD, KEY, MADE, MESSAGE, PAIRS, REGEX, SORT, SORT_KEY, STEP, TO_TEXT, TREE};
+use super::work::{EACH, FOLD, KEY, MADE, MESSAGE, PAIRS, PATTERN, REGEX, SORT, SORT_KEY, STEP, TO_TEXT, TREE};
 
 /// The same program under bounds.
 pub(super) fn rewrite<'s>(term: Term<&'s str>) -> Term<&'s str> {
@@ -96,7 +96,10 @@ fn call<'s>(name: &'s str, mut arguments: Vec<Term<&'s str>>) -> Term<&'s str> {
             let pairs = Term::Call(PAIRS, vec![Term::Var(RIGHT)]);
             bind(with, RIGHT, pipe(pairs, Term::Call(name, vec![Term::Var(RIGHT)])))
         }
-        ("matches" | "split_matches" | "split_", 2) => first(REGEX, Term::Call(name, arguments)),
+        ("matches" | "split_matches" | "split_", 2) => {
+            arguments[0] = then(std::mem::take(&mut arguments[0]), PATTERN);
+            first(REGEX, Term::Call(name, arguments))
+        }
         _ => Term::Call(name, arguments),
     }
 }

@@ -207,6 +207,8 @@ fn a_record_cannot_make_a_transform_eat_the_worker() {
         ("\"a\" * 4000000 | [indices(\"a\" * 2000000)] | length", "0"),
         ("[(\"a\" * 4000000) as $t | range(90000) | $t | explode | length] | length", "0"),
         ("[(\"a\" * 4000000) as $t | range(90000) | $t | test(\"b\")] | length", "0"),
+        ("[(\"a\" * 4000000) as $t | range(90000) | \"b\" | test($t)?] | length", "0"),
+        ("[range(90000) | \"a\" | test(\"(\\\\w{200}){200}\")?] | length", "0"),
         ("def a: ., .; def b: a | a | a | a; def c: b | b | b | b; def d: c | c | c | c; [d] | length", "0"),
         (
             "def a: . + 1; def b: a|a|a|a|a|a|a|a; def c: b|b|b|b|b|b|b|b; def d: c|c|c|c|c|c|c|c; \
@@ -296,6 +298,7 @@ fn ten_thousand_items_are_no_trouble() {
         ("[paths] | length", "70000"),
         ("[.. | numbers] | length", "20000"),
         ("del(.[].t) | map_values(.id) | unique_by(. % 7) | length", "7"),
+        ("map(select(\"2015-10-06\" | test(\"^\\\\d{4}-[0-9]{2}-\\\\d{2}$\"))) | length", "10000"),
         ("[.[].name | gsub(\"n\"; \"m\")] | length", "10000"),
         ("[limit(5; .[])] + [first(.[]), last(.[])] | length", "7"),
         ("any(.[]; .id == 9999) and all(.[]; .id >= 0) | if . then 1 else 0 end", "1"),

@@ -33,6 +33,8 @@ pub(super) const TREE: &str = "!tree";
 pub(super) const SORT: &str = "!sort";
 /// Before a regular expression, which may make much of each byte of a text.
 pub(super) const REGEX: &str = "!regex";
+/// After what makes the pattern of a regular expression.
+pub(super) const PATTERN: &str = "!pattern";
 /// After what makes a new value.
 pub(super) const MADE: &str = "!made";
 /// After what makes a key to look up.
@@ -160,6 +162,41 @@ fn sort(value: &Val) -> Spent {
     spend(steps * u64::from(len(value).max(1).ilog2()))
 }
 
+/// About how large a regular expression becomes when its repetitions are written out.
+fn pattern_size(pattern: &[u8]) -> u64 {
+    let (mut outer, mut size, mut last) = (Vec::new(), 0_u64, 0_u64);
+    let mut bytes = pattern.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'(' => outer.push(std::mem::take(&mut size)),
+            b')' => {
+                last = size;
+                size = size.saturating_add(outer.pop().unwrap_or(0));
+            }
+            b'{' => {
+                let (mut most, mut number) = (1_u64, 0_u64);
+                while let Some(byte) = bytes.next().filter(|byte| *byte != b'}') {
+                    let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+                    number = digit.map_or(0, |digit| number.saturating_mul(10).saturating_add(digit));
+                    most = most.max(number);
+                }
+                last = last.saturating_mul(most);
+                size = size.saturating_add(last);
+            }
+            b'\\' => {
+                // A class of letters is large by itself.
+                last = if matches!(bytes.next(), Some(b'w' | b'W' | b'p' | b'P' | b'b' | b'B')) { 32 } else { 4 };
+                size = size.saturating_add(last);
+            }
+            _ => {
+                last = 1;
+                size = size.saturating_add(1);
+            }
+        }
+    }
+    outer.into_iter().fold(size, u64::saturating_add)
+}
+
 /// Two values that are to be compared.
 pub(super) fn compare(left: &Val, right: &Val) -> Spent {
     match (left, right) {
@@ -267,7 +304,7 @@ macro_rules! counting {
 }
 
 /// All functions of this module.
-pub(super) fn all() -> [Fun<Data>; 12] {
+pub(super) fn all() -> [Fun<Data>; 13] {
     [
         counting!(STEP, |_: &Val| spend(GIVEN)),
         counting!(EACH, each),
@@ -277,6 +314,10 @@ pub(super) fn all() -> [Fun<Data>; 12] {
         }),
         counting!(SORT, sort),
         counting!(REGEX, |value: &Val| spend(100 + 2 * len(value) + len(value).pow(2) / (1 << 17))),
+        counting!(PATTERN, |value: &Val| match value {
+            Val::TStr(text) => spend(pattern_size(text).saturating_mul(2)),
+            _ => Ok(()),
+        }),
         counting!(MADE, made),
         counting!(KEY, key),
         counting!(SORT_KEY, |value: &Val| {
