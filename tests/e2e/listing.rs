@@ -14,7 +14,6 @@ use muster_proto::v1::{CancelRunRequest, RunState};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::until_some;
 use muster_tests::pipelines::{folder, variant};
-use muster_tests::process::Start;
 use muster_tests::turn;
 use serde_json::{Value, json};
 
@@ -67,15 +66,14 @@ pub(crate) async fn run(base_url: &str, changes: &[(&str, &str)]) -> (Vec<String
     let _turn = turn::light().await;
     let here = tempfile::tempdir().expect("a folder");
     let pipelines = folder(here.path(), "listed", &variant(changes));
-    let pipeline = pipelines.join("listed.yaml");
-    let pipeline = pipeline.to_str().expect("a path");
-    let arguments = ["run", pipeline, "--set", base_url, "--db", "my.db", "--json"];
-    let told = Start::muster(here.path(), arguments).run().await.with_code(5).json();
-    let verdict = &told["verdict"];
-    assert_eq!((&verdict["complete"], &verdict["balanced"]), (&json!(false), &json!(true)), "{verdict}");
-    let found = verdict["discrepancies"].as_array().expect("a list");
-    let codes = found.iter().map(|found| found["code"].as_str().expect("a code").to_owned()).collect();
-    (codes, verdict["counts"]["loaded"].as_u64().expect("a number"))
+    let cluster = Cluster::with(here.path(), &["--pipelines", pipelines.to_str().expect("a path")], &[]).await;
+    let run_id = cluster.start_run("listed", base_url.trim_start_matches("base_url=")).await;
+    let _workers = ["w1", "w2"].map(|name| cluster.worker(name, &[]));
+    assert_eq!(cluster.watch(&run_id).await.state(), RunState::Finished);
+    let verdict = cluster.verify(&run_id).await;
+    assert!(!verdict.complete && verdict.balanced, "{verdict:?}");
+    let codes = verdict.discrepancies.iter().map(|found| found.code.clone()).collect();
+    (codes, verdict.counts.expect("counts").loaded.unsigned_abs())
 }
 
 async fn run_scripted(script: Script, changes: &[(&str, &str)]) -> (Vec<String>, u64) {
