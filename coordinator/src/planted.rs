@@ -29,6 +29,8 @@ pub enum Bug {
     OverlooksVanished,
     /// A record that is announced again counts again for its unknown fields.
     CountsFieldsAgain,
+    /// A record that the target never applies is sent again without end (promise 10).
+    SendsInVainForEver,
 }
 
 /// Which guard is switched off, if any.
@@ -62,6 +64,7 @@ impl Planted {
             "goes_on_in_second_pass" => Some(Bug::GoesOnInSecondPass),
             "overlooks_vanished" => Some(Bug::OverlooksVanished),
             "counts_fields_again" => Some(Bug::CountsFieldsAgain),
+            "sends_in_vain_for_ever" => Some(Bug::SendsInVainForEver),
             _ => None,
         };
         Self { bug }

@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod cancel;
 mod commands;
+mod declined;
 mod demo;
 mod disk_full;
 mod doubt;

@@ -1,11 +1,13 @@
 //! What became of the records of one batch, and what is left to do: derived from its deliveries and exceptions.
 
+mod declined;
 mod remaining;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, RecordState, Said};
+pub use declined::Declined;
 pub use remaining::{OpenPart, Remaining};
 
 /// How a run wants its doubts handled.

@@ -11,7 +11,7 @@ mod time;
 mod unknown;
 
 pub use audit::{Audit, BatchEvidence, Counts, Discrepancy, DiscrepancyKind, ListingEvidence, Verdict};
-pub use batch::{BatchLedger, OpenPart, Remaining, Rules, Tally};
+pub use batch::{BatchLedger, Declined, OpenPart, Remaining, Rules, Tally};
 pub use delivery::{
     DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind, Finding, Said,
 };

@@ -36,8 +36,9 @@ impl Remaining {
 type Timed = (OpenPart, Option<Timestamp>);
 
 impl BatchLedger {
-    /// What is left to do, once no delivery is open. With `singles` only the first record of that: a batch that took
-    /// its workers down goes on record by record, so that the one which does it stands alone.
+    /// What is left to do, once no delivery is open. With `singles` only one record of that: a batch that took its workers
+    /// down, or that the target declines again and again, goes on record by record, so that the one which is the reason
+    /// stands alone.
     pub fn remaining(&self, rules: &Rules, singles: bool) -> Remaining {
         let mut parts = self.parts(rules);
         let mut remaining = Remaining::default();
@@ -45,7 +46,8 @@ impl BatchLedger {
             parts.truncate(1);
             // To ask takes nobody down.
             if let Some((part, _)) = parts.first_mut().filter(|(part, _)| !part.probe) {
-                part.positions = Positions::from_ascending(part.positions.iter().take(1)).unwrap_or_default();
+                part.positions =
+                    Positions::from_ascending(self.next_alone(part.positions.iter(), rules)).unwrap_or_default();
             }
         }
         parts.into_iter().for_each(|(part, not_before)| remaining.add(part, not_before));

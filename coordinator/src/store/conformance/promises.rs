@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, gone, new_run, page, report};
+use super::declined::play;
 use crate::domain::{Counts, DeliveryState, RecordState, Run};
 use crate::planted::Bug;
 use crate::store::{Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Refusal, Renewal};
@@ -69,6 +70,12 @@ pub const ALL: &[Promise] = &[
         words: "a dead worker's batch is leased again in time",
         guard: Bug::NeverReap,
         check: |backend| leased_again(backend).boxed(),
+    },
+    Promise {
+        number: 10,
+        words: "a record that the target never applies reaches an end",
+        guard: Bug::SendsInVainForEver,
+        check: |backend| never_applied(backend).boxed(),
     },
     Promise {
         number: 11,
@@ -258,4 +265,14 @@ async fn restart(backend: &dyn Backend) -> Kept {
     ensure(matches!(&renewed, Ok(Ok(renewed)) if *renewed == [Renewal::Held(LEASE_TTL)]), || format!("{renewed:?}"))?;
     let done = bench.store().complete(A, leases[0].token, report(&[(1, DeliveryState::Applied)], &[])).await;
     ensure(matches!(done, Ok(Ok(Completion::Done))), || format!("reported: {done:?}"))
+}
+
+async fn never_applied(backend: &dyn Backend) -> Kept {
+    let bench = Bench::new(backend).await;
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"]]).await;
+    let deliveries = play(&bench, &run, "1").await;
+    match bench.counts(&run).await {
+        Counts { loaded: 7, dead_letter: 1, .. } => Ok(()),
+        counts => Err(format!("after {deliveries} deliveries: {counts:?}")),
+    }
 }

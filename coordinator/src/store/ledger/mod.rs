@@ -9,6 +9,7 @@
 
 mod batches;
 mod dead_letters;
+mod declined;
 mod deliveries;
 mod doubts;
 mod evidence;

@@ -6,7 +6,7 @@ use super::batches::{BatchRow, LeaseEnd, end_lease, facts_changed, settle_batch}
 use super::deliveries::{PROBE, doubt_open, find_out, settle};
 use super::leases::{Held, held};
 use super::rows::exception_code;
-use super::{Halt, Hold, Tx, params, protection, sql};
+use super::{Halt, Hold, Tx, declined, params, protection, sql};
 use crate::domain::{BatchLedger, BatchRef, DeliveryState, ExceptionKind, Finding, LeaseToken};
 use crate::planted::Bug;
 use crate::store::{Completion, Misuse, RecordReport, Report};
@@ -62,8 +62,10 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
         write_exceptions(tx, held, &report.records, refused)?;
     }
     end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
-    // Whoever reports was not taken down.
-    let row = BatchRow { lost: 0, ..held.row.clone() };
+    let row = match judged {
+        true => declined::after_report(tx, held, ledger)?,
+        false => BatchRow { lost: 0, ..held.row.clone() },
+    };
     let earliest = tx.now + report.retry_after;
     let mut done = settle_batch(tx.connection, &row, &held.facts, earliest)?;
     if report.records.iter().any(|record| record.kind == ExceptionKind::Gone) {

@@ -35,7 +35,12 @@ pub(super) fn after_loss(
 
 /// The record that was leased alone. One in doubt stays in doubt, but is not sent again.
 fn give_up_first(connection: &dyn Connection, row: &BatchRow, facts: &RunFacts, now: Timestamp) -> SqlResult<()> {
-    let remaining = row.ledger(connection)?.remaining(&facts.rules, true);
+    let ledger = row.ledger(connection)?;
+    if ledger.deliveries.iter().any(|delivery| delivery.epoch == row.epoch) {
+        // Its worker got as far as sending it: the next record may be another one.
+        return Ok(());
+    }
+    let remaining = ledger.remaining(&facts.rules, true);
     let Some(position) = remaining.parts.first().and_then(|part| part.positions.iter().next()) else { return Ok(()) };
     let reason = format!("{LOST_ALONE} workers in a row were not heard of again while they worked on it alone");
     let key = params![row.batch.run, row.batch.round, row.batch.batch, now.as_millis()];

@@ -87,6 +87,11 @@ async fn protecting() {
 }
 
 #[tokio::test]
+async fn declined() {
+    conformance::declined(&backend()).await;
+}
+
+#[tokio::test]
 async fn deleting() {
     conformance::deleting(&backend()).await;
 }

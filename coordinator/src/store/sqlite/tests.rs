@@ -113,6 +113,12 @@ async fn protecting() {
 }
 
 #[tokio::test]
+async fn declined() {
+    let (backend, _folder) = backend();
+    conformance::declined(&backend).await;
+}
+
+#[tokio::test]
 async fn deleting() {
     let (backend, _folder) = backend();
     conformance::deleting(&backend).await;
