@@ -16,6 +16,11 @@ check:
     cargo clippy --workspace --all-targets --features muster-tests/planted-bugs -- -D warnings
     cargo fmt --all --check
 
+# Whole runs beside a bare HTTP client: docs/PERFORMANCE.md. `just bench plain latency --rounds 5 --json now.json`
+bench *FLAGS="plain latency small":
+    cargo build --release --workspace --bins
+    cargo run --release -p muster-tests --bin bench -- {{FLAGS}}
+
 # The pictures in docs/captures, from real runs on a pseudo-terminal.
 captures:
     cargo build --release --workspace --bins --features muster-tests/planted-bugs

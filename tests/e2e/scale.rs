@@ -1,7 +1,7 @@
 //! The coordinator's memory does not grow with the number of records. `cargo run --release -p muster-tests --bin scale`
 //! measures the same with a million.
 
-use muster_tests::scale::{Measured, measure};
+use muster_tests::scale::{Load, Measured, measure};
 use muster_tests::turn;
 
 /// What an allocator may keep of a busier moment.
@@ -11,8 +11,9 @@ const SLACK_KIB: u64 = 4 * 1024;
 async fn five_times_the_records_need_no_more_memory() {
     let _turn = turn::alone().await;
     for whole_items in [false, true] {
-        let few = measure(10_000, 1, whole_items).await.expect("10,000 records");
-        let many = measure(50_000, 1, whole_items).await.expect("50,000 records");
+        let load = |records| Load { whole_items, api_threads: Some(1), ..Load::of(records) };
+        let few = measure(&load(10_000)).await.expect("10,000 records");
+        let many = measure(&load(50_000)).await.expect("50,000 records");
         println!("whole items: {whole_items}\n{}\n{}\n{}", Measured::HEADING, few.line(), many.line());
         let most = few.coordinator_kib + few.coordinator_kib / 10 + SLACK_KIB;
         assert!(

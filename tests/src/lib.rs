@@ -3,11 +3,13 @@
 //! Nothing here looks at Muster from inside but [`ledger`], which reads the ledger's file as it is, to hold it against
 //! the book.
 
+pub mod bench;
 pub mod capture;
 pub mod cluster;
 pub mod datasette;
 pub mod deadline;
 pub mod disk;
+pub mod http;
 pub mod judge;
 pub mod ledger;
 pub mod pipelines;

@@ -43,6 +43,15 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// What a process has used.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// Seconds of processor time.
+    pub cpu_seconds: f64,
+    /// The most memory it has had at once, in KiB.
+    pub peak_kib: u64,
+}
+
 /// What can be sent to a process besides the end.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal {
@@ -140,6 +149,21 @@ impl Process {
         Ended { code: status.code(), stdout: read(&self.stdout), stderr: read(&self.stderr) }
     }
 
+    /// Waits until it has ended by itself, and gives what it has used. Its end is still to be taken note of.
+    pub async fn spent(&mut self) -> Spent {
+        const LOOK: std::time::Duration = std::time::Duration::from_millis(2);
+        let mut peak_kib = 0;
+        loop {
+            // What has ended keeps its times until somebody waits for it, but no memory.
+            if let Some(kib) = self.peak_kib() {
+                peak_kib = kib;
+            } else {
+                return Spent { cpu_seconds: self.cpu_seconds(), peak_kib };
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Its exit code, if it has ended.
     pub fn has_ended(&mut self) -> Option<Option<i32>> {
         self.child.try_wait().expect("a child can be asked").map(|status| status.code())
@@ -157,9 +181,13 @@ impl Process {
 
     /// The most memory it has had at once, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
-        line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
+        self.peak_kib().expect("it runs")
+    }
+
+    fn peak_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
     }
 
     /// Seconds of processor time it has had.

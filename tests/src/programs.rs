@@ -14,6 +14,11 @@ pub fn animals_api() -> PathBuf {
     built("animals-api")
 }
 
+/// The bare client that is a benchmark's yardstick.
+pub fn limit() -> PathBuf {
+    built("limit")
+}
+
 /// A program beside the test: `target/<profile>/name`, while the test is `target/<profile>/deps/e2e-...`.
 fn built(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test knows where it is");

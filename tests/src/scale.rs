@@ -4,14 +4,33 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
-use crate::deadline::{until_some, within};
+use crate::deadline::until_some;
+use crate::http::get;
 use crate::pipelines::{self, WHOLE_ITEMS, variant};
 use crate::process::{Process, Start};
 use crate::programs;
+
+/// What is to be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How many records there are.
+    pub records: u64,
+    /// By how many workers.
+    pub workers: usize,
+    /// The list has them whole: none is read by itself.
+    pub whole_items: bool,
+    /// Threads of the stand-in; nothing: one for each processor.
+    pub api_threads: Option<usize>,
+}
+
+impl Load {
+    /// So many records by one worker, each read by itself.
+    pub fn of(records: u64) -> Load {
+        Load { records, workers: 1, whole_items: false, api_threads: None }
+    }
+}
 
 /// What was measured.
 #[derive(Clone, Debug)]
@@ -57,14 +76,17 @@ impl Measured {
     }
 }
 
-/// Loads so many records, calmly, and measures; each is read by itself, unless the list has them whole.
+/// Loads them, calmly, and measures.
 ///
 /// # Errors
 /// When the run does not end complete and balanced, or the stand-in's book is not perfect.
-pub async fn measure(records: u64, workers: usize, whole_items: bool) -> anyhow::Result<Measured> {
+pub async fn measure(load: &Load) -> anyhow::Result<Measured> {
+    let Load { records, workers, whole_items, api_threads } = *load;
     let folder = tempfile::tempdir()?;
     let count = records.to_string();
-    let mut flags = vec!["--port", "0", "--animals", &count, "--page-size", "1000", "--chaos", "0", "--threads", "1"];
+    let mut flags = vec!["--port", "0", "--animals", &count, "--page-size", "1000", "--chaos", "0"];
+    let threads = api_threads.map(|threads| threads.to_string());
+    flags.extend(threads.iter().flat_map(|threads| ["--threads", threads.as_str()]));
     let pipeline = if whole_items { variant(&[WHOLE_ITEMS]) } else { variant(&[]) };
     if whole_items {
         flags.push("--whole-items");
@@ -110,7 +132,7 @@ pub async fn measure(records: u64, workers: usize, whole_items: bool) -> anyhow:
 }
 
 /// Where a stand-in says it listens.
-async fn address(stand_in: &Process) -> String {
+pub(crate) async fn address(stand_in: &Process) -> String {
     until_some("the stand-in says where it listens", async || {
         let said = stand_in.stdout();
         let (_, after) = said.split_once("listening on ")?;
@@ -120,17 +142,6 @@ async fn address(stand_in: &Process) -> String {
 }
 
 /// A stand-in's book in short.
-async fn book(base_url: &str) -> anyhow::Result<Value> {
-    let address = base_url.strip_prefix("http://").context("a plain URL")?;
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET /book HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        anyhow::Ok(answer)
-    };
-    let answer = within("the stand-in shows its book", asked).await?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("an answer with a body")?;
-    Ok(serde_json::from_str(body)?)
+pub(crate) async fn book(base_url: &str) -> anyhow::Result<Value> {
+    get(&format!("{base_url}/book")).await
 }

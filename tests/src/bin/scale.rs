@@ -3,7 +3,7 @@
 //! `cargo run --release -p muster-tests --bin scale -- --records 100000 --records 1000000 --workers 2`
 
 use clap::Parser;
-use muster_tests::scale::{Measured, measure};
+use muster_tests::scale::{Load, Measured, measure};
 
 /// Load many small records through a coordinator and workers as separate processes, and measure
 #[derive(Debug, Parser)]
@@ -25,7 +25,8 @@ async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     println!("{}", Measured::HEADING);
     for records in flags.records {
-        println!("{}", Box::pin(measure(records, flags.workers, flags.whole_items)).await?.line());
+        let load = Load { records, workers: flags.workers, whole_items: flags.whole_items, api_threads: Some(1) };
+        println!("{}", Box::pin(measure(&load)).await?.line());
     }
     Ok(())
 }

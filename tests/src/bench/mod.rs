@@ -1,0 +1,12 @@
+//! Benchmarks of whole runs: Muster's programs beside a bare HTTP client, against the same stand-in, in the same round.
+//!
+//! `docs/PERFORMANCE.md` says how to read what they print. No test asserts a figure.
+
+pub mod control;
+pub mod outage;
+pub mod runs;
+pub mod sheet;
+
+mod scene;
+
+pub use sheet::Sheet;
