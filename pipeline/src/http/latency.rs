@@ -1,8 +1,10 @@
-//! How long a host takes to answer: the 95th percentile of what was seen lately.
+//! How long a host takes to answer: the 95th percentile of what was seen lately, and how that is against its best.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use super::pace::{Pace, Watch};
 
 /// Four buckets to each doubling from 1 microsecond to over an hour: 19% is near enough to decide when to hedge.
 const BUCKETS: usize = 128;
@@ -16,6 +18,7 @@ pub(crate) struct Latency {
     seen: Mutex<Seen>,
     /// Microseconds; 0 while there were too few answers.
     p95: AtomicU64,
+    watch: Watch,
 }
 
 #[derive(Debug)]
@@ -26,10 +29,11 @@ struct Seen {
 
 impl Latency {
     pub(crate) fn new() -> Self {
-        Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0) }
+        Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0), watch: Watch::new() }
     }
 
     pub(crate) fn record(&self, took: Duration) {
+        self.watch.record(took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut seen = super::lock(&self.seen);
         seen.counts[bucket(micros)] += 1;
@@ -41,6 +45,11 @@ impl Latency {
             seen.counts.iter_mut().for_each(|count| *count /= 2);
             seen.total = seen.counts.iter().sum();
         }
+    }
+
+    /// How fast it answers against how fast it can.
+    pub(crate) fn pace(&self) -> Pace {
+        self.watch.pace()
     }
 
     /// `None` until enough was seen.

@@ -1,4 +1,5 @@
-//! How many requests a host bears at once: slow start, then additive increase, multiplicative decrease.
+//! How many requests a host bears at once: slow start, then additive increase, multiplicative decrease; what tells that it is
+//! enough are refusals, lost requests in bulk, and answers that take longer the more there are.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -6,11 +7,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::pace::Pace;
+
 /// Where the number starts, if the maximum allows: a host that bears it is used well at once, and one that does not is
 /// found out by its first refusal.
 const START: usize = 64;
 /// One overload is answered once: the requests that it met were all sent under the same limit.
 const COOL_DOWN: Duration = Duration::from_secs(1);
+/// The part of the limit by which slow answers lower it.
+const EASED: usize = 5;
 /// How many answers a judgement of "in bulk" needs, and which share of them must be timeouts or failed connections.
 const WINDOW: u32 = 20;
 const BULK: u32 = 4;
@@ -34,6 +39,19 @@ struct State {
     answers: u32,
     lost: u32,
     lowered: Option<Instant>,
+    /// It was enough once: from now on slowly.
+    enough: bool,
+}
+
+impl State {
+    fn new(limit: usize) -> Self {
+        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, enough: false }
+    }
+
+    fn found_out(&mut self) {
+        self.enough = true;
+        self.successes = 0;
+    }
 }
 
 /// A place among the requests in flight.
@@ -45,8 +63,8 @@ pub(crate) struct Place<'a> {
 /// What a request says about how the host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
-    /// It answered; a 500 is an answer too.
-    Answered,
+    /// It answered, while it answers at this pace; a 500 is an answer too.
+    Answered(Pace),
     /// No answer in time, or no connection: an overload only when it comes in bulk.
     Lost,
     /// 429, or 503 with `Retry-After`: the host says so itself.
@@ -56,13 +74,12 @@ pub(crate) enum Signal {
 impl Limiter {
     pub(crate) fn new(max: usize) -> Self {
         let limit = max.clamp(1, START);
-        let state = State { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None };
-        Self { places: Semaphore::new(limit), state: Mutex::new(state), max: max.max(1), fixed: false }
+        Self { places: Semaphore::new(limit), state: Mutex::new(State::new(limit)), max: max.max(1), fixed: false }
     }
 
     /// One that does not adapt: the pipeline knows better.
     pub(crate) fn fixed(number: usize) -> Self {
-        let state = State { limit: number.max(1), debt: 0, successes: 0, answers: 0, lost: 0, lowered: None };
+        let state = State::new(number.max(1));
         Self { places: Semaphore::new(state.limit), max: state.limit, state: Mutex::new(state), fixed: true }
     }
 
@@ -80,7 +97,9 @@ impl Limiter {
         match signal {
             Signal::Overload => self.lower(&mut state),
             Signal::Lost => state.lost += 1,
-            Signal::Answered => self.raise(&mut state),
+            Signal::Answered(Pace::Good) => self.raise(&mut state),
+            Signal::Answered(Pace::Crowded) => state.found_out(),
+            Signal::Answered(Pace::Overrun) => self.ease(&mut state),
         }
         if state.answers >= WINDOW {
             if state.lost * BULK >= state.answers {
@@ -93,7 +112,7 @@ impl Limiter {
     /// Forgets that the host was found out once: it was not the load that it could not bear.
     pub(crate) fn start_anew(&self) {
         let mut state = super::lock(&self.state);
-        (state.lowered, state.successes, state.answers, state.lost) = (None, 0, 0, 0);
+        *state = State { debt: state.debt, ..State::new(state.limit) };
     }
 
     #[cfg(test)]
@@ -105,7 +124,7 @@ impl Limiter {
     /// not; while places are what requests wait for.
     fn raise(&self, state: &mut State) {
         state.successes += 1;
-        let round = if state.lowered.is_none() { 1 } else { state.limit };
+        let round = if state.enough { state.limit } else { 1 };
         if state.successes < round || state.limit >= self.max || self.places.available_permits() > 0 {
             return;
         }
@@ -118,14 +137,22 @@ impl Limiter {
         }
     }
 
+    /// A little fewer: more of them only wait for each other. Never below the start, which is no reason to be slow.
+    fn ease(&self, state: &mut State) {
+        self.lower_to(state, (state.limit - state.limit / EASED).max(START).min(state.limit));
+    }
+
     fn lower(&self, state: &mut State) {
+        self.lower_to(state, (state.limit / 2).max(1));
+    }
+
+    fn lower_to(&self, state: &mut State, limit: usize) {
         let now = Instant::now();
         if state.lowered.is_some_and(|before| now.duration_since(before) < COOL_DOWN) {
             return;
         }
         state.lowered = Some(now);
-        state.successes = 0;
-        let limit = (state.limit / 2).max(1);
+        state.found_out();
         let fewer = state.limit - limit;
         state.limit = limit;
         state.debt += fewer - self.places.forget_permits(fewer);
@@ -161,7 +188,7 @@ mod tests {
         places.truncate(START / 2);
         assert_eq!(limiter.places.available_permits(), 0, "places given back pay the debt first");
         for _ in 0..START / 2 {
-            limiter.learn(Signal::Answered);
+            limiter.learn(Signal::Answered(Pace::Good));
         }
         assert_eq!(limiter.limit(), START / 2 + 1);
         assert_eq!(limiter.places.available_permits(), 1);
@@ -178,12 +205,12 @@ mod tests {
             places.push(limiter.place().await);
         }
         for _ in 0..START {
-            limiter.learn(Signal::Answered);
+            limiter.learn(Signal::Answered(Pace::Good));
             places.push(limiter.place().await);
         }
         assert_eq!(limiter.limit(), 2 * START);
         limiter.learn(Signal::Overload);
-        limiter.learn(Signal::Answered);
+        limiter.learn(Signal::Answered(Pace::Good));
         assert_eq!(limiter.limit(), START);
     }
 
@@ -191,7 +218,7 @@ mod tests {
     async fn a_few_lost_requests_are_no_overload_but_many_are() {
         let limiter = Limiter::new(64);
         for at in 0..1000 {
-            limiter.learn(if at % 10 == 0 { Signal::Lost } else { Signal::Answered });
+            limiter.learn(if at % 10 == 0 { Signal::Lost } else { Signal::Answered(Pace::Good) });
         }
         assert_eq!(limiter.limit(), 64);
         for _ in 0..WINDOW {
@@ -201,12 +228,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn answers_that_take_longer_stop_the_growth_and_lower_the_limit_a_little() {
+        let limiter = Limiter::new(1_000);
+        let mut places = Vec::new();
+        for _ in 0..5 * START {
+            places.push(limiter.place().await);
+            limiter.learn(Signal::Answered(Pace::Good));
+        }
+        let grown = limiter.limit();
+        assert!(grown > 4 * START, "{grown}");
+        limiter.learn(Signal::Answered(Pace::Crowded));
+        limiter.learn(Signal::Answered(Pace::Good));
+        assert_eq!(limiter.limit(), grown, "from now on one a round");
+        limiter.learn(Signal::Answered(Pace::Overrun));
+        limiter.learn(Signal::Answered(Pace::Overrun));
+        assert_eq!(limiter.limit(), grown - grown / EASED);
+        for _ in 0..100 {
+            tokio::time::advance(COOL_DOWN).await;
+            limiter.learn(Signal::Answered(Pace::Overrun));
+        }
+        assert_eq!(limiter.limit(), START);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_fixed_limit_learns_nothing() {
         let limiter = Limiter::fixed(3);
         let _places = [limiter.place().await, limiter.place().await, limiter.place().await];
         assert_eq!(limiter.places.available_permits(), 0);
         for _ in 0..100 {
-            limiter.learn(Signal::Answered);
+            limiter.learn(Signal::Answered(Pace::Good));
             limiter.learn(Signal::Overload);
             tokio::time::advance(COOL_DOWN).await;
         }
@@ -223,7 +273,7 @@ mod tests {
         assert_eq!(limiter.limit(), 1);
         let _place = limiter.place().await;
         for _ in 0..100 {
-            limiter.learn(Signal::Answered);
+            limiter.learn(Signal::Answered(Pace::Good));
         }
         assert_eq!(limiter.limit(), 2);
     }

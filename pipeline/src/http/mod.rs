@@ -20,6 +20,7 @@ mod host;
 mod latency;
 mod limit;
 mod look;
+mod pace;
 mod posting;
 mod race;
 mod rate;

@@ -309,7 +309,7 @@ impl Shared {
     pub(super) fn heed(&self, host: &Host, answer: &Answer) {
         self.counters.bytes_in.fetch_add(answer.body.len() as u64, Ordering::Relaxed);
         if !classify::is_overload(answer) {
-            host.limiter.learn(Signal::Answered);
+            host.limiter.learn(Signal::Answered(host.latency.pace()));
             return;
         }
         self.counters.throttled.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,136 @@
+//! Whether a host answers slower than it can: then more requests at once only wait in its queue instead of ours.
+//!
+//! After Netflix's concurrency-limits (Gradient2) and Vector's adaptive request concurrency: what answers take now against what
+//! they took at best. Medians of small windows, because a few answers of every API stall.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Answers that make a median.
+const WINDOW: usize = 64;
+/// The best is that of the last two such spans, so that a host which has become slower for good is not held to its past.
+const SPAN: Duration = Duration::from_secs(30);
+/// What a median may be above the best in any case, so that noise on a fast network is none.
+const NOISE: Duration = Duration::from_millis(2);
+
+/// How a host answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// About as fast as it can.
+    Good,
+    /// More than half as slow again.
+    Crowded,
+    /// More than twice as slow.
+    Overrun,
+}
+
+/// What answers take, now and at best.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    state: Mutex<State>,
+    pace: AtomicU8,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Of the answers since the last median, in microseconds.
+    window: Vec<u32>,
+    /// The best medians of this span and of the one before.
+    best: [Option<u32>; 2],
+    span_began: Instant,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        let state = State { window: Vec::with_capacity(WINDOW), best: [None; 2], span_began: Instant::now() };
+        Self { state: Mutex::new(state), pace: AtomicU8::new(Pace::Good as u8) }
+    }
+
+    /// An answer took so long.
+    pub(crate) fn record(&self, took: Duration) {
+        let mut state = super::lock(&self.state);
+        state.window.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        if state.window.len() >= WINDOW {
+            let pace = state.judge(Instant::now());
+            self.pace.store(pace as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// By the last median.
+    pub(crate) fn pace(&self) -> Pace {
+        match self.pace.load(Ordering::Relaxed) {
+            0 => Pace::Good,
+            1 => Pace::Crowded,
+            _ => Pace::Overrun,
+        }
+    }
+}
+
+impl State {
+    fn judge(&mut self, now: Instant) -> Pace {
+        let (_, median, _) = self.window.select_nth_unstable(WINDOW / 2);
+        let median = *median;
+        self.window.clear();
+        if now.duration_since(self.span_began) >= SPAN {
+            (self.best, self.span_began) = ([None, self.best[0]], now);
+        }
+        self.best[0] = Some(self.best[0].map_or(median, |best| best.min(median)));
+        let best = Duration::from_micros(self.best.iter().flatten().copied().min().unwrap_or(median).into());
+        let above = Duration::from_micros(median.into()).saturating_sub(best);
+        match above {
+            _ if above > best + 2 * NOISE => Pace::Overrun,
+            _ if above > best / 2 + NOISE => Pace::Crowded,
+            _ => Pace::Good,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(watch: &Watch, count: usize, millis: u64) -> Pace {
+        for at in 0..count {
+            // One of ten stalls.
+            watch.record(Duration::from_millis(if at % 10 == 9 { 5_000 } else { millis }));
+        }
+        watch.pace()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slower_answers_are_noticed_and_stalls_are_not() {
+        let watch = Watch::new();
+        assert_eq!(answers(&watch, WINDOW - 1, 500), Pace::Good, "too few to say");
+        assert_eq!(answers(&watch, 1 + 5 * WINDOW, 20), Pace::Good);
+        assert_eq!(answers(&watch, WINDOW, 29), Pace::Good);
+        assert_eq!(answers(&watch, WINDOW, 35), Pace::Crowded);
+        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun);
+        assert_eq!(answers(&watch, WINDOW, 20), Pace::Good);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_has_become_slower_for_good_is_not_held_to_its_past() {
+        let watch = Watch::new();
+        answers(&watch, WINDOW, 20);
+        assert_eq!(answers(&watch, WINDOW, 90), Pace::Overrun);
+        for _ in 0..2 {
+            tokio::time::advance(SPAN).await;
+            answers(&watch, WINDOW, 90);
+        }
+        assert_eq!(watch.pace(), Pace::Good);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn noise_of_a_fast_network_is_none() {
+        let watch = Watch::new();
+        for micros in [150, 900, 2_100] {
+            for _ in 0..WINDOW {
+                watch.record(Duration::from_micros(micros));
+            }
+            assert_eq!(watch.pace(), Pace::Good, "{micros}");
+        }
+    }
+}
