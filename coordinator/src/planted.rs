@@ -29,6 +29,8 @@ pub enum Bug {
     OverlooksVanished,
     /// A record that is announced again counts again for its unknown fields.
     CountsFieldsAgain,
+    /// A run's leases go to more workers than its `max_workers`.
+    IgnoresMaxWorkers,
 }
 
 /// Which guard is switched off, if any.
@@ -62,6 +64,7 @@ impl Planted {
             "goes_on_in_second_pass" => Some(Bug::GoesOnInSecondPass),
             "overlooks_vanished" => Some(Bug::OverlooksVanished),
             "counts_fields_again" => Some(Bug::CountsFieldsAgain),
+            "ignores_max_workers" => Some(Bug::IgnoresMaxWorkers),
             _ => None,
         };
         Self { bug }

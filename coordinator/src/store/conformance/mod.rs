@@ -23,6 +23,7 @@ mod reporting;
 mod rounds;
 mod runs;
 mod settling;
+mod sharing;
 mod since;
 mod unknown;
 
@@ -50,6 +51,7 @@ pub use reporting::reporting;
 pub use rounds::rounds;
 pub use runs::runs;
 pub use settling::settling;
+pub use sharing::sharing;
 pub use since::since;
 pub use unknown::unknown_fields;
 

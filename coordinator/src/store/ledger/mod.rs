@@ -5,7 +5,9 @@
 //! own, of which there are as many as connections.
 //!
 //! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
-//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters.
+//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An
+//! acquisition holds, before it takes anything, the granting of runs that bound their workers, and passes over whatever else
+//! is held.
 
 mod batches;
 mod dead_letters;
@@ -28,6 +30,7 @@ mod rows;
 mod runs;
 mod serving;
 mod settling;
+mod shares;
 mod statement;
 mod stories;
 mod suspects;
