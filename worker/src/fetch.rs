@@ -128,7 +128,7 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>,
             return (spot, None, Fetched::Failed(failure), Vec::new());
         }
     };
-    let _slot = work.session.slots.take(work.lease.run_id()).await;
+    let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
     let (fetched, costs) = work.pipeline.fetch(&id, items.get(&spot.position)).await;
     (spot, Some(id), fetched, costs)
 }
