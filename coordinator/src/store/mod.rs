@@ -12,6 +12,7 @@ mod ledger;
 pub mod postgres;
 mod queries;
 mod rounds;
+mod schema;
 pub mod sqlite;
 mod stories;
 mod transitions;
