@@ -231,6 +231,32 @@ async fn a_worker_that_speaks_another_protocol_ends_with_a_plain_message() {
     assert!(matches!(error, WorkerError::Refused { .. }) && error.to_string().contains(words), "{error}");
 }
 
+/// Amid a rolling upgrade: a coordinator of the version before, upgraded in its turn; and one of a version after, which
+/// pushes what this worker does not know.
+#[tokio::test]
+async fn coordinators_one_version_apart_are_worked_for() {
+    let stage = Stage::new().await;
+    let spoken = |all: &[Told]| -> Vec<i32> {
+        let spoken = |told: &Told| match told {
+            Told::Acquire(request) => request.worker.as_ref().map(|worker| worker.protocol),
+            _ => None,
+        };
+        all.iter().filter_map(spoken).collect()
+    };
+    let own = muster_proto::PROTOCOL;
+    for (batch, speaks) in [(0, own - 1), (1, own), (2, own + 1)] {
+        *stage.script.protocol.lock().unwrap() = speaks;
+        stage.script.push_unknown();
+        let token = format!("token-{batch}");
+        stage.script.offer(lease(batch, 0..5));
+        assert_eq!(stage.script.report(&token).await.deliveries[0].outcome(), DeliveryOutcome::Applied);
+    }
+    let spoken = spoken(&stage.script.told());
+    assert!(spoken.starts_with(&[own]) && spoken.contains(&(own - 1)), "{spoken:?}");
+    assert_eq!(spoken.last(), Some(&own), "its own again with whoever speaks it");
+    assert_eq!(stage.end().await.batches_completed, 3);
+}
+
 #[tokio::test]
 async fn as_a_program_it_ends_with_a_message_and_code_1() {
     let (_api, base_url) = super::Api::start().await;
