@@ -35,6 +35,7 @@ mod targets;
 mod terminal;
 mod together;
 mod tutorial;
+mod upgrade;
 mod versions;
 mod whole_items;
 
