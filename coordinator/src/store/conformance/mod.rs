@@ -45,7 +45,7 @@ pub use listing::listing;
 pub use partly::partly_applied;
 pub use probing::probing;
 pub use protecting::{deleting, protecting};
-pub use random::{assert_all_seen, random};
+pub use random::{assert_all_seen, assert_all_shares_seen, random, random_shares};
 pub use reading::reading;
 pub use reporting::reporting;
 pub use rounds::rounds;

@@ -6,8 +6,7 @@
 //!
 //! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
 //! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An
-//! acquisition holds, before it takes anything, the granting of runs that bound their workers, and passes over whatever else
-//! is held.
+//! acquisition that counts workers holds the granting of these runs before it takes batches, and waits for nothing after that.
 
 mod batches;
 mod dead_letters;

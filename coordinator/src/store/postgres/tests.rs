@@ -131,6 +131,12 @@ async fn random_sequences() {
 }
 
 #[tokio::test]
+async fn random_shares() {
+    // What they met, those on SQLite say.
+    conformance::random_shares(&backend(), 0..6).await;
+}
+
+#[tokio::test]
 async fn promises() {
     let backend = backend();
     for promise in promises::ALL {

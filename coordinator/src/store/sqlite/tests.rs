@@ -160,6 +160,13 @@ async fn random_sequences() {
 }
 
 #[tokio::test]
+async fn random_shares() {
+    let (backend, _folder) = backend();
+    let seen = conformance::random_shares(&backend, 0..40).await.into_iter().collect::<Vec<_>>();
+    conformance::assert_all_shares_seen(&seen);
+}
+
+#[tokio::test]
 async fn promises() {
     let (backend, _folder) = backend();
     for promise in promises::ALL {
