@@ -65,6 +65,8 @@ impl Order {
             request_id: self.request_id.clone().unwrap_or_default(),
             audit_mode: self.setup.audit.is_some(),
             since_run: self.since.clone().unwrap_or_default(),
+            // Nobody to share the workers with: they are this process's own.
+            share: None,
         }
     }
 }

@@ -32,6 +32,7 @@ ledger holds what was announced, and --resume goes on from there too.",
         "start",
         "  muster start animals --set base_url=http://127.0.0.1:3123 --watch
   muster start customers --since latest --watch
+  muster start urgent-customers --priority 10 --max-workers 2
   RUN=$(muster start animals --set base_url=http://127.0.0.1:3123 --json | jq -r .run_id)",
     ),
     ("watch", "  muster watch latest\n  muster watch animals-1x2y3z4w --json | jq .progress.loaded"),
@@ -39,6 +40,15 @@ ledger holds what was announced, and --resume goes on from there too.",
     ("show", "  muster show latest\n  muster show animals-1x2y3z4w --db muster.db"),
     ("pause", "  muster pause latest --reason 'the target is being upgraded'"),
     ("resume", "  muster resume latest\n  muster resume latest --db muster.db"),
+    (
+        "share",
+        "  muster share latest --priority 10
+  muster share animals-1x2y3z4w --weight 300 --max-workers 2
+
+Batches are leased of the run with the highest priority; among runs of one priority, of the one that
+has the fewest batches leased for its weight: 300 gets three times what 100 gets. Leases that workers
+hold stay.",
+    ),
     ("cancel", "  muster cancel animals-1x2y3z4w"),
     ("record", "  muster record latest 4711\n  muster record latest '\"4711\"' --db muster.db"),
     (

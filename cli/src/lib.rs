@@ -102,6 +102,7 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
         Command::Runs(args) => lists::runs(args).await,
         Command::Show(args) => look::show(args).await,
         Command::Pause(args) => change::pause(args).await,
+        Command::Share(args) => change::share(args).await,
         Command::Resume(args) => change::resume(args).await,
         Command::Cancel(args) => change::cancel(args).await,
         Command::Record(args) => look::record(args).await,

@@ -10,8 +10,9 @@ use muster_proto::v1::run_service_server::{RunService, RunServiceServer};
 use muster_proto::v1::{
     CancelRunRequest, CancelRunResponse, Counts, DeleteRunRequest, DeleteRunResponse, GetRunRequest, GetRunResponse,
     ListRunsRequest, ListRunsResponse, PauseRunRequest, PauseRunResponse, Progress, RedriveRunRequest,
-    RedriveRunResponse, ResumeRunRequest, ResumeRunResponse, Run, RunState, SettleDeliveryRequest,
-    SettleDeliveryResponse, StartRunRequest, StartRunResponse, Verdict, WatchRunRequest, WatchRunResponse,
+    RedriveRunResponse, ResumeRunRequest, ResumeRunResponse, Run, RunShare, RunState, SetRunShareRequest,
+    SetRunShareResponse, SettleDeliveryRequest, SettleDeliveryResponse, StartRunRequest, StartRunResponse, Verdict,
+    WatchRunRequest, WatchRunResponse,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
@@ -96,6 +97,19 @@ impl RunService for Scripted {
 
     async fn resume_run(&self, _: Request<ResumeRunRequest>) -> Result<Response<ResumeRunResponse>, Status> {
         Err(refusal(Code::FailedPrecondition, "run animals-1 is over", "RUN_OVER"))
+    }
+
+    async fn set_run_share(
+        &self,
+        request: Request<SetRunShareRequest>,
+    ) -> Result<Response<SetRunShareResponse>, Status> {
+        let changed = request.into_inner().share.unwrap_or_default();
+        let share = RunShare {
+            priority: changed.priority.or(Some(0)),
+            weight: changed.weight.or(Some(100)),
+            max_workers: changed.max_workers.or(Some(2)),
+        };
+        Ok(Response::new(SetRunShareResponse { run: Some(Run { share: Some(share), ..running() }) }))
     }
 
     async fn redrive_run(&self, _: Request<RedriveRunRequest>) -> Result<Response<RedriveRunResponse>, Status> {
@@ -215,6 +229,12 @@ fn a_run_can_be_changed() {
     let (code, stdout, _) = muster(&url, &["pause", "animals-1", "--reason", "lunch", "--json"]);
     let run: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, run["state_reason"].as_str()), (Some(0), Some("lunch")));
+    let (code, stdout, _) = muster(&url, &["share", "animals-1", "--weight", "300"]);
+    let expected = "run animals-1: priority 0, weight 300, at most 2 workers; that counts from the next lease on\n";
+    assert_eq!((code, stdout.as_str()), (Some(0), expected));
+    let (_, stdout, _) = muster(&url, &["share", "animals-1", "--priority", "-1", "--json"]);
+    let run: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(run["share"], serde_json::json!({ "priority": -1, "weight": 100, "max_workers": 2 }));
 }
 
 #[test]

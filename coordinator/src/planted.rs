@@ -31,6 +31,8 @@ pub enum Bug {
     CountsFieldsAgain,
     /// A record that the target never applies is sent again without end (promise 10).
     SendsInVainForEver,
+    /// A run's leases go to more workers than its `max_workers`.
+    IgnoresMaxWorkers,
 }
 
 /// Which guard is switched off, if any.
@@ -65,6 +67,7 @@ impl Planted {
             "overlooks_vanished" => Some(Bug::OverlooksVanished),
             "counts_fields_again" => Some(Bug::CountsFieldsAgain),
             "sends_in_vain_for_ever" => Some(Bug::SendsInVainForEver),
+            "ignores_max_workers" => Some(Bug::IgnoresMaxWorkers),
             _ => None,
         };
         Self { bug }

@@ -12,6 +12,7 @@ mod disk_full;
 mod doubt;
 mod drain;
 mod examples;
+mod fairness;
 mod grpcurl;
 mod incremental;
 mod keda;
@@ -35,6 +36,7 @@ mod targets;
 mod terminal;
 mod together;
 mod tutorial;
+mod upgrade;
 mod versions;
 mod whole_items;
 

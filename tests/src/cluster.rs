@@ -11,11 +11,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::deadline::{until_some, within};
-use crate::process::{Process, Start};
+use crate::process::{Process, Signal, Start};
+use crate::programs;
 
 /// A coordinator that can be killed and started again at the same place.
 #[derive(Debug)]
 pub struct Cluster {
+    program: PathBuf,
     folder: PathBuf,
     /// The ledger's file; none: it is on PostgreSQL, and the environment says where.
     database: Option<PathBuf>,
@@ -48,14 +50,31 @@ impl Cluster {
         Cluster::begin(folder, None, flags, &env).await
     }
 
+    /// The same by a program of another version, with its ledger on PostgreSQL or in this folder.
+    pub async fn of_program(program: &Path, folder: &Path, url: Option<&str>) -> Cluster {
+        let database = if url.is_none() { Some(folder.join("muster.db")) } else { None };
+        let env: Vec<_> = url.map(|url| ("MUSTER_DATABASE_URL", url)).into_iter().collect();
+        Cluster::begin_by(program.to_owned(), folder, database, &[], &env).await
+    }
+
     async fn begin(folder: &Path, database: Option<PathBuf>, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
+        Cluster::begin_by(programs::muster(), folder, database, flags, env).await
+    }
+
+    async fn begin_by(
+        program: PathBuf,
+        folder: &Path,
+        database: Option<PathBuf>,
+        flags: &[&str],
+        env: &[(&str, &str)],
+    ) -> Cluster {
         let port = free_port();
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let process = launch(folder, database.as_deref(), port, &flags, &env);
+        let process = launch(&program, folder, database.as_deref(), port, &flags, &env);
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("a URL");
         let (folder, channel) = (folder.to_owned(), endpoint.connect_lazy());
-        let mut cluster = Cluster { folder, database, port, flags, env, process, channel };
+        let mut cluster = Cluster { program, folder, database, port, flags, env, process, channel };
         cluster.serves().await;
         cluster
     }
@@ -90,7 +109,17 @@ impl Cluster {
 
     /// Starts it again where it was.
     pub fn restart(&mut self) {
-        self.process = launch(&self.folder, self.database.as_deref(), self.port, &self.flags, &self.env);
+        let database = self.database.as_deref();
+        self.process = launch(&self.program, &self.folder, database, self.port, &self.flags, &self.env);
+    }
+
+    /// Stops it as a rolling update does, and starts a program of another version where it was.
+    pub async fn becomes(&mut self, program: &Path) {
+        self.process.signal(Signal::Terminate);
+        assert_eq!(self.process.ended().await.code, Some(0));
+        program.clone_into(&mut self.program);
+        self.restart();
+        self.serves().await;
     }
 
     /// Waits until it answers.
@@ -194,11 +223,18 @@ impl Cluster {
     }
 }
 
-fn launch(folder: &Path, database: Option<&Path>, port: u16, flags: &[String], env: &[(String, String)]) -> Process {
+fn launch(
+    program: &Path,
+    folder: &Path,
+    database: Option<&Path>,
+    port: u16,
+    flags: &[String],
+    env: &[(String, String)],
+) -> Process {
     let listen = format!("127.0.0.1:{port}");
     let file = database.map(|database| format!("sqlite://{}", database.display()));
     let own = ["coordinator", "--listen", &listen].into_iter().chain(file.iter().flat_map(|file| ["--database", file]));
-    let start = Start::muster(folder, own.chain(flags.iter().map(String::as_str)));
+    let start = Start::program(program, folder, own.chain(flags.iter().map(String::as_str)));
     env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
 }
 

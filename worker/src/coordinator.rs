@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use muster_proto::PROTOCOL;
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
 use muster_proto::v1::{
@@ -48,7 +49,12 @@ pub(crate) struct Coordinator {
     link: Link,
     /// Version of the protocol that it spoke last.
     protocol: AtomicI32,
+    /// Version that this worker speaks: its own, or the one before where a coordinator is one version older.
+    speaks: AtomicI32,
 }
+
+/// The version before the worker's own. A coordinator that is older than that is too old.
+const BEFORE: i32 = PROTOCOL - 1;
 
 impl fmt::Debug for Coordinator {
     /// Without the session's ID: whoever has it can speak for the session.
@@ -80,14 +86,21 @@ impl Coordinator {
             info,
             link: Link::default(),
             protocol: AtomicI32::new(0),
+            speaks: AtomicI32::new(PROTOCOL),
         }
+    }
+
+    /// Who the worker is, and what it speaks now.
+    fn info(&self) -> WorkerInfo {
+        WorkerInfo { protocol: self.speaks.load(Ordering::Relaxed), ..self.info.clone() }
     }
 
     pub(crate) fn session_id(&self) -> &str {
         &self.session_id
     }
 
-    /// Asks for up to `capacity` batches and waits up to `wait` for the first.
+    /// Asks for up to `capacity` batches and waits up to `wait` for the first. A coordinator that does not speak this
+    /// worker's version is asked in the one before: amid a rolling upgrade it may be that old, and the next one may not be.
     pub(crate) async fn acquire(
         &self,
         held_lease_tokens: Vec<String>,
@@ -96,17 +109,34 @@ impl Coordinator {
     ) -> Result<AcquireLeasesResponse, Status> {
         let request = AcquireLeasesRequest {
             session_id: self.session_id.clone(),
-            worker: Some(self.info.clone()),
+            worker: Some(self.info()),
             held_lease_tokens,
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
             wait: prost_types::Duration::try_from(wait).ok(),
         };
-        let answer =
-            self.within(wait + CALL_DEADLINE, |mut way| async move { way.worker.acquire_leases(request).await }).await;
+        let mut answer = self.ask(request.clone(), wait).await;
+        if answer.as_ref().is_err_and(|status| status.code() == Code::FailedPrecondition)
+            && self.speaks.swap(BEFORE, Ordering::Relaxed) > BEFORE
+        {
+            info!(
+                protocol = BEFORE,
+                "a coordinator is older than this worker, which speaks the version before its own"
+            );
+            match self.ask(AcquireLeasesRequest { worker: Some(self.info()), ..request }, wait).await {
+                // Too old for that as well: what it said first names this worker's own version.
+                Err(status) if status.code() == Code::FailedPrecondition => {}
+                again => answer = again,
+            }
+        }
         if let Ok(answer) = &answer {
             self.protocol.store(answer.protocol, Ordering::Relaxed);
+            self.speaks.store(answer.protocol.clamp(BEFORE, PROTOCOL), Ordering::Relaxed);
         }
         answer
+    }
+
+    async fn ask(&self, request: AcquireLeasesRequest, wait: Duration) -> Result<AcquireLeasesResponse, Status> {
+        self.within(wait + CALL_DEADLINE, |mut way| async move { way.worker.acquire_leases(request).await }).await
     }
 
     /// Version of the protocol that the coordinator spoke when it last granted leases; the first did not tell.
@@ -116,7 +146,7 @@ impl Coordinator {
 
     /// Opens the stream of pushes.
     pub(crate) async fn attend(&self) -> Result<Streaming<AttendResponse>, Status> {
-        let request = AttendRequest { session_id: self.session_id.clone(), worker: Some(self.info.clone()) };
+        let request = AttendRequest { session_id: self.session_id.clone(), worker: Some(self.info()) };
         self.attended.store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
         self.within(CALL_DEADLINE, |mut way| async move { way.worker.attend(request).await }).await
     }

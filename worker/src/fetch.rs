@@ -128,8 +128,7 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>,
             return (spot, None, Fetched::Failed(failure), Vec::new());
         }
     };
-    // The semaphore is never closed; were it, fetching without a slot is better than not at all.
-    let _slot = work.session.slots.acquire().await.ok();
+    let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
     let (fetched, costs) = work.pipeline.fetch(&id, items.get(&spot.position)).await;
     (spot, Some(id), fetched, costs)
 }

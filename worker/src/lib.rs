@@ -40,6 +40,7 @@ mod ready;
 mod report;
 mod serve;
 mod session;
+mod slots;
 mod unknown;
 mod worker;
 

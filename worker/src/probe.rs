@@ -113,8 +113,7 @@ async fn ask_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, ProbeOutcome) {
     let Ok(id) = RecordId::from_text(spot.text) else {
         return (spot, ProbeOutcome::Unknown { reason: "this is not a record ID".to_owned() });
     };
-    // The semaphore is never closed; were it, asking without a slot is better than not at all.
-    let _slot = work.session.slots.acquire().await.ok();
+    let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
     let outcome = work.pipeline.probe(&id).await.unwrap_or_else(|| {
         error!({ names::RUN } = work.lease.run_id(), "the coordinator wants to probe, but the pipeline says not where");
         ProbeOutcome::Unknown { reason: "the pipeline has no load.probe".to_owned() }

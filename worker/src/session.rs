@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::v1::WorkerInfo;
-use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
 use crate::config::{WorkerConfig, random_session_id};
@@ -13,6 +12,7 @@ use crate::connect::Endpoints;
 use crate::coordinator::Coordinator;
 use crate::held::HeldLeases;
 use crate::pipelines::Pipelines;
+use crate::slots::Slots;
 use crate::{WorkerError, WorkerSummary};
 
 /// One session: from the start of a worker to its end.
@@ -22,8 +22,8 @@ pub(crate) struct Session {
     pub(crate) coordinator: Coordinator,
     pub(crate) leases: HeldLeases,
     pub(crate) pipelines: Pipelines,
-    /// Records fetched at the same time, across all batches: who came first is served first, so old batches end first.
-    pub(crate) slots: Semaphore,
+    /// Records fetched at the same time, across all batches.
+    pub(crate) slots: Slots,
     pub(crate) tally: Tally,
     all_slots: AtomicUsize,
     /// Slots that the pipelines at work can use at all.
@@ -47,7 +47,7 @@ impl Session {
             coordinator: Coordinator::new(endpoints, config.seed, &session_id, info),
             leases: HeldLeases::default(),
             pipelines: Pipelines::new(config.concurrency, config.seed),
-            slots: Semaphore::new(config.slots()),
+            slots: Slots::new(config.slots()),
             tally: Tally::default(),
             all_slots: AtomicUsize::new(config.slots()),
             useful_slots: AtomicUsize::new(config.slots()),
@@ -60,7 +60,7 @@ impl Session {
     pub(crate) fn saw_limit(&self, concurrency: usize) {
         self.useful_slots.store(concurrency, Ordering::Relaxed);
         let before = self.all_slots.fetch_max(concurrency, Ordering::Relaxed);
-        self.slots.add_permits(concurrency.saturating_sub(before));
+        self.slots.add(concurrency.saturating_sub(before));
     }
 
     /// How many slots are to be kept busy.

@@ -16,6 +16,7 @@ mod manner;
 mod operate;
 mod pipeline;
 mod read;
+mod share;
 mod shell;
 
 pub use fleet::{HealthArgs, PipelinesArgs, WorkersArgs};
@@ -27,6 +28,7 @@ pub use pipeline::{
     CassetteArgs, CheckArgs, ExplainArgs, InitArgs, PipelineArgs, PipelineTool, SchemaArgs, TestArgs, TryArgs,
 };
 pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
+pub use share::{ShareArgs, ShareFlags};
 pub use shell::{CompletionsArgs, ManArgs};
 
 /// Moves records from one HTTP API to another, and proves it
@@ -65,6 +67,8 @@ pub enum Command {
     Pause(PauseArgs),
     /// Let a paused run go on
     Resume(OneRunArgs),
+    /// Change how a run shares the workers with others
+    Share(ShareArgs),
     /// End a run early; what is on its way is awaited
     Cancel(OneRunArgs),
     /// Tell the whole story of one record
@@ -185,6 +189,9 @@ pub struct StartArgs {
     /// Also write the acknowledged IDs as files into the coordinator's audit folder
     #[arg(long, env = "MUSTER_AUDIT_MODE", value_parser = BoolishValueParser::new())]
     pub audit_mode: bool,
+    /// How it shares the workers.
+    #[command(flatten)]
+    pub share: ShareFlags,
     /// Make the command repeatable: the same ID with the same arguments is the same run
     #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
     pub request_id: Option<String>,
@@ -292,6 +299,7 @@ impl Command {
             Command::Workers(args) => Some(&mut args.read),
             Command::Pipelines(args) => Some(&mut args.read),
             Command::Pause(args) => Some(&mut args.run.read),
+            Command::Share(args) => Some(&mut args.read),
             Command::Resume(args) | Command::Cancel(args) => Some(&mut args.read),
             Command::DeadLetters(args) => Some(&mut args.read),
             Command::InDoubt(args) => Some(&mut args.read),

@@ -1,11 +1,12 @@
-//! `pause`, `resume` and `cancel`.
+//! `pause`, `resume`, `share` and `cancel`.
 
-use muster_proto::v1::{CancelRunRequest, PauseRunRequest, ResumeRunRequest, Run, RunState};
+use muster_proto::v1::{CancelRunRequest, PauseRunRequest, ResumeRunRequest, Run, RunState, SetRunShareRequest};
 
-use crate::args::{OneRunArgs, PauseArgs};
+use crate::args::{OneRunArgs, PauseArgs, ShareArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
+use crate::render::run::share_in_words;
 use crate::render::{json, run_state};
 use crate::writing::Writing;
 
@@ -23,6 +24,22 @@ pub async fn resume(args: OneRunArgs) -> Result<Exit, Failure> {
     let answer = ledger.client.runs().resume_run(ResumeRunRequest { run_id }).await;
     let answer = answer.map_err(|status| ledger.client.failure(status))?;
     tell(ledger, as_json, answer.into_inner().run, "muster watch follows it").await
+}
+
+/// `muster share RUN`.
+pub async fn share(args: ShareArgs) -> Result<Exit, Failure> {
+    let share = args.share.share();
+    let (ledger, run_id, as_json) = open(OneRunArgs { run: args.run, read: args.read }).await?;
+    let answer = ledger.client.runs().set_run_share(SetRunShareRequest { run_id, share }).await;
+    let run = answer.map_err(|status| ledger.client.failure(status))?.into_inner().run.unwrap_or_default();
+    if as_json {
+        output::print_json(&json::run(&run))?;
+    } else {
+        let share = share_in_words(&run.share.unwrap_or_default());
+        output::remark(&format!("run {}: {share}; that counts from the next lease on\n", run.run_id))?;
+    }
+    ledger.close().await;
+    Ok(Exit::Fine)
 }
 
 /// `muster cancel RUN`.

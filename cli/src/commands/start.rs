@@ -23,6 +23,7 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         request_id: args.request_id.unwrap_or_default(),
         audit_mode: args.audit_mode,
         since_run: args.since.clone().unwrap_or_default(),
+        share: args.share.share(),
     };
     let started = match client.runs().start_run(request).await {
         Ok(answer) => answer.into_inner().run.unwrap_or_default(),

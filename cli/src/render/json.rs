@@ -3,8 +3,8 @@
 
 use muster_proto::v1::{
     Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, Durability,
-    ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, UnchangedStory, UnknownField,
-    Verdict, Worker,
+    ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, RunShare, UnchangedStory,
+    UnknownField, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -35,7 +35,13 @@ pub fn run(run: &Run) -> Value {
         "rounds": run.rounds.iter().map(round).collect::<Vec<_>>(),
         "overall": run.overall.as_ref().map(counts),
         "unknown_fields": run.unknown_fields.iter().map(unknown_field).collect::<Vec<_>>(),
+        "share": run.share.as_ref().map(share),
     })
+}
+
+/// How it shares the workers; a coordinator from before there were shares tells of none.
+fn share(share: &RunShare) -> Value {
+    json!({ "priority": share.priority(), "weight": share.weight(), "max_workers": share.max_workers() })
 }
 
 fn round(round: &Round) -> Value {

@@ -1,6 +1,6 @@
 //! Runs: one in full, or a row of a list.
 
-use muster_proto::v1::{Run, RunState, Verdict};
+use muster_proto::v1::{Run, RunShare, RunState, Verdict};
 
 use super::numbers::{count, counted, duration, from_wire, moment};
 use super::paint::Tone;
@@ -34,6 +34,9 @@ pub fn show(run: &Run) -> String {
     if run.audit_mode {
         lines.push(("audit", "acknowledged IDs are written as files too".to_owned()));
     }
+    if let Some(share) = run.share.filter(|share| *share != DEFAULT_SHARE) {
+        lines.push(("share", share_in_words(&share)));
+    }
     if run.verdict.is_none() {
         lines.extend(progress(run));
     }
@@ -48,6 +51,18 @@ pub fn show(run: &Run) -> String {
         text.push_str(&unknown::warnings(&run.unknown_fields));
     }
     text
+}
+
+/// What a run has of which nothing was said: not worth a line.
+const DEFAULT_SHARE: RunShare = RunShare { priority: Some(0), weight: Some(100), max_workers: Some(0) };
+
+/// How a run shares the workers.
+pub fn share_in_words(share: &RunShare) -> String {
+    let bound = match share.max_workers() {
+        0 => "any number of workers".to_owned(),
+        most => format!("at most {}", counted(most.into(), "worker", "workers")),
+    };
+    format!("priority {}, weight {}, {bound}", share.priority(), share.weight())
 }
 
 /// The verdicts of all rounds, and what they come to.
@@ -244,6 +259,14 @@ mod tests {
             list.lines().nth(1).expect("a row").ends_with("5,497   5,497     0      0  complete and balanced"),
             "{list}"
         );
+    }
+
+    #[test]
+    fn a_share_is_shown_when_it_is_not_the_default() {
+        let of = |share| show(&Run { share: Some(share), ..run() });
+        let share = RunShare { priority: Some(-3), weight: Some(300), max_workers: Some(1) };
+        assert!(of(share).contains("\nshare         priority -3, weight 300, at most 1 worker\n"), "{}", of(share));
+        assert!(!of(DEFAULT_SHARE).contains("share"));
     }
 
     #[test]

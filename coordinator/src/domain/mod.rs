@@ -7,6 +7,7 @@ mod lease;
 mod listing;
 mod positions;
 mod run;
+mod share;
 mod time;
 mod unknown;
 
@@ -19,6 +20,7 @@ pub use lease::{BatchRef, LeaseRef, LeaseToken};
 pub use listing::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
+pub use share::{Contender, Share, ShareChange, deal};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};
 pub use unknown::UnknownField;
 

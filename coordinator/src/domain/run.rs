@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Rules, Timestamp, Verdict};
+use super::{Rules, Share, Timestamp, Verdict};
 
 /// A run's public ID: its pipeline's name, a dash and eight random characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +115,8 @@ pub struct NewRun {
     pub audit_mode: bool,
     /// The run that it goes on from.
     pub since: Option<RunId>,
+    /// Its share of the workers.
+    pub share: Share,
 }
 
 /// A run as the ledger has it.
@@ -152,6 +154,8 @@ pub struct Run {
     pub verdict: Option<Verdict>,
     /// The run that it goes on from; it may be deleted by now.
     pub since: Option<RunId>,
+    /// Its share of the workers.
+    pub share: Share,
 }
 
 /// How far a round is, for display.

@@ -12,6 +12,7 @@ mod pipeline;
 mod render;
 mod run;
 mod scaler;
+mod share;
 mod since;
 mod worker;
 

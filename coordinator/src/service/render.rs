@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use muster_proto::v1;
 
+use super::share;
 use crate::domain::{
     Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, UnknownField, Verdict,
 };
@@ -66,6 +67,7 @@ pub(super) fn run(
         overall: overall(rounds).as_ref().map(counts),
         since_run: run.since.as_ref().map(ToString::to_string).unwrap_or_default(),
         unknown_fields: unknown_fields.iter().map(unknown_field).collect(),
+        share: Some(share::render(run.share)),
     }
 }
 

@@ -15,10 +15,10 @@ use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status, unusable};
 use super::since::{self, Since};
-use super::{operate, page, parse, render};
+use super::{operate, page, parse, render, share};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
-use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Terms};
+use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Share, ShareChange, Terms};
 use crate::store::{Started, Store, StoreResult, StoredPipeline};
 
 /// A stream sends a run at most this often.
@@ -63,8 +63,9 @@ impl Runs {
         if request.request_id.len() > 128 {
             return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
         }
+        let share = share::change(request.share)?.of(Share::default());
         let pipeline = self.pipeline(&request.pipeline).await?;
-        let digest = digest(&request);
+        let digest = digest(&request, share);
         if !request.request_id.is_empty()
             && !request.since_run.is_empty()
             && let Some((run, before)) = self.store.run_of_request(&request.request_id).await?
@@ -75,7 +76,7 @@ impl Runs {
         let given = request.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let since = since::find(self.store.as_ref(), &pipeline, &given, &request.since_run).await?;
         let new = self.new_run(&request, &pipeline, &given, since.as_ref())?;
-        Ok(self.store.start_run(NewRun { request_digest: digest, ..new }).await?)
+        Ok(self.store.start_run(NewRun { request_digest: digest, share, ..new }).await?)
     }
 
     fn new_run(
@@ -105,6 +106,7 @@ impl Runs {
             parameters,
             audit_mode: request.audit_mode,
             since: since.map(|since| since.run.id.clone()),
+            share: Share::default(),
         })
     }
 
@@ -179,12 +181,16 @@ impl Runs {
 }
 
 /// Of what a run is started with, as the caller gave it: after an upgrade the same call must still be the same.
-fn digest(request: &v1::StartRunRequest) -> [u8; 32] {
+fn digest(request: &v1::StartRunRequest, share: Share) -> [u8; 32] {
     let given: BTreeMap<&String, &String> = request.parameters.iter().collect();
     let mut arguments = vec![json!(request.pipeline), json!(given), json!(request.audit_mode)];
     // Older calls know of none.
     if !request.since_run.is_empty() {
         arguments.push(json!(request.since_run));
+    }
+    if share != Share::default() {
+        let Share { priority, weight, max_workers } = share;
+        arguments.push(json!({ "priority": priority, "weight": weight, "max_workers": max_workers }));
     }
     Sha256::digest(Value::from(arguments).to_string()).into()
 }
@@ -215,7 +221,10 @@ fn terms(pipeline: &Pipeline) -> Terms {
 
 /// Has nothing happened but the time going by?
 fn same(before: &v1::Run, after: &v1::Run) -> bool {
-    before.state == after.state && before.progress == after.progress && before.finished_at == after.finished_at
+    before.state == after.state
+        && before.progress == after.progress
+        && before.share == after.share
+        && before.finished_at == after.finished_at
 }
 
 #[tonic::async_trait]
@@ -287,6 +296,19 @@ impl RunService for Runs {
         let run = self.show(&id, self.store.resume_run(&RunId::from_text(&id)).await).await?;
         let run = run.map(not_over).transpose()?;
         Ok(Response::new(v1::ResumeRunResponse { run }))
+    }
+
+    async fn set_run_share(
+        &self,
+        request: Request<v1::SetRunShareRequest>,
+    ) -> Result<Response<v1::SetRunShareResponse>, Status> {
+        let v1::SetRunShareRequest { run_id: id, share } = request.into_inner();
+        let change = share::change(share)?;
+        if change == ShareChange::default() {
+            return Err(invalid("SHARE_INVALID", "set priority, weight or max_workers"));
+        }
+        let run = self.show(&id, self.store.set_share(&RunId::from_text(&id), change).await).await?;
+        Ok(Response::new(v1::SetRunShareResponse { run }))
     }
 
     async fn redrive_run(

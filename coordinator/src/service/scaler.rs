@@ -85,8 +85,9 @@ impl Scaler {
                 changed.mark_unchanged();
                 match scaler.demand(&trigger).await {
                     Err(error) => return Some((Err(error), None)),
-                    Ok(Demand { active, .. }) if last == Some(active) => {}
-                    Ok(Demand { active: result, .. }) => {
+                    Ok(demand) if last == Some(demand.is_active()) => {}
+                    Ok(demand) => {
+                        let result = demand.is_active();
                         let answer = keda::IsActiveResponse { result };
                         return Some((Ok(answer), Some((scaler, trigger, changed, Some(result)))));
                     }
@@ -103,7 +104,7 @@ impl ExternalScaler for Scaler {
         request: Request<keda::ScaledObjectRef>,
     ) -> Result<Response<keda::IsActiveResponse>, Status> {
         let trigger = self.trigger(Some(request.into_inner())).await?;
-        let result = self.demand(&trigger).await?.active;
+        let result = self.demand(&trigger).await?.is_active();
         Ok(Response::new(keda::IsActiveResponse { result }))
     }
 
@@ -134,12 +135,11 @@ impl ExternalScaler for Scaler {
         request: Request<keda::GetMetricsRequest>,
     ) -> Result<Response<keda::GetMetricsResponse>, Status> {
         let trigger = self.trigger(request.into_inner().scaled_object_ref).await?;
-        let batches = self.demand(&trigger).await?.batches;
-        let value = keda::MetricValue {
-            metric_name: METRIC.to_owned(),
-            metric_value: batches,
-            metric_value_float: batches as f64,
-        };
+        let batches = self.demand(&trigger).await?.batches(trigger.share);
+        #[allow(clippy::cast_possible_truncation, reason = "no ledger has so many")]
+        let whole = batches.ceil() as i64;
+        let value =
+            keda::MetricValue { metric_name: METRIC.to_owned(), metric_value: whole, metric_value_float: batches };
         Ok(Response::new(keda::GetMetricsResponse { metric_values: vec![value] }))
     }
 }

@@ -216,6 +216,7 @@ load: { request: { url: "${param:host}/in" } }
                 unknown_fields: Vec::new(),
             }),
             since: None,
+            share: crate::domain::Share::default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod ledger;
 pub mod postgres;
 mod queries;
 mod rounds;
+mod schema;
 pub mod sqlite;
 mod stories;
 mod transitions;
@@ -24,7 +25,7 @@ pub use leases::{
     Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
     RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
-pub use queries::{Acknowledgement, Demand, EvidenceSink, Queries, StoredPipeline};
+pub use queries::{Acknowledgement, Demand, EvidenceSink, Queries, RunDemand, StoredPipeline};
 pub use rounds::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,
     RecordPlace, Redrive, Redriven, Round, Settle, SettleRefusal, Settled, StaleRound, Swept,

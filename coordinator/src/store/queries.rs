@@ -19,13 +19,37 @@ pub struct StoredPipeline {
     pub canonical: String,
 }
 
-/// What workers are wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What workers are wanted for: each run that is not over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Demand {
-    /// A run is not over.
-    pub active: bool,
+    /// These runs.
+    pub runs: Vec<RunDemand>,
+}
+
+/// What workers are wanted for in one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunDemand {
     /// Batches that are leased, or could be.
     pub batches: i64,
+    /// At most so many workers may hold leases of it; 0: no bound.
+    pub max_workers: u32,
+}
+
+impl Demand {
+    /// Is there a run that is not over?
+    pub fn is_active(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
+    /// Batches that workers are wanted for, where one is for so many: of a run that bounds its workers no more than these
+    /// are for, since more workers would find nothing to do there.
+    pub fn batches(&self, per_worker: f64) -> f64 {
+        let of_run = |run: &RunDemand| match run.max_workers {
+            0 => run.batches as f64,
+            most => (run.batches as f64).min(f64::from(most) * per_worker),
+        };
+        self.runs.iter().map(of_run).sum()
+    }
 }
 
 /// All that an audit reads, in one consistent view.

@@ -8,7 +8,9 @@ use super::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Settle, Settled,
     StaleRound, StoreResult, Swept, WorkerResult,
 };
-use crate::domain::{LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, Verdict};
+use crate::domain::{
+    LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, ShareChange, Verdict,
+};
 
 /// How StartRun went.
 #[derive(Debug, Clone)]
@@ -70,6 +72,8 @@ pub trait Transitions: Send + Sync {
     async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Running or paused -> cancelling.
     async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
+    /// Changes a run's share of the workers, whatever its state.
+    async fn set_share(&self, id: &RunId, change: ShareChange) -> StoreResult<Option<Run>>;
     /// Ends a round whose audit gave this verdict, unless something changed after `run` was read.
     async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
     /// Writes the verdict of a round anew, unless more was learnt than `stale` says: then the audit may be older.

@@ -96,6 +96,13 @@ impl Script {
         self.streams.lock().unwrap().retain(|stream| stream.send(Ok(message.clone())).is_ok());
     }
 
+    /// Pushes an event of a kind that is not known yet.
+    pub fn push_unknown(&self) {
+        // What is left on this side of a kind that this build does not know.
+        let message = AttendResponse { event: None };
+        self.streams.lock().unwrap().retain(|stream| stream.send(Ok(message.clone())).is_ok());
+    }
+
     /// All that it was told so far.
     pub fn told(&self) -> Vec<Told> {
         self.told.borrow().clone()
@@ -220,6 +227,9 @@ impl WorkerService for Served {
         self.0.note(Told::Acquire(request.clone()));
         if let Some(status) = self.0.on_acquire.lock().unwrap().clone() {
             return Err(status);
+        }
+        if request.worker.as_ref().is_some_and(|worker| worker.protocol > *self.0.protocol.lock().unwrap()) {
+            return Err(Status::failed_precondition("upgrade the older of the two"));
         }
         let wait = Duration::try_from(request.wait.unwrap()).unwrap();
         let mut queue = self.0.queue.subscribe();

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use muster_proto::v1::{CompletionState, DeliveryOutcome, RenewalState};
+use muster_proto::v1::begin_delivery_response::Result as Begin;
+use muster_proto::v1::{
+    BeginDeliveryResponse, CompleteBatchResponse, CompletionState, DeliveryOutcome, DeliveryRefused,
+    RenewLeasesResponse, Renewal, RenewalState,
+};
 use muster_worker::{Worker, WorkerConfig, WorkerError, connect};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::coordinator::{Told, done, lease, reports};
+use super::coordinator::{Told, begun, done, lease, reports};
 use super::{Stage, coordinator};
 
 #[tokio::test]
@@ -229,6 +233,58 @@ async fn a_worker_that_speaks_another_protocol_ends_with_a_plain_message() {
     assert_eq!(stage.script.report("token-0").await.deliveries[0].outcome(), DeliveryOutcome::Applied);
     let error = stage.running.await.unwrap().unwrap_err();
     assert!(matches!(error, WorkerError::Refused { .. }) && error.to_string().contains(words), "{error}");
+}
+
+/// Amid a rolling upgrade: a coordinator of the version before, upgraded in its turn; and one of a version after, which
+/// pushes what this worker does not know.
+#[tokio::test]
+async fn coordinators_one_version_apart_are_worked_for() {
+    let stage = Stage::new().await;
+    let spoken = |all: &[Told]| -> Vec<i32> {
+        let spoken = |told: &Told| match told {
+            Told::Acquire(request) => request.worker.as_ref().map(|worker| worker.protocol),
+            _ => None,
+        };
+        all.iter().filter_map(spoken).collect()
+    };
+    let own = muster_proto::PROTOCOL;
+    for (batch, speaks) in [(0, own - 1), (1, own), (2, own + 1)] {
+        *stage.script.protocol.lock().unwrap() = speaks;
+        stage.script.push_unknown();
+        let token = format!("token-{batch}");
+        stage.script.offer(lease(batch, 0..5));
+        assert_eq!(stage.script.report(&token).await.deliveries[0].outcome(), DeliveryOutcome::Applied);
+    }
+    let spoken = spoken(&stage.script.told());
+    assert!(spoken.starts_with(&[own]) && spoken.contains(&(own - 1)), "{spoken:?}");
+    assert_eq!(spoken.last(), Some(&own), "its own again with whoever speaks it");
+    assert_eq!(stage.end().await.batches_completed, 3);
+}
+
+/// What only a newer coordinator would answer is taken for no answer: nothing is sent, and nothing is lost.
+#[tokio::test]
+async fn answers_of_a_kind_that_is_not_known_yet_do_no_harm() {
+    const UNKNOWN: i32 = 99;
+    let stage = Stage::new().await;
+    let refused = DeliveryRefused { reason: UNKNOWN };
+    *stage.script.on_begin.lock().unwrap() =
+        Box::new(move |_| Ok(BeginDeliveryResponse { result: Some(Begin::Refused(refused)) }));
+    stage.script.offer(lease(0, 0..5));
+    assert!(stage.script.report("token-0").await.deliveries.is_empty(), "it was not announced");
+    *stage.script.on_begin.lock().unwrap() = Box::new(|_| Ok(begun(2, 35)));
+    *stage.script.on_renew.lock().unwrap() = Box::new(|request| {
+        let renewal = |token: &String| Renewal { lease_token: token.clone(), state: UNKNOWN, ttl: None };
+        Ok(RenewLeasesResponse { renewals: request.lease_tokens.iter().map(renewal).collect() })
+    });
+    *stage.script.on_complete.lock().unwrap() = Box::new(|_| Ok(CompleteBatchResponse { state: UNKNOWN }));
+    stage.api.target_open.send_replace(false);
+    stage.script.offer(lease(1, 0..5));
+    stage.api.posted(1).await;
+    let renewed =
+        |told: &Told| matches!(told, Told::Renew(asked) if asked.lease_tokens.contains(&"token-1".to_owned()));
+    stage.script.until("a renewal", |all| all.iter().any(renewed).then_some(())).await;
+    stage.api.target_open.send_replace(true);
+    assert_eq!(stage.script.report("token-1").await.deliveries[0].outcome(), DeliveryOutcome::Applied);
 }
 
 #[tokio::test]

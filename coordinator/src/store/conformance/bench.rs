@@ -10,7 +10,7 @@ use super::{Backend, Harness};
 use crate::audit::audit;
 use crate::domain::{
     Counts, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, ListedItem, ListedPage, ListingLease,
-    NewRun, OnDoubt, Positions, RecordState, Rules, Run, RunId, Terms, Verdict,
+    NewRun, OnDoubt, Positions, RecordState, Rules, Run, RunId, Share, Terms, Verdict,
 };
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Fenced, GrantedLease, Misuse, RecordReport, RecordStory, Report,
@@ -217,6 +217,7 @@ pub(crate) fn new_run(name: &str) -> NewRun {
         parameters: BTreeMap::from([("base_url".to_owned(), "http://localhost".to_owned())]),
         audit_mode: false,
         since: None,
+        share: Share::default(),
     }
 }
 

@@ -24,6 +24,7 @@ mod reporting;
 mod rounds;
 mod runs;
 mod settling;
+mod sharing;
 mod since;
 mod unknown;
 
@@ -46,12 +47,13 @@ pub use listing::listing;
 pub use partly::partly_applied;
 pub use probing::probing;
 pub use protecting::{deleting, protecting};
-pub use random::{assert_all_seen, random};
+pub use random::{assert_all_seen, assert_all_shares_seen, random, random_shares};
 pub use reading::reading;
 pub use reporting::reporting;
 pub use rounds::rounds;
 pub use runs::runs;
 pub use settling::settling;
+pub use sharing::sharing;
 pub use since::since;
 pub use unknown::unknown_fields;
 

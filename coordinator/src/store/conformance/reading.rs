@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, new_run, report};
-use crate::domain::{DeliveryState, NewRun, RecordState, Run};
-use crate::store::{Acknowledgement, Begin, Demand, Fenced};
+use crate::domain::{DeliveryState, NewRun, RecordState, Run, Share};
+use crate::store::{Acknowledgement, Begin, Fenced};
 
 /// Queries.
 pub async fn reading(backend: &dyn Backend) {
@@ -61,21 +61,31 @@ async fn a_record_without_a_batch_has_a_story(bench: &Bench) {
 
 /// What workers are wanted for: of all runs, or of those of one pipeline.
 async fn demand_is_what_is_leased_or_could_be(bench: &Bench) {
-    let demand = async |pipeline: Option<&str>| bench.store().demand(pipeline).await.unwrap();
-    let nothing = Demand { active: false, batches: 0 };
+    // How many workers, where one is for two batches.
+    let demand = async |pipeline: Option<&str>| {
+        let demand = bench.store().demand(pipeline).await.unwrap();
+        (demand.is_active(), demand.batches(2.0))
+    };
+    let nothing = (false, 0.0);
     assert_eq!((demand(None).await, demand(Some("others")).await), (nothing, nothing));
     let run = bench.one_batch(new_run("one"), 4).await;
     bench.one_batch(NewRun { pipeline: "others".to_owned(), ..new_run("two") }, 4).await;
-    let active = |batches| Demand { active: true, batches };
-    assert_eq!((demand(None).await, demand(Some("others")).await), (active(2), active(1)));
+    let active = |batches| (true, batches);
+    assert_eq!((demand(None).await, demand(Some("others")).await), (active(2.0), active(1.0)));
     let lease = bench.lease(A).await;
-    assert_eq!(demand(None).await, active(2));
+    assert_eq!(demand(None).await, active(2.0));
     bench.store().pause_run(&run.id, "paused").await.unwrap();
     bench.complete(A, &lease, report(&[], &[])).await;
-    assert_eq!(demand(None).await, active(1), "a paused run wants nobody for what it cannot lease");
+    assert_eq!(demand(None).await, active(1.0), "a paused run wants nobody for what it cannot lease");
     bench.store().cancel_run(&run.id).await.unwrap();
-    assert_eq!(demand(None).await, active(1));
+    assert_eq!(demand(None).await, active(1.0));
     assert_eq!(demand(Some("nobody's")).await, nothing);
+    // Of a run for one worker no more is wanted than that one is for.
+    let ids: Vec<String> = (0..20).map(|id| id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let share = Share { max_workers: 1, ..Share::default() };
+    bench.listed(NewRun { share, ..new_run("three") }, &[&ids]).await;
+    assert_eq!(demand(None).await, active(3.0));
 }
 
 async fn an_unlisted_record_has_none(bench: &Bench) {

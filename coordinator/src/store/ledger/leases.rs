@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::batches::{BatchRow, LeaseEnd, end_lease, settle_batch};
 use super::rows::{self, RunFacts, run_facts};
+use super::shares::Contest;
 use super::{Connection, Fault, Halt, Hold, OptionalRow, Row, SqlResult, Tx, deliveries, params, sql, suspects};
 use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
 use crate::planted::Bug;
@@ -86,15 +87,29 @@ impl Grant<'_, '_> {
         extend(self.tx.connection, batch, expires_at)
     }
 
-    /// Grants ready batches.
+    /// Grants ready batches, as runs share the workers.
     fn ready(&mut self, acquire: &Acquire) -> SqlResult<()> {
-        let limit = acquire.capacity.min(GRANT_AT_ONCE);
-        let key = params![self.tx.now.as_millis(), limit, acquire.protocol];
+        let mut contest = Contest::open(self.tx, acquire)?;
+        let mut left = acquire.capacity.min(GRANT_AT_ONCE);
+        while left > 0 {
+            let batches = contest.next(left)?;
+            left = if batches.is_empty() { 0 } else { left - u32::try_from(batches.len()).unwrap_or(left) };
+            if !self.grant(acquire, batches)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Grants these batches; gives whether there was room in the answer for all.
+    fn grant(&mut self, acquire: &Acquire, batches: Vec<BatchRow>) -> SqlResult<bool> {
         let (mut granted, mut leases) = (Vec::new(), Vec::new());
         let expires_at = self.tx.now + TTL;
-        for mut row in self.tx.connection.query_map(sql!("batches_takeable"), key, BatchRow::read)? {
+        let mut all = true;
+        for mut row in batches {
             let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
+                all = false;
                 break;
             }
             row.epoch += 1;
@@ -108,7 +123,8 @@ impl Grant<'_, '_> {
         let session = &acquire.session.id;
         self.tx.connection.execute_each(sql!("batch_grant"), params![session, expires_at.as_millis()], &granted)?;
         let values = params![session, self.tx.now.as_millis()];
-        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases).map(drop)
+        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases)?;
+        Ok(all)
     }
 
     /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.

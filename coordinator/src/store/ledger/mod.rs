@@ -5,7 +5,8 @@
 //! own, of which there are as many as connections.
 //!
 //! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
-//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters.
+//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An
+//! acquisition that counts workers holds the granting of these runs before it takes batches, and waits for nothing after that.
 
 mod batches;
 mod dead_letters;
@@ -29,6 +30,7 @@ mod rows;
 mod runs;
 mod serving;
 mod settling;
+mod shares;
 mod statement;
 mod stories;
 mod suspects;

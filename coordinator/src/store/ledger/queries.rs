@@ -10,7 +10,8 @@ use super::{
 use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, UnknownField};
 use crate::store::{
     Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, ItemsRead,
-    LedgerRow, Queries, RecordPlace, RecordStory, Round, StaleRound, StoreResult, StoredPipeline, WorkerResult,
+    LedgerRow, Queries, RecordPlace, RecordStory, Round, RunDemand, StaleRound, StoreResult, StoredPipeline,
+    WorkerResult,
 };
 
 #[async_trait]
@@ -69,9 +70,10 @@ impl<D: Database> Queries for D {
     async fn demand(&self, pipeline: Option<&str>) -> StoreResult<Demand> {
         let pipeline = pipeline.map(ToOwned::to_owned);
         self.read(move |view| {
-            view.query_row(sql!("demand"), params![pipeline], |row| {
-                Ok(Demand { active: row.get(0)?, batches: row.get(1)? })
-            })
+            let runs = view.query_map(sql!("demand"), params![pipeline], |row| {
+                Ok(RunDemand { max_workers: row.get(0)?, batches: row.get(1)? })
+            })?;
+            Ok(Demand { runs })
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Connection, Fault, OptionalRow, Row, SqlResult, params, sql};
 use crate::domain::{
     BatchLedger, BatchRef, Counts, DeliveryFact, DeliveryState, ExceptionFact, ExceptionKind, OnDoubt, Positions,
-    Rules, Run, RunId, RunState, Timestamp,
+    Rules, Run, RunId, RunState, Share, Timestamp,
 };
 use crate::store::Round;
 
@@ -41,7 +41,13 @@ pub(super) fn run(row: &Row) -> SqlResult<Run> {
         opened_at: time(row, 14)?,
         verdict: verdict.map(|text| serde_json::from_str(&text)).transpose().map_err(json)?,
         since: row.get::<Option<String>>(15)?.map(RunId::from_text),
+        share: share(row, 16)?,
     })
+}
+
+/// A run's share of the workers: three columns.
+pub(super) fn share(row: &Row, column: usize) -> SqlResult<Share> {
+    Ok(Share { priority: row.get(column)?, weight: row.get(column + 1)?, max_workers: row.get(column + 2)? })
 }
 
 /// A round: the columns of `rounds_of_run`.

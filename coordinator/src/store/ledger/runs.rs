@@ -61,7 +61,10 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> SqlResult<Started> {
         max_gone,
         max_rejected,
         protocol,
-        new.since.as_ref().map(RunId::as_str)
+        new.since.as_ref().map(RunId::as_str),
+        new.share.priority,
+        new.share.weight,
+        new.share.max_workers
     ];
     let key: i64 = tx.connection.query_row(sql!("run_insert"), row, |row| row.get(0))?;
     tx.connection.execute(sql!("listing_insert"), params![key])?;

@@ -104,7 +104,7 @@ macro_rules! from_number {
         }
     )* };
 }
-from_number!(u32, u16);
+from_number!(i32, u32, u16);
 
 impl FromValue for bool {
     fn from_value(value: &Value) -> Option<Self> {
@@ -238,6 +238,8 @@ pub(in crate::store) trait Connection {
     fn query_each(&self, statement: &Statement, values: &[Value], each: &[Vec<Value>]) -> SqlResult<Vec<Row>>;
     /// Holds a run until the transaction ends. Before anything else of the run is held.
     fn hold(&self, run: i64, how: Hold) -> SqlResult<()>;
+    /// Holds the granting of batches of these runs (and rounds) alone until the transaction ends.
+    fn hold_grants(&self, runs: &[(i64, u32)]) -> SqlResult<()>;
     /// Holds batches alone until the transaction ends.
     fn hold_batches(&self, batches: &[BatchRef]) -> SqlResult<()>;
     /// Gives space of deleted rows back to the file system, where somebody must.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, settling};
-use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, Verdict};
+use super::{Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, settling, shares};
+use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, ShareChange, Verdict};
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
     Redriven, Renewal, Report, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions, WorkerResult,
@@ -30,6 +30,11 @@ impl<D: Database> Transitions for D {
     async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
         let id = id.clone();
         self.call(move |tx| runs::cancel(tx, &id)).await
+    }
+
+    async fn set_share(&self, id: &RunId, change: ShareChange) -> StoreResult<Option<Run>> {
+        let id = id.clone();
+        self.call(move |tx| shares::change(tx, &id, change)).await
     }
 
     async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {

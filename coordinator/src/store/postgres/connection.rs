@@ -98,6 +98,11 @@ impl Connection for Wire<'_> {
         self.query(statement, params![run]).map(drop)
     }
 
+    fn hold_grants(&self, runs: &[(i64, u32)]) -> SqlResult<()> {
+        let each: Vec<_> = runs.iter().map(|(run, round)| params![run, round].to_vec()).collect();
+        self.query_each(own_sql!("round_hold_grants"), params![], &each).map(drop)
+    }
+
     fn hold_batches(&self, batches: &[BatchRef]) -> SqlResult<()> {
         let each: Vec<_> = batches.iter().map(|of| params![of.run, of.round, of.batch].to_vec()).collect();
         self.query_each(own_sql!("batches_hold"), params![], &each).map(drop)

@@ -47,6 +47,11 @@ async fn acquiring() {
 }
 
 #[tokio::test]
+async fn sharing() {
+    conformance::sharing(&backend()).await;
+}
+
+#[tokio::test]
 async fn holding() {
     conformance::holding(&backend()).await;
 }
@@ -128,6 +133,12 @@ async fn random_sequences() {
     if sequences >= 1_000 {
         conformance::assert_all_seen(&seen);
     }
+}
+
+#[tokio::test]
+async fn random_shares() {
+    // What they met, those on SQLite say.
+    conformance::random_shares(&backend(), 0..6).await;
 }
 
 #[tokio::test]

@@ -85,6 +85,10 @@ impl Statements for Connection {
         Ok(())
     }
 
+    fn hold_grants(&self, _runs: &[(i64, u32)]) -> SqlResult<()> {
+        Ok(())
+    }
+
     fn hold_batches(&self, _batches: &[BatchRef]) -> SqlResult<()> {
         Ok(())
     }

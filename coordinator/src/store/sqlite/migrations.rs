@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::store::schema::SchemaVersion;
+
 /// "MSTR": tells a ledger from the database of another program.
 pub(super) const APPLICATION_ID: i32 = 0x4d53_5452;
 
@@ -12,7 +14,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_rounds.sql"),
     include_str!("migrations/0003_sources.sql"),
+    include_str!("migrations/0005_shares.sql"),
 ];
+
+/// The version that a program must know to use a ledger that all of these were applied to. The one before only added to what
+/// programs of version 3 use, and so did those after it: this stays until a migration takes something away from them. It is
+/// what the file's `user_version` says, where programs of version 3 look; what was applied stands in `muster_schema`.
+const USABLE_FROM: i32 = 3;
 
 /// The version that this program writes.
 pub(super) fn current() -> i32 {
@@ -40,6 +48,18 @@ pub(super) fn let_space_go(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// What a ledger says of itself; its `user_version` is 0 in an empty file.
+pub(super) fn version(connection: &Connection, user_version: i32) -> rusqlite::Result<SchemaVersion> {
+    let told = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'muster_schema'";
+    let applied = if user_version > 0 && connection.query_row(told, [], |row| row.get::<_, i64>(0))? > 0 {
+        connection.query_row("SELECT applied FROM muster_schema", [], |row| row.get(0))?
+    } else {
+        // Until version 3 both were the same.
+        user_version
+    };
+    Ok(SchemaVersion { applied, usable_from: user_version })
+}
+
 /// Brings a ledger of an older version (0: an empty file) to the current one. All versions in one transaction: it is of
 /// the old one or of the new one, whatever happens. A ledger that was written before is copied first.
 pub(super) fn apply(connection: &Connection, path: &Path, from: i32) -> rusqlite::Result<()> {
@@ -53,7 +73,10 @@ pub(super) fn apply(connection: &Connection, path: &Path, from: i32) -> rusqlite
     let steps: String = MIGRATIONS.iter().skip(done).copied().collect::<Vec<_>>().join("\n");
     let version = current();
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE;\n{steps}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\nCOMMIT;"
+        "BEGIN IMMEDIATE;\n{steps}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {USABLE_FROM};
+         CREATE TABLE IF NOT EXISTS muster_schema (one INTEGER PRIMARY KEY CHECK (one = 1), applied INTEGER NOT NULL) STRICT;
+         INSERT OR REPLACE INTO muster_schema (one, applied) VALUES (1, {version});
+         COMMIT;"
     ))?;
     if from > 0 {
         let copy = copy_of(path, from);

@@ -12,6 +12,7 @@ use super::{READERS, SqliteStore, migrations, writer};
 use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Writable, expire_embedded, free_all};
+use crate::store::schema::{Fit, SchemaVersion, tell_of_newer};
 use crate::store::{Events, StoreError};
 
 /// How to open a store.
@@ -89,8 +90,10 @@ impl SqliteStore {
         create_private(path).map_err(broken)?;
         let connection = Connection::open(path).map_err(|error| failed(&error))?;
         let version = schema_version(&connection, path).inspect_err(|error| forget_lock(path, error))?;
-        if version > migrations::current() {
-            return Err(too_new(path, version)).inspect_err(|error| forget_lock(path, error));
+        match version.fit(migrations::current()) {
+            Fit::TooNew => return Err(too_new(path, version)).inspect_err(|error| forget_lock(path, error)),
+            Fit::NewerButUsable => tell_of_newer(&path.display().to_string(), version, migrations::current()),
+            Fit::Upgrade | Fit::Same => {}
         }
         let prepare = || -> rusqlite::Result<Kept> {
             connection.busy_timeout(Duration::from_secs(5))?;
@@ -101,7 +104,7 @@ impl SqliteStore {
             // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
             connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
             connection.set_prepared_statement_cache_capacity(128);
-            migrations::apply(&connection, path, version)?;
+            migrations::apply(&connection, path, version.applied)?;
             migrations::let_space_go(&connection)?;
             // Read back: what the file system silently refuses must not pass for durable.
             let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
@@ -163,11 +166,11 @@ impl SqliteStore {
         let readers = open_readers(path).map_err(|error| unreadable(path, &error))?;
         let first = readers.first().ok_or_else(|| unreadable(path, &rusqlite::Error::InvalidQuery))?;
         let version = schema_version(first, path)?;
-        match version.cmp(&migrations::current()) {
-            std::cmp::Ordering::Less if version == 0 => return Err(OpenError::Empty(path.to_owned())),
-            std::cmp::Ordering::Less => return Err(OpenError::TooOld { path: path.to_owned(), found: version }),
-            std::cmp::Ordering::Equal => {}
-            std::cmp::Ordering::Greater => return Err(too_new(path, version)),
+        match version.fit(migrations::current()) {
+            Fit::Upgrade if version.applied == 0 => return Err(OpenError::Empty(path.to_owned())),
+            Fit::Upgrade => return Err(OpenError::TooOld { path: path.to_owned(), found: version.applied }),
+            Fit::Same | Fit::NewerButUsable => {}
+            Fit::TooNew => return Err(too_new(path, version)),
         }
         Ok(Self {
             events: Arc::new(Events::default()),
@@ -232,8 +235,8 @@ fn is_a_file(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::NotAFile { path: path.to_owned(), kind })
 }
 
-fn too_new(path: &Path, found: i32) -> OpenError {
-    OpenError::TooNew { path: path.to_owned(), found, known: migrations::current() }
+fn too_new(path: &Path, found: SchemaVersion) -> OpenError {
+    OpenError::TooNew { path: path.to_owned(), found: found.newest(), known: migrations::current() }
 }
 
 /// Takes the lock file beside the ledger; the system lets go of it when the process dies, however it dies.
@@ -275,15 +278,17 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 /// The version of a ledger, 0 of an empty file; an error for the database of another program.
-fn schema_version(connection: &Connection, path: &Path) -> Result<i32, OpenError> {
+fn schema_version(connection: &Connection, path: &Path) -> Result<SchemaVersion, OpenError> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
     let read = || -> rusqlite::Result<(i32, i32, i64)> {
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, tables))
     };
     match read() {
-        Ok((migrations::APPLICATION_ID, version, _)) => Ok(version),
-        Ok((0, 0, 0)) => Ok(0),
+        Ok((migrations::APPLICATION_ID, version, _)) => {
+            migrations::version(connection, version).map_err(|error| unreadable(path, &error))
+        }
+        Ok((0, 0, 0)) => Ok(SchemaVersion { applied: 0, usable_from: 0 }),
         Ok(_) => Err(OpenError::NotALedger(path.to_owned())),
         Err(error) => Err(unreadable(path, &error)),
     }

@@ -59,6 +59,12 @@ async fn acquiring() {
 }
 
 #[tokio::test]
+async fn sharing() {
+    let (backend, _folder) = backend();
+    conformance::sharing(&backend).await;
+}
+
+#[tokio::test]
 async fn holding() {
     let (backend, _folder) = backend();
     conformance::holding(&backend).await;
@@ -157,6 +163,13 @@ async fn random_sequences() {
     let campaigns = (0..4).map(|part| conformance::random(&backend, part * quarter..(part + 1) * quarter));
     let seen = futures::future::join_all(campaigns).await.into_iter().flatten().collect::<Vec<_>>();
     conformance::assert_all_seen(&seen);
+}
+
+#[tokio::test]
+async fn random_shares() {
+    let (backend, _folder) = backend();
+    let seen = conformance::random_shares(&backend, 0..40).await.into_iter().collect::<Vec<_>>();
+    conformance::assert_all_shares_seen(&seen);
 }
 
 #[tokio::test]

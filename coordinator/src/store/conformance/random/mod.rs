@@ -5,12 +5,14 @@ mod invariants;
 mod lister;
 mod operator;
 mod sequence;
+mod shares;
 mod workers;
 
 use std::collections::BTreeSet;
 
 use super::Backend;
 use sequence::Sequence;
+pub use shares::{assert_all_shares_seen, random_shares};
 
 /// What a campaign must have met, or it proves nothing.
 const TO_BE_SEEN: [&str; 30] = [

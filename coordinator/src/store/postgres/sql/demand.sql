@@ -1,5 +1,6 @@
--- A paused run is not over and keeps its leases, but nobody can lease more of it. A truth is a number on the wire.
-SELECT (count(*) > 0)::int::bigint, coalesce(sum(
-    CASE r.state WHEN 0 THEN (SELECT count(*) FROM batches b WHERE b.run = r.run AND b.state = 0) ELSE 0 END
-    + (SELECT count(*) FROM batches b WHERE b.run = r.run AND b.state = 1)), 0)::bigint
+-- Each run that is not over, with its batches that are leased or could be. A paused run keeps its leases, but nobody can lease
+-- more of it.
+SELECT r.max_workers,
+       CASE r.state WHEN 0 THEN (SELECT count(*) FROM batches b WHERE b.run = r.run AND b.state = 0) ELSE 0 END
+       + (SELECT count(*) FROM batches b WHERE b.run = r.run AND b.state = 1)
 FROM runs r WHERE r.state < 3 AND ($1::text IS NULL OR r.pipeline = $1)

@@ -1,6 +1,7 @@
 -- Counters stand in a row of their own, see run_changed.
 SELECT r.run, r.id, r.pipeline, r.revision, r.parameters, r.audit_mode, r.state, r.state_reason, r.round,
-       r.created_at, r.finished_at, c.acknowledged, c.changes, v.verdict, o.opened_at, r.since_id
+       r.created_at, r.finished_at, c.acknowledged, c.changes, v.verdict, o.opened_at, r.since_id,
+       r.priority, r.weight, r.max_workers
 FROM runs r JOIN rounds o ON o.run = r.run AND o.round = r.round
 JOIN run_counters c ON c.run = r.run
 LEFT JOIN verdicts v ON v.run = r.run AND v.round = r.round

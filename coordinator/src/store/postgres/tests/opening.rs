@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use muster_postgres::Postgres;
+use sqlx::Connection;
 
 use super::server;
 use crate::audit::audit;
-use crate::store::conformance::bench::new_run;
-use crate::store::postgres::{OpenError, Options, PostgresStore};
-use crate::store::{Queries, Started, Store, Transitions};
+use crate::domain::DeliveryState;
+use crate::planted::Planted;
+use crate::store::conformance::Bench;
+use crate::store::conformance::bench::{A, new_run};
+use crate::store::postgres::{OpenError, Options, PostgresBackend, PostgresStore};
+use crate::store::{Completion, Queries, Started, Store, Transitions};
 
 /// A database of its own: some of what is set here is set for a whole one.
 pub(super) fn database(server: &Postgres) -> String {
@@ -52,8 +56,63 @@ async fn another_programs_database_and_a_newer_ledger_are_left_alone() {
     assert!(refused(&nowhere).await.contains("CREATE SCHEMA"));
 }
 
+/// What a version after this one would do that only adds.
+const ADDED: &str = "ALTER TABLE runs ADD COLUMN of_the_future bigint NOT NULL DEFAULT 7;
+                     ALTER TABLE batches ADD COLUMN of_the_future text;
+                     CREATE TABLE things_of_the_future (thing bigint);
+                     UPDATE muster_schema SET applied = 99;";
+
+#[tokio::test]
+async fn a_newer_ledger_that_was_only_added_to_is_used_as_it_is() {
+    let harness = PostgresBackend::new(server().url(), Planted::default()).next().await;
+    let url = harness.url.clone();
+    let mut bench = Bench::on(Box::new(harness));
+    let (before, run) = (bench.one_batch(new_run("before"), 4).await, bench.one_batch(new_run("one"), 4).await);
+    let held = bench.lease(A).await;
+    // One that serves goes on, and so does one that is started.
+    sqlx_run(&url, ADDED).await;
+    assert_eq!(bench.deliver(A, &held, DeliveryState::Applied).await, Completion::Done);
+    bench.conclude(&before).await;
+    bench.restart().await;
+    let lease = bench.lease(A).await;
+    assert_eq!(bench.deliver(A, &lease, DeliveryState::Applied).await, Completion::Done);
+    bench.conclude(&run).await;
+    for run in [before, run] {
+        assert!(bench.run(&run.id).await.verdict.is_some_and(|verdict| verdict.is_complete()));
+    }
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    let told: (i32, i32) =
+        sqlx::query_as("SELECT version, applied FROM muster_schema").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(told, (1, 99), "it stays what it is, and a program of the first version may use it");
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_upgraded_beside_whoever_uses_it() {
+    let url = database(server());
+    let first = include_str!("../migrations/0001_ledger.sql");
+    let place = "CREATE TABLE muster_schema (version integer NOT NULL); INSERT INTO muster_schema VALUES (1);";
+    sqlx_run(&url, &format!("{place}{first}")).await;
+    // Somebody has the tables in hand.
+    let mut other = sqlx::PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE runs IN ROW EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let upgraded = tokio::spawn({
+        let url = url.clone();
+        async move { PostgresStore::open(&url, Options::default()).await }
+    });
+    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%ADD COLUMN%'
+                 AND datname = current_database()";
+    // Through another one: within a transaction it would see what it saw first.
+    let mut looking = sqlx::PgConnection::connect(&url).await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut looking).await.unwrap() {
+        assert!(tokio::time::Instant::now() < deadline && !upgraded.is_finished(), "the upgrade waits for nobody");
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let store = upgraded.await.unwrap().unwrap();
+    assert!(matches!(store.start_run(new_run("one")).await.unwrap(), Started::New(_)));
+}
+
 async fn sqlx_run(url: &str, text: &str) {
-    use sqlx::Connection;
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
 }

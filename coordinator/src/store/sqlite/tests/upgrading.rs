@@ -41,6 +41,43 @@ async fn an_older_ledger_is_upgraded_and_a_copy_kept() {
     assert_eq!(vacuum, 2, "deleted runs give their space back");
 }
 
+/// What a version after this one would do that only adds.
+const ADDED: &str = "ALTER TABLE runs ADD COLUMN of_the_future INTEGER NOT NULL DEFAULT 7;
+                     ALTER TABLE batches ADD COLUMN of_the_future TEXT;
+                     CREATE TABLE things_of_the_future (thing INTEGER);
+                     UPDATE muster_schema SET applied = 99;";
+
+#[tokio::test]
+async fn a_newer_ledger_that_was_only_added_to_is_used_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    open(&path).unwrap().close().await;
+    rusqlite::Connection::open(&path).unwrap().execute_batch(ADDED).unwrap();
+    let bench = Bench::on(Box::new(SqliteBackend::new(folder.path().to_owned(), Planted::default()).on(path.clone())));
+    let run = bench.one_batch(new_run("one"), 4).await;
+    let lease = bench.lease(A).await;
+    assert_eq!(bench.deliver(A, &lease, DeliveryState::Applied).await, Completion::Done);
+    bench.conclude(&run).await;
+    assert!(bench.run(&run.id).await.verdict.is_some_and(|verdict| verdict.is_complete()));
+    assert_eq!(SqliteStore::open_read_only(&path).unwrap().runs(None, 10).await.unwrap().len(), 1);
+    drop(bench);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let applied: i64 = connection.query_row("SELECT applied FROM muster_schema", [], |row| row.get(0)).unwrap();
+    assert_eq!(applied, 99, "it stays what it is");
+    assert!(!migrations::copy_of(&path, 99).exists());
+}
+
+/// A program of the version before looks at `user_version` alone.
+#[tokio::test]
+async fn the_version_before_may_use_an_upgraded_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    open(&path).unwrap().close().await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 3);
+}
+
 #[test]
 fn without_a_copy_nothing_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
