@@ -27,6 +27,8 @@ pub enum Bug {
     GoesOnInSecondPass,
     /// What the first listing brought and the second did not is not named.
     OverlooksVanished,
+    /// Each process has a timetable of its own for a host, as if it were alone.
+    SharesNoRate,
     /// A record that is announced again counts again for its unknown fields.
     CountsFieldsAgain,
 }
@@ -61,6 +63,7 @@ impl Planted {
             "no_serving_grace" => Some(Bug::NoServingGrace),
             "goes_on_in_second_pass" => Some(Bug::GoesOnInSecondPass),
             "overlooks_vanished" => Some(Bug::OverlooksVanished),
+            "shares_no_rate" => Some(Bug::SharesNoRate),
             "counts_fields_again" => Some(Bug::CountsFieldsAgain),
             _ => None,
         };
