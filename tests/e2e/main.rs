@@ -11,6 +11,7 @@ mod disk_full;
 mod doubt;
 mod drain;
 mod examples;
+mod fleet_limits;
 mod grpcurl;
 mod incremental;
 mod keda;

@@ -9,7 +9,7 @@ use muster_pipeline::Rate;
 /// and of those that come late none must be too many in the next of a host's windows.
 const LONGER: i64 = 40;
 /// Places for so long are given out to one process at once.
-const AT_ONCE: Duration = Duration::from_millis(250);
+const AT_ONCE: Duration = Duration::from_millis(150);
 /// And no more than so many.
 const MOST: i64 = 1_000;
 /// However long an answer takes, no process needs to be told of places beyond this alone.
@@ -113,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn one_process_gets_a_quarter_of_a_second_and_less_the_more_is_given_out() {
+    fn one_process_gets_the_places_of_a_moment_and_fewer_the_more_are_given_out() {
         let mut table = Timetable::default();
         let given: Vec<usize> = (0..8).map(|_| table.reserve(pace(200, 1), NOW, LEAD, 1_000).len()).collect();
-        assert_eq!(given, [48, 24, 19, 16, 14, 13, 12, 11]);
+        assert_eq!(given, [29, 14, 11, 10, 9, 8, 7, 7]);
         let mut slow = Timetable::default();
         let given: Vec<usize> = (0..4).map(|_| slow.reserve(pace(1, 1), NOW, LEAD, 1_000).len()).collect();
         assert_eq!(given, [1, 1, 1, 1]);

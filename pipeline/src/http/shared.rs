@@ -16,7 +16,7 @@ use super::Fleet;
 use crate::spec::Rate;
 
 /// More times are asked for when the last one is nearer than this: answers take a part of it at most.
-const AHEAD: Duration = Duration::from_millis(150);
+const AHEAD: Duration = Duration::from_millis(100);
 /// How long an answer takes, until one has come.
 const FIRST_LEAD: Duration = Duration::from_millis(5);
 /// As long as anything may take that is waited for.

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, gone, new_run, page, report};
+use super::rates::ask;
 use crate::domain::{Counts, DeliveryState, RecordState, Run};
 use crate::planted::Bug;
 use crate::store::{Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Refusal, Renewal};
@@ -81,6 +82,12 @@ pub const ALL: &[Promise] = &[
         words: "a restart puts nothing in doubt and revokes no lease",
         guard: Bug::NoServingGrace,
         check: |backend| restart(backend).boxed(),
+    },
+    Promise {
+        number: 12,
+        words: "bounded pressure: processes that ask the same host share its rate",
+        guard: Bug::SharesNoRate,
+        check: |backend| shared_rate(backend).boxed(),
     },
 ];
 
@@ -258,4 +265,21 @@ async fn restart(backend: &dyn Backend) -> Kept {
     ensure(matches!(&renewed, Ok(Ok(renewed)) if *renewed == [Renewal::Held(LEASE_TTL)]), || format!("{renewed:?}"))?;
     let done = bench.store().complete(A, leases[0].token, report(&[(1, DeliveryState::Applied)], &[])).await;
     ensure(matches!(done, Ok(Ok(Completion::Done))), || format!("reported: {done:?}"))
+}
+
+/// Two workers ask at the same time.
+async fn shared_rate(backend: &dyn Backend) -> Kept {
+    let bench = Bench::new(backend).await;
+    let mut places = Vec::new();
+    for session in [A, B] {
+        bench.acquire(session, &[], 1).await;
+        let reserved = bench.store().reserve(ask(Some(session), "http://source.example:80", 2)).await.unwrap().unwrap();
+        places.extend(reserved.after);
+    }
+    places.sort_unstable();
+    let apart = Duration::from_millis(100);
+    match places.windows(2).find(|pair| pair[1] - pair[0] < apart) {
+        None => Ok(()),
+        Some(pair) => Err(format!("a request each {apart:?} was agreed on, and two go out at {pair:?}")),
+    }
 }

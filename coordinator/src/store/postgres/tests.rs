@@ -47,6 +47,11 @@ async fn acquiring() {
 }
 
 #[tokio::test]
+async fn rates() {
+    conformance::rates(&backend()).await;
+}
+
+#[tokio::test]
 async fn holding() {
     conformance::holding(&backend()).await;
 }

@@ -59,6 +59,12 @@ async fn acquiring() {
 }
 
 #[tokio::test]
+async fn rates() {
+    let (backend, _folder) = backend();
+    conformance::rates(&backend).await;
+}
+
+#[tokio::test]
 async fn holding() {
     let (backend, _folder) = backend();
     conformance::holding(&backend).await;
