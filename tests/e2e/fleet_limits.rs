@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use animals_api::{Book, Config, RateLimit, Request, Server, WindowLimit};
+use muster_proto::v1::ListWorkersRequest;
 use muster_proto::v1::fleet_service_client::FleetServiceClient;
-use muster_proto::v1::{CancelRunRequest, ListWorkersRequest};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::{until_some, within};
 use muster_tests::pipelines::{folder, variant};
@@ -122,35 +122,20 @@ async fn hire(coordinators: &[&Cluster], names: std::ops::Range<usize>, flags: &
     crew
 }
 
-/// Starts a run, so that every worker has its pipeline ready, and gives it up.
-async fn warm_up(cluster: &Cluster, server: &Server, crew: &[Process]) {
-    let run_id = cluster.start_run("limited", &server.base_url()).await;
-    let is_ready = |worker: &Process| worker.stderr().contains("\"pipeline ready\"");
-    until_some("all are ready", async || crew.iter().all(is_ready).then_some(())).await;
-    let request = CancelRunRequest { run_id: run_id.clone(), ..CancelRunRequest::default() };
-    cluster.runs().cancel_run(request).await.expect("it is cancelled");
-    cluster.watch(&run_id).await;
-    server.book().reset();
-}
-
-/// A whole run with so many workers, by what the source saw; of one that is `short`, what it takes to start a program and to
-/// read a pipeline would be too large a part.
-async fn run(kind: Kind, workers: usize, requests: u64, short: bool) -> Seen {
+/// A whole run with so many workers, by what the source saw from the `from`th request on.
+async fn run(kind: Kind, workers: usize, requests: u64, from: usize) -> Seen {
     let (place, server) = (tempfile::tempdir().expect("a folder"), kind.source(requests));
     let cluster = Cluster::with(place.path(), &["--pipelines", &limited(place.path())], &[]).await;
-    let crew = hire(&[&cluster], 0..workers, &[]).await;
-    if short {
-        warm_up(&cluster, &server, &crew).await;
-    }
-    whole_run(&cluster, &server, kind, workers).await
+    let _crew = hire(&[&cluster], 0..workers, &[]).await;
+    whole_run(&cluster, &server, kind, workers, from).await
 }
 
 #[expect(clippy::print_stdout, reason = "the figures, for those who read the output of the tests")]
-async fn whole_run(cluster: &Cluster, server: &Server, kind: Kind, workers: usize) -> Seen {
+async fn whole_run(cluster: &Cluster, server: &Server, kind: Kind, workers: usize, from: usize) -> Seen {
     let run_id = cluster.start_run("limited", &server.base_url()).await;
     cluster.watch(&run_id).await;
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
-    let seen = Seen::of(&server.book().requests(), kind);
+    let seen = Seen::of(&server.book().requests()[from..], kind);
     println!(
         "{workers} workers, {kind:?}: {} requests, {} answers of 429, {:.2} s, dictated {:.2} s ({:+.1}%); silences {:?}",
         seen.requests,
@@ -163,17 +148,18 @@ async fn whole_run(cluster: &Cluster, server: &Server, kind: Kind, workers: usiz
     seen
 }
 
-/// Requests of a run, and whether all combinations are to be met.
-fn size() -> (u64, bool) {
+/// Requests of a run, and from which on they are looked at: of a short run, the moment in which workers make their
+/// pipeline ready would be too large a part.
+fn size() -> (u64, usize) {
     let wished = std::env::var("MUSTER_TEST_FLEET_REQUESTS").ok();
-    let requests = wished.as_ref().map(|text| text.parse().expect("MUSTER_TEST_FLEET_REQUESTS is a number"));
-    (requests.unwrap_or(REQUESTS), wished.is_some())
+    let requests = wished.map(|text| text.parse().expect("MUSTER_TEST_FLEET_REQUESTS is a number"));
+    requests.map_or((REQUESTS + 300, 300), |requests| (requests, 0))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_number_of_workers_uses_what_a_source_allows_and_no_more() {
     let _turn = turn::alone().await;
-    let (requests, all) = size();
+    let (requests, from) = size();
     for (workers, kind) in [
         (1, Kind::Window),
         (4, Kind::Bucket),
@@ -183,9 +169,9 @@ async fn any_number_of_workers_uses_what_a_source_allows_and_no_more() {
         (16, Kind::Bucket),
     ]
     .into_iter()
-    .take(if all { 6 } else { 3 })
+    .take(if from == 0 { 6 } else { 3 })
     {
-        let seen = run(kind, workers, requests, !all).await;
+        let seen = run(kind, workers, requests, from).await;
         assert_eq!(seen.judge(), Ok(()), "{workers} workers");
     }
 }
@@ -197,23 +183,23 @@ async fn workers_that_do_not_share_are_found_out() {
     let env = [("MUSTER_PLANTED_BUG", "shares_no_rate")];
     let cluster = Cluster::with(place.path(), &["--pipelines", &limited(place.path())], &env).await;
     let _crew = hire(&[&cluster], 0..4, &[]).await;
-    let seen = whole_run(&cluster, &server, Kind::Bucket, 4).await;
-    seen.judge().expect_err("each worker had the whole rate for itself");
+    cluster.start_run("limited", &server.base_url()).await;
+    let book = server.book();
+    within("some are refused", book.until(|book| book.counters().limited >= 3)).await;
+    Seen::of(&book.requests(), Kind::Bucket).judge().expect_err("each worker had the whole rate for itself");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_coordinators_share_out_one_rate() {
     let _turn = turn::alone().await;
-    let (requests, _) = size();
+    let (requests, from) = size();
     let (place, server) = (tempfile::tempdir().expect("a folder"), Kind::Window.source(requests));
     let (database, pipelines) = (Postgres::start(), limited(place.path()));
     let flags = ["--pipelines", pipelines.as_str()];
     let one = Cluster::sharing(place.path(), &database.url(), &flags, &[]).await;
     let other = Cluster::sharing(place.path(), &database.url(), &flags, &[]).await;
-    let mut crew = hire(&[&one], 0..2, &[]).await;
-    crew.extend(hire(&[&other], 2..4, &[]).await);
-    warm_up(&other, &server, &crew).await;
-    let seen = whole_run(&one, &server, Kind::Window, 4).await;
+    let _crew = (hire(&[&one], 0..2, &[]).await, hire(&[&other], 2..4, &[]).await);
+    let seen = whole_run(&one, &server, Kind::Window, 4, from).await;
     assert_eq!(seen.judge(), Ok(()));
 }
 

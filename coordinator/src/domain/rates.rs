@@ -31,9 +31,9 @@ impl Pace {
     }
 
     /// Places for one process when so many have been given out that are still to come: the more, the fewer, so that every
-    /// process gets some soon, and little is lost with one that dies.
-    fn share(self, to_come: i64) -> i64 {
-        let whole = (nanos(AT_ONCE) / self.apart).clamp(1, MOST);
+    /// process gets some soon, and little is lost with one that dies. Who waits longer for an answer gets more with it.
+    fn share(self, to_come: i64, lead: i64) -> i64 {
+        let whole = (nanos(AT_ONCE).saturating_add(lead.saturating_mul(2)) / self.apart).clamp(1, MOST);
         (whole * whole / whole.saturating_add(to_come).max(1)).max(1)
     }
 }
@@ -50,13 +50,14 @@ pub struct Timetable {
 impl Timetable {
     /// Gives out up to `count` places, as times from `now` on, ascending, none sooner than `lead`.
     pub fn reserve(&mut self, pace: Pace, now: i64, lead: Duration, count: u32) -> Vec<Duration> {
-        let soonest = now.saturating_add(nanos(lead.min(MOST_LEAD)));
+        let lead = nanos(lead.min(MOST_LEAD));
+        let soonest = now.saturating_add(lead);
         let earliest = soonest.max(self.closed_until);
         // A host that had too much to do gets no burst when it opens.
         let saved_by = if self.closed_until > soonest { earliest.saturating_add(pace.saved) } else { earliest };
         let base = self.full_at.max(saved_by);
         let to_come = (base - earliest) / pace.apart;
-        let count = i64::from(count).min(pace.share(to_come));
+        let count = i64::from(count).min(pace.share(to_come, lead));
         self.full_at = base.saturating_add(pace.apart.saturating_mul(count));
         let place = |number: i64| (base - pace.saved).saturating_add(pace.apart.saturating_mul(number)).max(earliest);
         (0..count).map(|number| Duration::from_nanos((place(number) - now).unsigned_abs())).collect()
@@ -116,7 +117,7 @@ mod tests {
     fn one_process_gets_the_places_of_a_moment_and_fewer_the_more_are_given_out() {
         let mut table = Timetable::default();
         let given: Vec<usize> = (0..8).map(|_| table.reserve(pace(200, 1), NOW, LEAD, 1_000).len()).collect();
-        assert_eq!(given, [29, 14, 11, 10, 9, 8, 7, 7]);
+        assert_eq!(given, [31, 15, 12, 10, 9, 8, 8, 7]);
         let mut slow = Timetable::default();
         let given: Vec<usize> = (0..4).map(|_| slow.reserve(pace(1, 1), NOW, LEAD, 1_000).len()).collect();
         assert_eq!(given, [1, 1, 1, 1]);

@@ -17,8 +17,8 @@ use crate::spec::Rate;
 
 /// More times are asked for when the last one is nearer than this: answers take a part of it at most.
 const AHEAD: Duration = Duration::from_millis(100);
-/// How long an answer takes, until one has come.
-const FIRST_LEAD: Duration = Duration::from_millis(5);
+/// How long an answer takes at least, and until one has come.
+const LEAST_LEAD: Duration = Duration::from_millis(5);
 /// As long as anything may take that is waited for.
 const MOST_LEAD: Duration = Duration::from_secs(2);
 /// A time that has passed by more than this part of the rate's own time is not used: many requests that go out late
@@ -55,7 +55,7 @@ struct Question {
 
 impl SharedRate {
     pub(crate) fn new(host: String, rate: Rate, fleet: Arc<dyn Fleet>) -> Self {
-        let times = Times { reserved: VecDeque::new(), question: None, lead: FIRST_LEAD };
+        let times = Times { reserved: VecDeque::new(), question: None, lead: LEAST_LEAD };
         let slack = (rate.per / SLACK).clamp(SLACKS.0, SLACKS.1);
         Self { host, fleet, slack, waiting: AtomicUsize::new(0), times: Mutex::new(times) }
     }
@@ -68,9 +68,7 @@ impl SharedRate {
         tokio::task::yield_now().await;
         loop {
             let now = Instant::now();
-            while times.reserved.front().is_some_and(|at| *at + self.slack < now) {
-                times.reserved.pop_front();
-            }
+            times.forget(now, self.slack);
             self.ask(&mut times, now);
             let due = times.reserved.front().copied();
             if due.is_some_and(|at| at <= now) {
@@ -113,13 +111,22 @@ impl SharedRate {
 }
 
 impl Times {
+    /// Those that passed too long ago.
+    fn forget(&mut self, now: Instant, slack: Duration) {
+        let passed = self.reserved.partition_point(|at| *at + slack < now);
+        if passed > 0 {
+            self.reserved.drain(..passed);
+            tracing::debug!(passed, left = self.reserved.len(), "times to send at have passed unused");
+        }
+    }
+
     fn take_in(&mut self, reserved: Vec<Instant>) {
         let Some(question) = self.question.take() else { return };
         self.reserved.extend(reserved);
         if question.is_urgent {
-            let took = question.sent.elapsed();
-            // Half as long again as the last one took; better times are believed bit by bit.
-            self.lead = (took + took / 2).max(self.lead - self.lead / 8).clamp(FIRST_LEAD, MOST_LEAD);
+            // Not a moment more: it is lost whenever nothing was left. What the next answer takes longer costs those of
+            // its times that have passed by then, and no others.
+            self.lead = question.sent.elapsed().clamp(LEAST_LEAD, MOST_LEAD);
         }
     }
 }
