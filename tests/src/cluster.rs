@@ -117,8 +117,7 @@ impl Cluster {
     /// The same for all coordinators at these URLs.
     pub fn worker_of(&self, urls: &str, name: &str, flags: &[&str], env: &[(&str, &str)]) -> Process {
         let own = ["worker", "--coordinator", urls, "--name", name];
-        let start = Start::muster(&self.folder, own.iter().chain(flags))
-            .env("RUST_LOG", "info"));
+        let start = Start::muster(&self.folder, own.iter().chain(flags)).env("RUST_LOG", "info");
         env.iter().fold(start, |start, (name, value)| start.env(name, value)).start()
     }
 
