@@ -56,11 +56,13 @@ impl Timetable {
         // A host that had too much to do gets no burst when it opens.
         let saved_by = if self.closed_until > soonest { earliest.saturating_add(pace.saved) } else { earliest };
         let base = self.full_at.max(saved_by);
-        let to_come = (base - earliest) / pace.apart;
+        let to_come = base.saturating_sub(earliest) / pace.apart;
         let count = i64::from(count).min(pace.share(to_come, lead));
         self.full_at = base.saturating_add(pace.apart.saturating_mul(count));
-        let place = |number: i64| (base - pace.saved).saturating_add(pace.apart.saturating_mul(number)).max(earliest);
-        (0..count).map(|number| Duration::from_nanos((place(number) - now).unsigned_abs())).collect()
+        let first = base.saturating_sub(pace.saved);
+        let place = |number: i64| first.saturating_add(pace.apart.saturating_mul(number)).max(earliest);
+        let after = |number| Duration::from_nanos(u64::try_from(place(number).saturating_sub(now)).unwrap_or(0));
+        (0..count).map(after).collect()
     }
 
     /// The host wants to be left alone for so long. Whether that is longer than it said before.

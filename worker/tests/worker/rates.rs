@@ -11,9 +11,9 @@ use tonic::Status;
 use super::coordinator::{Told, lease, places};
 use super::{Script, Stage};
 
-/// The pipeline with a rate.
+/// The pipeline with a rate, of a minute: a process that stands still for a moment loses no place.
 fn limited() -> Pipeline {
-    let text = include_str!("animals.yaml").replace("  get_timeout: 60s", "  rate: 500/s\n  get_timeout: 60s");
+    let text = include_str!("animals.yaml").replace("  get_timeout: 60s", "  rate: 30000/m\n  get_timeout: 60s");
     Pipeline::from_yaml(&text, "limited.yaml").unwrap()
 }
 

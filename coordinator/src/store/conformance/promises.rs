@@ -277,7 +277,7 @@ async fn shared_rate(backend: &dyn Backend) -> Kept {
         places.extend(reserved.after);
     }
     places.sort_unstable();
-    let apart = Duration::from_millis(100);
+    let apart = Duration::from_millis(10);
     match places.windows(2).find(|pair| pair[1] - pair[0] < apart) {
         None => Ok(()),
         Some(pair) => Err(format!("a request each {apart:?} was agreed on, and two go out at {pair:?}")),

@@ -27,9 +27,9 @@ pub async fn rates(backend: &dyn Backend) {
     idle_hosts_are_forgotten(&Bench::new(backend).await).await;
 }
 
-/// A request each 102.5 ms.
+/// A request each 10.25 ms.
 pub(super) fn ask(session: Option<&str>, host: &str, count: u32) -> Reserve {
-    let pace = Pace::of(Rate { requests: 10, per: SECOND, burst: 1 });
+    let pace = Pace::of(Rate { requests: 100, per: SECOND, burst: 1 });
     Reserve { session: session.map(ToOwned::to_owned), host: host.to_owned(), pace, count, lead: LEAD }
 }
 
@@ -47,11 +47,11 @@ async fn both_work(bench: &Bench) {
 
 async fn nobody_gets_the_place_of_another(bench: &Bench) {
     both_work(bench).await;
-    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 107]);
-    assert_eq!(given(bench, ask(Some(B), HOST, 1)).await, [210]);
-    assert_eq!(given(bench, ask(None, HOST, 1)).await, [312], "the lister is one of them");
-    bench.silence(Duration::from_millis(300)).await;
-    assert_eq!(given(bench, ask(Some(A), HOST, 1)).await, [115]);
+    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 15]);
+    assert_eq!(given(bench, ask(Some(B), HOST, 1)).await, [25]);
+    assert_eq!(given(bench, ask(None, HOST, 1)).await, [35], "the lister is one of them");
+    bench.silence(Duration::from_millis(20)).await;
+    assert_eq!(given(bench, ask(Some(A), HOST, 1)).await, [26]);
 }
 
 async fn many_at_once_get_places_of_their_own(bench: &Bench) {
@@ -59,7 +59,7 @@ async fn many_at_once_get_places_of_their_own(bench: &Bench) {
     let asking = (0..24).map(|number| given(bench, ask(Some(if number % 2 == 0 { A } else { B }), HOST, 1)));
     let mut places: Vec<u128> = futures::future::join_all(asking).await.into_iter().flatten().collect();
     places.sort_unstable();
-    let expected: Vec<u128> = (0..24).map(|number| (5_000 + 102_500 * number) / 1_000).collect();
+    let expected: Vec<u128> = (0..24).map(|number| (5_000 + 10_250 * number) / 1_000).collect();
     assert_eq!(places, expected);
 }
 
@@ -67,10 +67,10 @@ async fn time_that_nobody_wanted_is_gone(bench: &Bench) {
     both_work(bench).await;
     assert_eq!(given(bench, ask(Some(A), HOST, 1)).await, [5]);
     bench.silence(SECOND).await;
-    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 107]);
+    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 15]);
     bench.silence(10 * SECOND).await;
     let mut bursting = ask(Some(B), HOST, 2);
-    bursting.pace = Pace::of(Rate { requests: 10, per: SECOND, burst: 2 });
+    bursting.pace = Pace::of(Rate { requests: 100, per: SECOND, burst: 2 });
     assert_eq!(given(bench, bursting).await, [5, 5], "but for what may be saved up");
 }
 
@@ -85,9 +85,9 @@ async fn a_closed_host_gives_no_place(bench: &Bench) {
     let close = async |time| bench.store().close_host(Some(A), HOST, time).await.unwrap().unwrap();
     close(3 * SECOND).await;
     close(SECOND).await;
-    assert_eq!(given(bench, ask(Some(B), HOST, 2)).await, [3_000, 3_102], "the longer wish counts");
+    assert_eq!(given(bench, ask(Some(B), HOST, 2)).await, [3_000, 3_010], "the longer wish counts");
     bench.silence(2 * SECOND).await;
-    assert_eq!(given(bench, ask(None, HOST, 1)).await, [1_205]);
+    assert_eq!(given(bench, ask(None, HOST, 1)).await, [1_020]);
     assert_eq!(given(bench, ask(None, OTHER, 1)).await, [5]);
 }
 
@@ -121,10 +121,10 @@ async fn only_workers_that_work_here_are_given_any(bench: &Bench) {
 
 async fn timetables_outlive_a_restart(bench: &mut Bench) {
     both_work(bench).await;
-    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 107]);
+    assert_eq!(given(bench, ask(Some(A), HOST, 2)).await, [5, 15]);
     bench.store().close_host(Some(B), OTHER, 3 * SECOND).await.unwrap().unwrap();
     bench.restart().await;
-    assert_eq!(given(bench, ask(Some(B), HOST, 1)).await, [210]);
+    assert_eq!(given(bench, ask(Some(B), HOST, 1)).await, [25]);
     assert_eq!(given(bench, ask(Some(A), OTHER, 1)).await, [3_000]);
 }
 
