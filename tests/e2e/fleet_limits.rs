@@ -223,6 +223,8 @@ async fn shares_follow_as_workers_come_and_are_killed() {
     seen(COUNTED).await;
     // From when it is under way.
     let [begun, counted] = [200, COUNTED].map(|count| usize::try_from(count).expect("few"));
+    // Counted as they come, and written down a moment later.
+    within("they are written down", book.until(|book| book.requests().len() >= counted)).await;
     assert_eq!(Seen::of(&book.requests()[begun..counted], Kind::Window).judge(), Ok(()));
 }
 
