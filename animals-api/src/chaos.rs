@@ -1,13 +1,13 @@
 //! What befalls a request: a limit, an outage, an error, a stall, or nothing but latency.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::bits::Bits;
-use crate::config::{ChaosOn, RateLimit};
 use crate::knobs::Knobs;
+use crate::limits::Limiter;
 
 /// What kind of request it is, as far as chaos and counters care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +42,16 @@ pub(crate) enum Outcome {
     Sorry(StatusCode),
     /// `Sorry!`, because nothing works right now.
     Outage,
-    /// 429; a token is there again after this.
+    /// 429; come again after this.
     Limited(Duration),
 }
 
-/// The seeded dice and the token bucket.
+/// The seeded dice and the limits.
 #[derive(Debug)]
 pub(crate) struct Chaos {
     seed: u64,
     drawn: AtomicU64,
-    opened: Instant,
-    /// When the bucket will be full again, in nanoseconds since `opened`: the generic cell rate algorithm, which is a
-    /// token bucket without a token count and needs no lock.
-    full_at: AtomicU64,
+    pub(crate) limiter: Limiter,
 }
 
 const ERRORS: [StatusCode; 4] = [
@@ -68,7 +65,7 @@ impl Chaos {
     pub(crate) fn new(seed: u64) -> Chaos {
         // Not the stream of an animal: those go up from 0.
         let seed = Bits::new(seed, u64::MAX - 1).next();
-        Chaos { seed, drawn: AtomicU64::new(0), opened: Instant::now(), full_at: AtomicU64::new(0) }
+        Chaos { seed, drawn: AtomicU64::new(0), limiter: Limiter::new() }
     }
 
     /// Draws for the next request. The n-th draw of a seed is always the same; which request is the n-th is not.
@@ -78,9 +75,7 @@ impl Chaos {
         let jitter = if knobs.jitter_ms == 0 { 0 } else { bits.below(knobs.jitter_ms.saturating_add(1)) };
         let latency = Duration::from_millis(knobs.latency_ms.saturating_add(jitter));
         let plain = |outcome| Fortune { wait: latency, stall: None, outcome };
-        if let Some(limit) = knobs.rate_limit
-            && let Err(wait) = self.take(limit)
-        {
+        if let Err(wait) = self.limiter.take(knobs, kind) {
             return plain(Outcome::Limited(wait));
         }
         if knobs.outage {
@@ -91,12 +86,7 @@ impl Chaos {
         if kind == Kind::Post && knobs.partial > 0.0 && parts.unit() < knobs.partial {
             return plain(Outcome::InPart(parts.next()));
         }
-        let meant = match knobs.chaos_on {
-            ChaosOn::All => true,
-            ChaosOn::Reads => kind != Kind::Post,
-            ChaosOn::Posts => kind == Kind::Post,
-        };
-        if !meant || chance >= knobs.chaos {
+        if !knobs.chaos_on.means(kind) || chance >= knobs.chaos {
             plain(Outcome::Processed)
         } else if share < knobs.stall_share {
             let stall = stall(&mut bits, knobs.stall_ms);
@@ -115,19 +105,6 @@ impl Chaos {
         let mut bits = Bits::new(self.seed ^ 1, self.drawn.fetch_add(1, Ordering::Relaxed));
         (0..animals).map(|_| bits.unit() < share).collect()
     }
-
-    /// Takes a token, or says when there will be one.
-    fn take(&self, limit: RateLimit) -> Result<(), Duration> {
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let apart = nanos(Duration::try_from_secs_f64(1.0 / limit.per_second).unwrap_or(Duration::MAX)).max(1);
-        let ahead = apart.saturating_mul(u64::from(limit.burst.saturating_sub(1)));
-        let now = nanos(self.opened.elapsed());
-        let taken = self.full_at.fetch_update(Ordering::AcqRel, Ordering::Acquire, |full_at| {
-            let from = full_at.max(now);
-            (from - now <= ahead).then(|| from.saturating_add(apart))
-        });
-        taken.map(|_| ()).map_err(|full_at| Duration::from_nanos(full_at.saturating_sub(now).saturating_sub(ahead)))
-    }
 }
 
 /// Whole seconds between whole seconds, as the real API; else whole milliseconds.
@@ -139,7 +116,7 @@ fn stall(bits: &mut Bits, [low, high]: [u64; 2]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{ChaosOn, Config};
 
     fn draws(config: &Config, kind: Kind, count: usize) -> Vec<Fortune> {
         let (chaos, knobs) = (Chaos::new(config.seed), Knobs::new(config));
@@ -196,16 +173,5 @@ mod tests {
         let waits: Vec<Duration> = draws(&config, Kind::List, 1000).iter().map(|fortune| fortune.wait).collect();
         assert_eq!(waits.iter().min(), Some(&latency));
         assert_eq!(waits.iter().max(), Some(&Duration::from_millis(15)));
-    }
-
-    #[test]
-    fn a_bucket_holds_its_burst() {
-        // So slow that no token comes back during the test.
-        let limit = RateLimit { per_second: 0.001, burst: 3 };
-        let chaos = Chaos::new(1);
-        let taken = (0..10).filter(|_| chaos.take(limit).is_ok()).count();
-        assert_eq!(taken, 3);
-        let wait = chaos.take(limit).expect_err("an empty bucket");
-        assert!(wait > Duration::from_secs(900) && wait <= Duration::from_secs(1000), "{wait:?}");
     }
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bits::Bits;
+use crate::chaos::Kind;
 use crate::guard::{Guard, TokenLife};
 use crate::knobs::Knobs;
+use crate::limits::{RateLimit, WindowLimit};
 
 /// The book needs up to 16 bytes for each.
 const MOST_ANIMALS: u64 = 100_000_000;
@@ -56,6 +58,10 @@ pub struct Config {
     pub checkups: bool,
     /// 429 with Retry-After beyond this rate; none by default.
     pub rate_limit: Option<RateLimit>,
+    /// 429 with Retry-After beyond so many requests in a window; none by default.
+    pub window_limit: Option<WindowLimit>,
+    /// Which requests these limits count and refuse; all of them by default.
+    pub limit_on: ChaosOn,
     /// What requests must carry, all but those for `/` and the book; nothing by default.
     pub guard: Option<Guard>,
     /// How long the tokens live that [`Guard::OAuth2`] wants; an hour by default.
@@ -75,6 +81,8 @@ pub struct Config {
     pub whole_items: bool,
     /// Keep every accepted payload as it was sent, not just its hash. Costs the size of what is sent.
     pub keep_payloads: bool,
+    /// Keep when each request came, for [`Book::requests`](crate::Book::requests): 24 bytes each. Not by default.
+    pub keep_times: bool,
     /// Bodies beyond this many bytes are a 413.
     pub max_body: usize,
 }
@@ -107,6 +115,8 @@ impl Config {
             drift: Amount::NONE,
             checkups: false,
             rate_limit: None,
+            window_limit: None,
+            limit_on: ChaosOn::All,
             guard: None,
             token_life: TokenLife::Time(Duration::from_hours(1)),
             echo: false,
@@ -115,6 +125,7 @@ impl Config {
             later: 0,
             whole_items: false,
             keep_payloads: false,
+            keep_times: false,
             max_body: 4 << 20,
         }
     }
@@ -152,7 +163,7 @@ pub enum Disconnect {
     Drop,
 }
 
-/// Which requests can meet chaos. `/` and the book never do.
+/// Which requests can meet chaos, or a limit. `/` and the book never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChaosOn {
@@ -165,32 +176,14 @@ pub enum ChaosOn {
     Posts,
 }
 
-/// Tokens per second and how many can be saved up.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RateLimit {
-    /// Requests per second in the long run; above 0.
-    pub per_second: f64,
-    /// Requests that may come at once after a rest; at least 1.
-    pub burst: u32,
-}
-
-impl FromStr for RateLimit {
-    type Err = BadValue;
-
-    /// `100` or `100/20`: requests per second, and the burst (default: one second's worth).
-    fn from_str(text: &str) -> Result<RateLimit, BadValue> {
-        let bad = || BadValue("expected REQUESTS_PER_SECOND or REQUESTS_PER_SECOND/BURST, such as 100/20");
-        let (rate, burst) = text.split_once('/').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
-        let per_second: f64 = rate.trim().parse().map_err(|_| bad())?;
-        if !(per_second.is_finite() && per_second > 0.0) {
-            return Err(bad());
+impl ChaosOn {
+    /// Is this kind of request meant?
+    pub(crate) fn means(self, kind: Kind) -> bool {
+        match self {
+            ChaosOn::All => true,
+            ChaosOn::Reads => kind != Kind::Post,
+            ChaosOn::Posts => kind == Kind::Post,
         }
-        let whole: u32 = per_second.ceil().to_string().parse().map_err(|_| bad())?;
-        let burst = burst.map_or(Ok(whole), |burst| burst.trim().parse().map_err(|_| bad()))?;
-        if burst == 0 {
-            return Err(bad());
-        }
-        Ok(RateLimit { per_second, burst })
     }
 }
 
@@ -355,10 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_shifts_are_read() {
-        assert_eq!("100".parse(), Ok(RateLimit { per_second: 100.0, burst: 100 }));
-        assert_eq!("0.5/3".parse(), Ok(RateLimit { per_second: 0.5, burst: 3 }));
-        assert!("0".parse::<RateLimit>().is_err() && "5/0".parse::<RateLimit>().is_err());
+    fn shifts_are_read() {
         assert_eq!("-1/50".parse(), Ok(Shifting { every: 50, by: -1 }));
         assert!("1".parse::<Shifting>().is_err() && "1/0".parse::<Shifting>().is_err());
     }

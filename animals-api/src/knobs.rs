@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{BadValue, ChaosOn, Config, Disconnect, RateLimit};
+use crate::config::{BadValue, ChaosOn, Config, Disconnect};
+use crate::limits::{RateLimit, WindowLimit};
 
 /// The part of [`Config`] that can be changed while the server runs, and outages. Also the JSON of `/book/knobs`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub struct Knobs {
     pub disconnect: Disconnect,
     /// See [`Config::rate_limit`].
     pub rate_limit: Option<RateLimit>,
+    /// See [`Config::window_limit`].
+    pub window_limit: Option<WindowLimit>,
+    /// See [`Config::limit_on`].
+    pub limit_on: ChaosOn,
     /// While true, every request but `/` and the book is answered 503 `Sorry!` and not processed.
     pub outage: bool,
 }
@@ -48,6 +53,8 @@ impl Knobs {
             jitter_ms: millis(config.jitter),
             disconnect: config.disconnect,
             rate_limit: config.rate_limit,
+            window_limit: config.window_limit,
+            limit_on: config.limit_on,
             outage: false,
         }
     }
@@ -73,6 +80,9 @@ impl Knobs {
         }
         if self.stall_ms[0] > self.stall_ms[1] {
             return Err(BadValue("the stall range ends before it begins"));
+        }
+        if self.window_limit.is_some_and(|limit| !limit.is_possible()) {
+            return Err(BadValue("a window limit needs requests and window_ms of at least 1"));
         }
         match self.rate_limit {
             Some(limit) if !(limit.per_second.is_finite() && limit.per_second > 0.0 && limit.burst > 0) => {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use animals_api::{
-    Amount, BadValue, ChaosOn, Config, Disconnect, Guard, RateLimit, Server, Shifting, TokenLife, parse_duration,
-    parse_range,
+    Amount, BadValue, ChaosOn, Config, Disconnect, Guard, RateLimit, Server, Shifting, TokenLife, WindowLimit,
+    parse_duration, parse_range,
 };
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
@@ -91,6 +91,12 @@ struct Flags {
     /// Answer 429 beyond so many requests per second; burst: one second's worth unless given [default: no limit]
     #[arg(long, env = "ANIMALS_API_RATE_LIMIT", value_name = "RATE[/BURST]")]
     rate_limit: Option<RateLimit>,
+    /// Answer 429 beyond so many requests in each window of time, such as 200/1s [default: no limit]
+    #[arg(long, env = "ANIMALS_API_WINDOW_LIMIT", value_name = "REQUESTS/WINDOW")]
+    window_limit: Option<WindowLimit>,
+    /// Requests that the limits count and refuse
+    #[arg(long, env = "ANIMALS_API_LIMIT_ON", default_value = "all", value_name = "REQUESTS")]
+    limit_on: ChaosOnFlag,
     /// Credentials without which requests are answered 401: bearer:TOKEN, basic:USER:PASSWORD, header:NAME:KEY,
     /// query:NAME:KEY or oauth2:CLIENT:SECRET. They are made up for tests: do not give it real ones [default: none]
     #[arg(long, env = "ANIMALS_API_GUARD", value_name = "KIND:CREDENTIALS")]
@@ -134,6 +140,16 @@ enum ChaosOnFlag {
     Posts,
 }
 
+impl From<ChaosOnFlag> for ChaosOn {
+    fn from(flag: ChaosOnFlag) -> ChaosOn {
+        match flag {
+            ChaosOnFlag::All => ChaosOn::All,
+            ChaosOnFlag::Reads => ChaosOn::Reads,
+            ChaosOnFlag::Posts => ChaosOn::Posts,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DisconnectFlag {
     /// It is processed all the same
@@ -152,11 +168,7 @@ impl Flags {
             jitter: self.jitter,
             chaos: self.chaos,
             stall_share: self.stall_share,
-            chaos_on: match self.chaos_on {
-                ChaosOnFlag::All => ChaosOn::All,
-                ChaosOnFlag::Reads => ChaosOn::Reads,
-                ChaosOnFlag::Posts => ChaosOn::Posts,
-            },
+            chaos_on: self.chaos_on.into(),
             stall: self.stall.clone(),
             partial: self.partial,
             busy: self.busy,
@@ -170,6 +182,8 @@ impl Flags {
             drift: self.drift,
             checkups: self.checkups,
             rate_limit: self.rate_limit,
+            window_limit: self.window_limit,
+            limit_on: self.limit_on.into(),
             guard: self.guard.clone(),
             token_life: self.token_life,
             echo: self.echo,
@@ -178,6 +192,7 @@ impl Flags {
             later: self.later,
             whole_items: self.whole_items,
             keep_payloads: self.keep_payloads,
+            keep_times: false,
             max_body: self.max_body,
         }
     }

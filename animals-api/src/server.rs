@@ -98,6 +98,12 @@ impl Server {
         self.turn(|knobs| knobs.outage = outage);
     }
 
+    /// The next request that limits concern is answered 429 and told to come again after so long, in whole seconds rounded
+    /// up; those after it are taken as ever, so that the book can tell who comes all the same.
+    pub fn throttle(&self, time: Duration) {
+        self.api.throttle(time);
+    }
+
     /// Stops: no new connections, no new requests. Requests that wait are answered 503 `Sorry!` unprocessed, answers on
     /// their way get two seconds. Afterwards the port is free and the book stays as it is.
     pub async fn shutdown(self) {

@@ -14,7 +14,7 @@ use crate::audit_files::AuditFiles;
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::{Clock, SystemClock, Timestamp};
 use crate::planted::Planted;
-use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
+use crate::service::{Audits, Fleets, Paces, Pipelines, Runs, Scaler, Workers};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Store, StoreError};
@@ -71,11 +71,12 @@ pub(crate) struct Services {
     catalog: Arc<Catalog>,
     files: Option<Arc<AuditFiles>>,
     clock: Arc<dyn Clock>,
+    paces: Arc<Paces>,
 }
 
 impl Services {
     pub fn runs(&self) -> Runs {
-        let Self { store, catalog, files, clock } = self.clone();
+        let Self { store, catalog, files, clock, .. } = self.clone();
         Runs { store, catalog, files, clock }
     }
 
@@ -97,7 +98,7 @@ impl Services {
 
     /// `embedded`: workers in this process, whose leases die with it.
     pub fn workers(&self, embedded: bool) -> Workers {
-        Workers { store: Arc::clone(&self.store), embedded }
+        Workers { store: Arc::clone(&self.store), embedded, paces: Arc::clone(&self.paces) }
     }
 }
 
@@ -136,6 +137,7 @@ impl Coordinator {
 
     fn new(store: Arc<dyn Store>, catalog: Catalog, files: Option<Arc<AuditFiles>>) -> Self {
         let services = Services {
+            paces: Arc::new(Paces::new(Arc::clone(&store))),
             store,
             catalog: Arc::new(catalog),
             files,

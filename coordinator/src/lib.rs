@@ -11,6 +11,7 @@ mod grpc;
 mod in_process;
 mod lister;
 pub mod planted;
+mod rates;
 mod reaper;
 mod service;
 pub mod store;

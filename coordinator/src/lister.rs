@@ -8,13 +8,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use muster_pipeline::{
-    CompiledPipeline, FetchError, ListError, Nameless, Page, Pipeline, Process, Requester, RequesterConfig,
+    ClosedHosts, CompiledPipeline, FetchError, Fleet, ListError, Nameless, Page, Pipeline, Process, Requester,
+    RequesterConfig,
 };
 use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{ListedItem, ListedPage, Problem, Run};
+use crate::rates::{self, ListerRates};
 use crate::store::{Event, Fenced, GrantedListing, Store, StoreError, StoreResult};
 
 /// How long the right to list holds unless it is renewed.
@@ -30,11 +32,14 @@ const AT_ONCE: usize = 16;
 pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: CancellationToken) {
     let mut work = store.events().work();
     let mut listings = JoinSet::new();
+    let closed = Arc::new(ClosedHosts::default());
+    let heeding = tokio::spawn(rates::heed(Arc::clone(&store), Arc::clone(&closed), stop.clone()));
     loop {
         while listings.len() < AT_ONCE {
             match store.take_listing(&holder, TTL).await {
                 Ok(Some(granted)) => {
-                    listings.spawn(list(Arc::clone(&store), granted, stop.clone()));
+                    let (store, closed) = (Arc::clone(&store), Arc::clone(&closed));
+                    listings.spawn(list(store, granted, closed, stop.clone()));
                 }
                 Ok(None) => break,
                 // Said once, by the ledger's writer.
@@ -54,6 +59,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: Cancellat
         }
     }
     while listings.join_next().await.is_some() {}
+    // It stops by itself.
+    drop(heeding.await);
 }
 
 /// Why a listing is left before its end.
@@ -75,9 +82,9 @@ impl From<StoreError> for Left {
 }
 
 /// Lists one run, as far as it gets.
-async fn list(store: Arc<dyn Store>, granted: GrantedListing, stop: CancellationToken) {
+async fn list(store: Arc<dyn Store>, granted: GrantedListing, closed: Arc<ClosedHosts>, stop: CancellationToken) {
     let GrantedListing { lease, run, .. } = granted.clone();
-    let left = match Listing::prepare(store.as_ref(), granted).await {
+    let left = match Listing::prepare(&store, granted, &closed).await {
         Ok(mut listing) => listing.list(&stop).await.err(),
         Err(left) => Some(left),
     };
@@ -122,7 +129,12 @@ struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    async fn prepare(store: &'a dyn Store, granted: GrantedListing) -> Result<Self, Left> {
+    async fn prepare(
+        shared: &'a Arc<dyn Store>,
+        granted: GrantedListing,
+        closed: &Arc<ClosedHosts>,
+    ) -> Result<Self, Left> {
+        let store = shared.as_ref();
         let pipeline = compile(store, &granted.run).await?;
         let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
         let seed = u64::from(granted.lease.epoch);
@@ -130,7 +142,8 @@ impl<'a> Listing<'a> {
         let progress = &granted.progress;
         // A source that has brought a page is known to serve: when it does not now, that passes.
         let wait_for_first = progress.again || progress.first_open > 0;
-        let config = RequesterConfig { seed, wait_for_first, ..RequesterConfig::default() };
+        let fleet: Arc<dyn Fleet> = Arc::new(ListerRates::new(shared, closed, pipeline.limits().rate));
+        let config = RequesterConfig { seed, wait_for_first, fleet: Some(fleet), ..RequesterConfig::default() };
         let requester =
             Requester::of(&compiled, Process::Coordinator, &config).map_err(|error| Left::Pause(error.to_string()))?;
         // Ledgers of older versions know no more than how many pages there are.

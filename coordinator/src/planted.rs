@@ -27,6 +27,8 @@ pub enum Bug {
     GoesOnInSecondPass,
     /// What the first listing brought and the second did not is not named.
     OverlooksVanished,
+    /// Each process has a timetable of its own for a host, as if it were alone.
+    SharesNoRate,
     /// A record that is announced again counts again for its unknown fields.
     CountsFieldsAgain,
     /// A record that the target never applies is sent again without end (promise 10).
@@ -65,6 +67,7 @@ impl Planted {
             "no_serving_grace" => Some(Bug::NoServingGrace),
             "goes_on_in_second_pass" => Some(Bug::GoesOnInSecondPass),
             "overlooks_vanished" => Some(Bug::OverlooksVanished),
+            "shares_no_rate" => Some(Bug::SharesNoRate),
             "counts_fields_again" => Some(Bug::CountsFieldsAgain),
             "sends_in_vain_for_ever" => Some(Bug::SendsInVainForEver),
             "ignores_max_workers" => Some(Bug::IgnoresMaxWorkers),

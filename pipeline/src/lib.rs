@@ -28,8 +28,9 @@ pub use enrich::EnrichPart;
 pub use error::{Place, SpecError};
 pub use format::FORMAT_SCHEMA;
 pub use http::{
-    Cassette, CassetteError, Cost, FetchError, Get, LookError, Looked, Played, Player, PostOutcome, ProbeOutcome,
-    Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt, look,
+    Cassette, CassetteError, ClosedHosts, Cost, FetchError, Fleet, Get, LookError, Looked, Played, Player, PostOutcome,
+    ProbeOutcome, Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt,
+    host_of, look,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Nameless, Page};
 pub use load::{Loader, Prober, RecordAnswer, idempotency_key, sha256};

@@ -13,6 +13,7 @@ mod doubt;
 mod drain;
 mod examples;
 mod fairness;
+mod fleet_limits;
 mod grpcurl;
 mod incremental;
 mod keda;

@@ -80,6 +80,22 @@ async fn an_older_worker_gets_what_it_can_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_would_not_share_a_rate_gets_no_batch_of_it() {
+    let _turn = turn::light().await;
+    let (folder, server) = (tempfile::tempdir().expect("a folder"), stand_in(Config::calm(300)));
+    let limited = variant(&[("  get_timeout: 3s", "  rate: 1000/s\n  get_timeout: 3s")]);
+    let dir = pipelines::folder(folder.path(), "limited", &limited);
+    let cluster = Cluster::with(folder.path(), &["--pipelines", dir.to_str().expect("a path")], &[]).await;
+    let limited = cluster.start_run("limited", &server.base_url()).await;
+    let listed = |run: &muster_proto::v1::Run| run.progress.is_some_and(|progress| progress.listing_closed);
+    cluster.watch_until(&limited, listed).await;
+    assert_eq!(leases(&cluster, 3).await.expect("an answer"), []);
+    let _worker = cluster.worker("w1", &[]);
+    assert_eq!(cluster.watch(&limited).await.state(), RunState::Finished);
+    assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_an_unknown_version_is_told_so() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_pipeline::ClosedHosts;
 use muster_proto::v1::attend_response::Event;
 use muster_proto::v1::{AttendResponse, Renewal, RenewalState};
 use muster_telemetry::names;
@@ -13,6 +14,7 @@ use tracing::{debug, info, warn};
 use crate::backoff::Backoff;
 use crate::coordinator::{Coordinator, is_final};
 use crate::held::{HeldLeases, ttl};
+use crate::rates;
 
 /// How often leases are renewed until the coordinator says how often.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ pub(crate) async fn attend(
                 match pushes.message().await {
                     Ok(Some(push)) => {
                         backoff.reset();
-                        heed(&push, leases, renew_every);
+                        heed(&push, leases, coordinator.closed_hosts(), renew_every);
                     }
                     Ok(None) => break debug!("the coordinator ended the stream of pushes"),
                     Err(status) => break coordinator.stream_broke(&status),
@@ -45,7 +47,7 @@ pub(crate) async fn attend(
     }
 }
 
-fn heed(push: &AttendResponse, leases: &HeldLeases, renew_every: &watch::Sender<Duration>) {
+fn heed(push: &AttendResponse, leases: &HeldLeases, closed: &ClosedHosts, renew_every: &watch::Sender<Duration>) {
     match &push.event {
         Some(Event::Attending(standing)) => {
             let every = Some(ttl(standing.renew_every)).filter(|every| !every.is_zero()).unwrap_or(RENEW_EVERY);
@@ -64,6 +66,7 @@ fn heed(push: &AttendResponse, leases: &HeldLeases, renew_every: &watch::Sender<
         Some(Event::LeaseRevoked(revoked)) => {
             lose(leases, &revoked.lease_token, "the coordinator took it away");
         }
+        Some(Event::HostClosed(told)) => rates::heed(closed, told),
         // A newer coordinator may push more kinds.
         None => {}
     }

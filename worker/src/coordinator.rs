@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use muster_pipeline::ClosedHosts;
 use muster_proto::PROTOCOL;
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
 use muster_proto::v1::worker_service_client::WorkerServiceClient;
@@ -12,7 +14,7 @@ use muster_proto::v1::{
     AcquireLeasesRequest, AcquireLeasesResponse, AttendRequest, AttendResponse, BeginDeliveryRequest,
     BeginDeliveryResponse, CompleteBatchRequest, CompleteBatchResponse, GetPipelineRequest, GetPipelineResponse,
     ReadItemsRequest, ReadItemsResponse, ReleaseLeasesRequest, ReleaseLeasesResponse, RenewLeasesRequest,
-    RenewLeasesResponse, WorkerInfo,
+    RenewLeasesResponse, ReportPressureRequest, ReserveRequestsRequest, ReserveRequestsResponse, WorkerInfo,
 };
 use muster_telemetry::names;
 use tonic::transport::Channel;
@@ -26,6 +28,9 @@ pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long one of several coordinators may take to renew leases, which hold for 15 s.
 const RENEWED_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long a coordinator may take to say when requests may go out, which wait for it.
+const RESERVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The largest answer that is taken, in bytes: the largest legal batch has 10,000 IDs of up to 520 bytes each.
 const MAX_ANSWER: usize = 8 << 20;
@@ -51,6 +56,8 @@ pub(crate) struct Coordinator {
     protocol: AtomicI32,
     /// Version that this worker speaks: its own, or the one before where a coordinator is one version older.
     speaks: AtomicI32,
+    /// Hosts that asked to be left alone, as it told.
+    closed: Arc<ClosedHosts>,
 }
 
 /// The version before the worker's own. A coordinator that is older than that is too old.
@@ -87,6 +94,7 @@ impl Coordinator {
             link: Link::default(),
             protocol: AtomicI32::new(0),
             speaks: AtomicI32::new(PROTOCOL),
+            closed: Arc::default(),
         }
     }
 
@@ -156,6 +164,27 @@ impl Coordinator {
         // A lease that one coordinator is silent about is renewed by another in time.
         let deadline = if self.ways.len() > 1 { RENEWED_WITHIN } else { CALL_DEADLINE };
         self.within(deadline, |mut way| async move { way.worker.renew_leases(request).await }).await
+    }
+
+    /// Hosts that asked to be left alone, by what this session was told.
+    pub(crate) fn closed_hosts(&self) -> &Arc<ClosedHosts> {
+        &self.closed
+    }
+
+    /// Asks when requests may go out to a host that all processes share.
+    pub(crate) async fn reserve(&self, request: ReserveRequestsRequest) -> Result<ReserveRequestsResponse, Status> {
+        self.within(RESERVED_WITHIN, |mut way| async move { way.worker.reserve_requests(request).await }).await
+    }
+
+    /// Tells that a host asked to be left alone.
+    pub(crate) async fn report_pressure(&self, revision: &str, host: &str, time: Duration) -> Result<(), Status> {
+        let request = ReportPressureRequest {
+            session_id: self.session_id.clone(),
+            pipeline_revision: revision.to_owned(),
+            host: host.to_owned(),
+            time: time.try_into().ok(),
+        };
+        self.within(RESERVED_WITHIN, |mut way| async move { way.worker.report_pressure(request).await }).await.map(drop)
     }
 
     /// Opens the stream of a lease's items, from a place of its batch on.

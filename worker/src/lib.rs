@@ -36,6 +36,7 @@ mod pipelines;
 mod plan;
 mod planted;
 mod probe;
+mod rates;
 mod ready;
 mod report;
 mod serve;

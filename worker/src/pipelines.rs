@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_pipeline::{Pipeline, sha256};
+use muster_pipeline::{Fleet, Pipeline, RequesterConfig, sha256};
 use muster_proto::v1::LeasedRun;
 use muster_telemetry::names;
 use tokio::sync::{Mutex, OnceCell};
@@ -11,6 +11,7 @@ use tonic::Status;
 use tracing::info;
 
 use crate::coordinator::{Coordinator, is_final};
+use crate::rates::FleetRates;
 use crate::ready::ReadyPipeline;
 
 /// Pipelines kept ready: more than a worker is likely to work on at the same time.
@@ -46,7 +47,7 @@ impl Pipelines {
     /// The pipeline of `run`, ready to run. Batches that ask for the same one share it, with its connections and limits.
     pub(crate) async fn get(
         &self,
-        coordinator: &Coordinator,
+        coordinator: &Arc<Coordinator>,
         run: &LeasedRun,
     ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
         let key = (run.pipeline_revision.clone(), run.parameters.clone().into_iter().collect());
@@ -67,7 +68,7 @@ impl Pipelines {
 
     async fn prepare(
         &self,
-        coordinator: &Coordinator,
+        coordinator: &Arc<Coordinator>,
         revision: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
@@ -76,7 +77,8 @@ impl Pipelines {
             false => NoPipeline::Later(status),
         })?;
         let text = answer.pipeline.unwrap_or_default().canonical;
-        let ready = self.compile(&text, revision, parameters).map_err(NoPipeline::Unusable)?;
+        let rates: Arc<dyn Fleet> = Arc::new(FleetRates::new(coordinator, revision, self.seed));
+        let ready = self.compile(&text, revision, parameters, Some(rates)).map_err(NoPipeline::Unusable)?;
         info!({ names::PIPELINE } = ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
         Ok(Arc::new(ready))
     }
@@ -86,6 +88,7 @@ impl Pipelines {
         text: &str,
         revision: &str,
         parameters: &BTreeMap<String, String>,
+        fleet: Option<Arc<dyn Fleet>>,
     ) -> Result<ReadyPipeline, String> {
         let found = hex::encode(sha256(text.as_bytes()));
         if found != revision {
@@ -95,7 +98,15 @@ impl Pipelines {
         }
         let unusable = |error: &dyn std::fmt::Display| format!("worker cannot run the pipeline: {error}");
         let pipeline = Pipeline::from_canonical(text).map_err(|error| unusable(&error))?;
-        ReadyPipeline::new(&pipeline, parameters, self.concurrency, self.seed).map_err(|error| unusable(&error))
+        let config = RequesterConfig {
+            concurrency: self.concurrency,
+            seed: self.seed,
+            // What was listed is there: a source that serves nothing is down, not wrong.
+            wait_for_first: true,
+            fleet,
+            ..RequesterConfig::default()
+        };
+        ReadyPipeline::new(&pipeline, parameters, &config).map_err(|error| unusable(&error))
     }
 }
 
@@ -125,7 +136,7 @@ mod tests {
 
     #[test]
     fn another_text_than_the_revision_says_is_refused() {
-        let error = Pipelines::new(None, 1).compile("{}", &"0".repeat(64), &BTreeMap::new()).unwrap_err();
+        let error = Pipelines::new(None, 1).compile("{}", &"0".repeat(64), &BTreeMap::new(), None).unwrap_err();
         assert!(error.contains("is another one"), "{error}");
     }
 }

@@ -33,22 +33,19 @@ impl fmt::Debug for ReadyPipeline {
 }
 
 impl ReadyPipeline {
-    /// Compiles `pipeline`; `concurrency` takes the place of its own limit.
+    /// Compiles `pipeline`, for requests of this manner.
     pub(crate) fn new(
         pipeline: &Pipeline,
         parameters: &BTreeMap<String, String>,
-        concurrency: Option<usize>,
-        seed: u64,
+        config: &RequesterConfig,
     ) -> Result<Self, String> {
         let compiled = pipeline.compile(parameters).map_err(|error| error.to_string())?;
-        // What was listed is there: a source that serves nothing is down, not wrong.
-        let config = RequesterConfig { concurrency, seed, wait_for_first: true, ..RequesterConfig::default() };
-        let requester = Requester::of(&compiled, Process::Worker, &config).map_err(|error| error.to_string())?;
+        let requester = Requester::of(&compiled, Process::Worker, config).map_err(|error| error.to_string())?;
         Ok(Self {
             name: pipeline.name().to_owned(),
             compiled,
             requester,
-            concurrency: concurrency.unwrap_or(pipeline.limits().concurrency),
+            concurrency: config.concurrency.unwrap_or(pipeline.limits().concurrency),
         })
     }
 

@@ -1,7 +1,7 @@
 //! What all parts of one worker session share.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_proto::v1::WorkerInfo;
@@ -19,7 +19,7 @@ use crate::{WorkerError, WorkerSummary};
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) config: WorkerConfig,
-    pub(crate) coordinator: Coordinator,
+    pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) leases: HeldLeases,
     pub(crate) pipelines: Pipelines,
     /// Records fetched at the same time, across all batches.
@@ -44,7 +44,7 @@ impl Session {
             protocol: muster_proto::PROTOCOL,
         };
         Ok(Self {
-            coordinator: Coordinator::new(endpoints, config.seed, &session_id, info),
+            coordinator: Arc::new(Coordinator::new(endpoints, config.seed, &session_id, info)),
             leases: HeldLeases::default(),
             pipelines: Pipelines::new(config.concurrency, config.seed),
             slots: Slots::new(config.slots()),

@@ -7,6 +7,7 @@ mod reading;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -49,7 +50,7 @@ impl Api {
     pub(crate) fn new(config: &Config, closing: CancellationToken) -> Api {
         let herd = Arc::new(Herd::new(config));
         Api {
-            book: Arc::new(Book::new(herd.clone(), config.keep_payloads)),
+            book: Arc::new(Book::new(herd.clone(), config)),
             changes: Changes::new(herd.clone(), config.later),
             herd,
             strict: config.strict,
@@ -71,6 +72,10 @@ impl Api {
 
     pub(crate) fn change(&self, change: &Change) {
         self.changes.make(change);
+    }
+
+    pub(crate) fn throttle(&self, time: Duration) {
+        self.chaos.limiter.wish(time);
     }
 
     pub(crate) fn turn<E>(&self, turn: impl FnOnce(Knobs) -> Result<Knobs, E>) -> Result<Knobs, E> {
@@ -147,6 +152,7 @@ impl Api {
     }
 
     fn note(&self, fortune: &Fortune, kind: Kind) {
+        self.book.came(matches!(fortune.outcome, Outcome::Limited(_)));
         let tally = &self.book.tally;
         if let Some(stall) = fortune.stall {
             count(match kind {

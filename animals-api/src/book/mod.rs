@@ -7,7 +7,7 @@ mod tally;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ pub use tally::Counters;
 pub(crate) use tally::{Marks, Tally, count};
 
 use crate::changes::Changes;
+use crate::config::Config;
 use crate::herd::{Fate, Herd};
 use crate::posted::Posted;
 
@@ -33,8 +34,19 @@ pub struct Book {
     pub(crate) fetched: Marks,
     /// Locked once per POST, for some microseconds; reading requests never touch it.
     entries: Mutex<Entries>,
+    /// When each came, if that is kept.
+    requests: Option<Mutex<Vec<Request>>>,
     changed: Notify,
     watchers: AtomicUsize,
+}
+
+/// A request that was not for `/` or the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// When it had come as a whole, since the server started.
+    pub at: Duration,
+    /// It was answered 429 and not processed.
+    pub limited: bool,
 }
 
 /// A POST that was applied, whole or in part.
@@ -109,9 +121,10 @@ impl Judged {
 }
 
 impl Book {
-    pub(crate) fn new(herd: Arc<Herd>, keep_payloads: bool) -> Book {
+    pub(crate) fn new(herd: Arc<Herd>, config: &Config) -> Book {
         Book {
-            keep_payloads,
+            keep_payloads: config.keep_payloads,
+            requests: config.keep_times.then(Mutex::default),
             opened: Instant::now(),
             tally: Tally::default(),
             listed: Marks::new(herd.len),
@@ -161,6 +174,14 @@ impl Book {
         whole
     }
 
+    /// A request has come.
+    pub(crate) fn came(&self, limited: bool) {
+        if let Some(requests) = &self.requests {
+            let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.push(Request { at: self.opened.elapsed(), limited });
+        }
+    }
+
     pub(crate) fn keeps_payloads(&self) -> bool {
         self.keep_payloads
     }
@@ -168,6 +189,9 @@ impl Book {
     /// Forgets everything: entries, marks and counters.
     pub fn reset(&self) {
         *self.entries() = Entries::default();
+        if let Some(requests) = &self.requests {
+            requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
         self.listed.clear();
         self.fetched.clear();
         self.tally.reset();

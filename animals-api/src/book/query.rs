@@ -1,10 +1,11 @@
 //! What can be read from the book.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::{Book, Cell, Counters, Entries, Post};
+use super::{Book, Cell, Counters, Entries, Post, Request};
 use crate::herd::{Animal, Fate};
 
 /// How many IDs a summary shows of each kind.
@@ -170,6 +171,12 @@ impl Book {
     /// Every POST that was applied, whole or in part, in order.
     pub fn posts(&self) -> Vec<Post> {
         self.entries().posts.clone()
+    }
+
+    /// Every request in order; none unless [`Config::keep_times`](crate::Config::keep_times).
+    pub fn requests(&self) -> Vec<Request> {
+        let requests = self.requests.as_ref();
+        requests.map_or_else(Vec::new, |requests| requests.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// True when every expected animal was accepted once, as expected, and nothing else was.

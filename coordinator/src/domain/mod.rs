@@ -6,6 +6,7 @@ mod delivery;
 mod lease;
 mod listing;
 mod positions;
+mod rates;
 mod run;
 mod share;
 mod time;
@@ -19,6 +20,7 @@ pub use delivery::{
 pub use lease::{BatchRef, LeaseRef, LeaseToken};
 pub use listing::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
+pub use rates::{Pace, Timetable};
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use share::{Contender, Share, ShareChange, deal};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};

@@ -53,6 +53,11 @@ impl From<StoreError> for Status {
 impl From<Misuse> for Status {
     fn from(misuse: Misuse) -> Self {
         match misuse {
+            Misuse::SessionUnknown => status(
+                Code::FailedPrecondition,
+                "SESSION_UNKNOWN",
+                "no worker of this session works here: it asks for leases first",
+            ),
             Misuse::TokenUnknown => invalid("LEASE_TOKEN_INVALID", "no such lease was ever granted"),
             Misuse::OtherSession => {
                 status(Code::PermissionDenied, "LEASE_OF_ANOTHER_SESSION", "the lease was granted to another session")

@@ -9,14 +9,16 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, status};
 use crate::domain::{
-    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Positions, Timestamp,
+    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, Timestamp,
 };
-use crate::store::{Acquire, Begin, RecordReport, Report, Session};
+use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session};
 
 /// Bytes of a reason or an offending body that the ledger keeps.
 const KEPT: usize = 2048;
 /// Leases named in one call.
 const MAX_TOKENS: usize = 1000;
+/// Bytes of a host's name with its scheme and port.
+const MAX_HOST: usize = 300;
 /// The longest time that a report may ask for before its batch is leased again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -89,6 +91,26 @@ pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Resu
         session: session(&request.session_id, request.worker, embedded)?,
         held: tokens(&request.held_lease_tokens)?,
         capacity: u32::try_from(request.capacity).unwrap_or(0),
+    })
+}
+
+/// A host's name, of which only its form is known.
+pub(super) fn host(host: String) -> Result<String, Status> {
+    let is_name = |host: &str| host.len() <= MAX_HOST && host.bytes().all(|byte| byte.is_ascii_graphic());
+    if host.contains("://") && is_name(&host) {
+        return Ok(host);
+    }
+    Err(invalid("HOST_INVALID", format!("host must be scheme://name:port, of at most {MAX_HOST} bytes")))
+}
+
+/// A question for places on a host's timetable.
+pub(super) fn reserve(request: v1::ReserveRequestsRequest, pace: Pace) -> Result<Reserve, Status> {
+    Ok(Reserve {
+        session: Some(session_id(&request.session_id)?),
+        host: host(request.host)?,
+        pace,
+        count: request.count.max(1),
+        lead: duration(request.lead),
     })
 }
 

@@ -1,6 +1,6 @@
 //! From the domain to the wire.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_proto::v1;
 
@@ -9,7 +9,7 @@ use crate::domain::{
     Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, UnknownField, Verdict,
 };
 use crate::store::{
-    Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Round, WorkerRow,
+    Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Reserved, Round, WorkerRow,
 };
 
 /// A number of things.
@@ -32,6 +32,16 @@ pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 /// A span of time.
 pub(super) fn duration(span: Duration) -> prost_types::Duration {
     span.try_into().unwrap_or_default()
+}
+
+/// Places on a host's timetable, in microseconds from when they were asked for.
+pub(super) fn places(reserved: &Reserved, asked: Instant) -> Vec<u64> {
+    let micros = |place: &Duration| {
+        // On SQLite the clock may have been looked at just before, with others' transitions.
+        let place = (reserved.as_of + *place).saturating_duration_since(asked);
+        u64::try_from(place.as_micros()).unwrap_or(u64::MAX)
+    };
+    reserved.after.iter().map(micros).collect()
 }
 
 /// A run with its progress and its rounds.

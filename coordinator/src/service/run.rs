@@ -215,7 +215,12 @@ fn terms(pipeline: &Pipeline) -> Terms {
         max_gone: pipeline.source().max_gone,
         max_rejected: load.max_rejected_in_a_row,
         // An older worker cannot read what the format has learnt since, nor report what comes of it.
-        protocol: if pipeline.is_of_first_format() { 1 } else { 3 },
+        protocol: match (pipeline.limits().rate, pipeline.is_of_first_format()) {
+            // One that asks nobody before it sends would break the rate for all.
+            (Some(_), _) => 4,
+            (None, false) => 3,
+            (None, true) => 1,
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
 use super::items::Items;
-use super::{parse, render};
+use super::{Paces, parse, rates, render};
 use crate::domain::Run;
 use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, StoreResult};
 
@@ -25,6 +25,8 @@ pub(crate) struct Workers {
     pub store: Arc<dyn Store>,
     /// Are they in this very process?
     pub embedded: bool,
+    /// How fast pipelines may ask.
+    pub paces: Arc<Paces>,
 }
 
 impl Workers {
@@ -62,6 +64,11 @@ fn pushed(event: v1::attend_response::Event) -> v1::AttendResponse {
     v1::AttendResponse { event: Some(event) }
 }
 
+fn host_closed(host: String, time: Duration) -> v1::AttendResponse {
+    let time = Some(render::duration(time));
+    pushed(v1::attend_response::Event::HostClosed(v1::HostClosed { host, time }))
+}
+
 /// What a session is told of an event; `None`: it does not concern it.
 fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
     match event {
@@ -73,6 +80,7 @@ fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
             let revoked = v1::LeaseRevoked { lease_token: token.to_text() };
             Some(pushed(v1::attend_response::Event::LeaseRevoked(revoked)))
         }
+        Event::HostClosed { host, time } => Some(host_closed(host, time)),
         Event::LeaseExpired { .. } | Event::RunDeleted => None,
     }
 }
@@ -117,8 +125,11 @@ impl WorkerService for Workers {
         parse::protocol(request.worker.as_ref())?;
         let events = self.store.events().pushed();
         let attending = v1::Attending { renew_every: Some(render::duration(LEASE_TTL / 3)) };
-        let first = futures::stream::iter([Ok(pushed(v1::attend_response::Event::Attending(attending)))]);
-        Ok(Response::new(Box::pin(first.chain(pushes(session, events)))))
+        // Read after the events are listened to: what is closed meanwhile is told twice rather than never.
+        let closed = self.store.closed_hosts().await?;
+        let closed = closed.into_iter().map(|closed| host_closed(closed.host, closed.left));
+        let first = std::iter::once(pushed(v1::attend_response::Event::Attending(attending))).chain(closed);
+        Ok(Response::new(Box::pin(futures::stream::iter(first.map(Ok)).chain(pushes(session, events)))))
     }
 
     async fn renew_leases(
@@ -155,6 +166,30 @@ impl WorkerService for Workers {
             Some(first) => Box::pin(items.into_stream(first)),
             None => Box::pin(futures::stream::empty()),
         }))
+    }
+
+    async fn reserve_requests(
+        &self,
+        request: Request<v1::ReserveRequestsRequest>,
+    ) -> Result<Response<v1::ReserveRequestsResponse>, Status> {
+        let came = std::time::Instant::now();
+        let request = request.into_inner();
+        let pace = self.paces.of(&request.pipeline_revision).await?.pace.ok_or_else(rates::without_rate)?;
+        let reserved = self.store.reserve(parse::reserve(request, pace)?).await??;
+        Ok(Response::new(v1::ReserveRequestsResponse { after_us: render::places(&reserved, came) }))
+    }
+
+    async fn report_pressure(
+        &self,
+        request: Request<v1::ReportPressureRequest>,
+    ) -> Result<Response<v1::ReportPressureResponse>, Status> {
+        let request = request.into_inner();
+        let session = parse::session_id(&request.session_id)?;
+        let host = parse::host(request.host)?;
+        let most = self.paces.of(&request.pipeline_revision).await?.longest_closed;
+        let time = parse::duration(request.time).min(most);
+        self.store.close_host(Some(&session), &host, time).await??;
+        Ok(Response::new(v1::ReportPressureResponse {}))
     }
 
     async fn begin_delivery(

@@ -1,5 +1,7 @@
 //! What happens in the ledger, told after the commit, so that nobody has to poll.
 
+use std::time::Duration;
+
 use tokio::sync::{broadcast, watch};
 
 use crate::domain::{LeaseToken, RunId};
@@ -20,6 +22,13 @@ pub enum Event {
         session: String,
         /// Which.
         token: LeaseToken,
+    },
+    /// A host asked to be left alone.
+    HostClosed {
+        /// Which.
+        host: String,
+        /// For so long from now on.
+        time: Duration,
     },
     /// A run was deleted.
     RunDeleted,

@@ -11,6 +11,8 @@ use crate::domain::{DeliveryReport, ExceptionKind, Finding, LeaseToken, OpenPart
 /// What a worker did that no lost race explains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misuse {
+    /// No such session has ever asked for work, or it has said goodbye.
+    SessionUnknown,
     /// No such lease was ever granted.
     TokenUnknown,
     /// The lease was granted to another session.

@@ -11,6 +11,7 @@ mod leases;
 mod ledger;
 pub mod postgres;
 mod queries;
+mod rates;
 mod rounds;
 mod schema;
 pub mod sqlite;
@@ -26,6 +27,7 @@ pub use leases::{
     RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
 pub use queries::{Acknowledgement, Demand, EvidenceSink, Queries, RunDemand, StoredPipeline};
+pub use rates::{ClosedHost, Rates, Reserve, Reserved};
 pub use rounds::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,
     RecordPlace, Redrive, Redriven, Round, Settle, SettleRefusal, Settled, StaleRound, Swept,
@@ -55,7 +57,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// A whole store.
 #[async_trait::async_trait]
-pub trait Store: Transitions + Queries + Fleet + 'static {
+pub trait Store: Transitions + Queries + Fleet + Rates + 'static {
     /// What happens in the ledger, as it is committed.
     fn events(&self) -> &Events;
 

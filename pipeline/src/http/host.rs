@@ -7,13 +7,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::Get;
 use super::budget::{HedgeBudget, RetryBudget};
 use super::circuit::{Circuit, Look, News};
+use super::fleet::host_of;
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
 use super::rate::RateLimiter;
+use super::shared::SharedRate;
 use super::transport::{Answer, TransportError};
+use super::{Fleet, Get};
 use crate::spec::Limits;
 
 #[derive(Debug)]
@@ -21,8 +23,11 @@ pub(crate) struct Host {
     scheme: String,
     name: String,
     port: Option<u16>,
+    /// All that, as a fleet has it.
+    origin: String,
     pub(crate) limiter: Limiter,
-    rate: Option<RateLimiter>,
+    rate: Permission,
+    fleet: Option<Arc<dyn Fleet>>,
     pub(crate) retries: RetryBudget,
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
@@ -33,8 +38,36 @@ pub(crate) struct Host {
     closed_until: Mutex<Option<Instant>>,
 }
 
+/// Who says when one more request may go out.
+#[derive(Debug)]
+enum Permission {
+    /// Nobody has to.
+    Free,
+    /// This process alone.
+    Own(RateLimiter),
+    /// The fleet.
+    Shared(SharedRate),
+}
+
+impl Permission {
+    fn of(origin: &str, limits: &Limits, fleet: Option<&Arc<dyn Fleet>>) -> Self {
+        match (limits.rate, fleet) {
+            (None, _) => Self::Free,
+            (Some(rate), None) => Self::Own(RateLimiter::new(rate)),
+            (Some(rate), Some(fleet)) => Self::Shared(SharedRate::new(origin.to_owned(), rate, Arc::clone(fleet))),
+        }
+    }
+}
+
 impl Host {
-    pub(crate) fn new(url: &Url, limits: &Limits, seed: u64, down: &Arc<watch::Sender<usize>>) -> Self {
+    pub(crate) fn new(
+        url: &Url,
+        limits: &Limits,
+        fleet: Option<&Arc<dyn Fleet>>,
+        seed: u64,
+        down: &Arc<watch::Sender<usize>>,
+    ) -> Self {
+        let origin = host_of(url);
         Self {
             scheme: url.scheme().to_owned(),
             name: url.host_str().unwrap_or_default().to_owned(),
@@ -43,7 +76,9 @@ impl Host {
                 true => Limiter::fixed(limits.concurrency),
                 false => Limiter::new(limits.concurrency),
             },
-            rate: limits.rate.map(RateLimiter::new),
+            rate: Permission::of(&origin, limits, fleet),
+            fleet: fleet.cloned(),
+            origin,
             retries: RetryBudget::new(limits.retry_budget),
             hedges: HedgeBudget::new(),
             latency: Latency::new(),
@@ -67,9 +102,8 @@ impl Host {
     fn tell(&self, news: Option<News>) {
         let Some(news) = news else { return };
         self.count_down();
-        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         // Made of what a person needs to find the host: no path, no query and nothing secret.
-        let url = format!("{}://{}{port}", self.scheme, self.name);
+        let url = self.origin.as_str();
         match news {
             News::Down(reason) => {
                 tracing::warn!(
@@ -97,8 +131,11 @@ impl Host {
         }
     }
 
-    /// Leaves the host alone for a while; a longer wish that it uttered before stays.
+    /// Leaves the host alone for a while, and lets the fleet know; a longer wish that it uttered before stays.
     pub(crate) fn close_for(&self, time: Duration) {
+        if let Some(fleet) = &self.fleet {
+            fleet.pressed(&self.origin, time);
+        }
         let until = Instant::now() + time;
         let mut closed = super::lock(&self.closed_until);
         *closed = Some(closed.map_or(until, |before| before.max(until)));
@@ -106,31 +143,38 @@ impl Host {
 
     /// How much longer the host wants to be left alone.
     pub(crate) fn closed_for(&self) -> Option<Duration> {
+        let told = self.fleet.as_ref().and_then(|fleet| fleet.closed_until(&self.origin));
         let mut closed = super::lock(&self.closed_until);
-        let left = closed.map(|until| until.saturating_duration_since(Instant::now()))?;
-        if left.is_zero() {
-            *closed = None;
-            return None;
-        }
-        Some(left)
+        let now = Instant::now();
+        *closed = closed.filter(|until| *until > now);
+        let until = closed.into_iter().chain(told).max()?;
+        Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// Waits until the rate allows one more request.
     pub(crate) async fn rate(&self) {
-        if let Some(rate) = &self.rate {
-            rate.take().await;
+        match &self.rate {
+            Permission::Free => {}
+            Permission::Own(rate) => rate.take().await,
+            Permission::Shared(rate) => rate.take().await,
         }
     }
 
-    /// Whether a copy of a slow request may go out.
-    pub(crate) fn may_hedge(&self) -> bool {
-        let may = self.hedges.try_take();
-        let has_room = || self.rate.as_ref().is_none_or(|rate| rate.try_take().is_ok());
-        if may && !has_room() {
-            self.hedges.refund(1);
-            return false;
+    /// Waits until one more request may go out now: for the rate, while the host does not want to be left alone.
+    pub(crate) async fn permission(&self) {
+        loop {
+            self.until_open().await;
+            self.rate().await;
+            // Whoever waited for the rate may have been overtaken by an answer that closed the host.
+            if self.closed_for().is_none() {
+                return;
+            }
         }
-        may
+    }
+
+    /// Whether a copy of a slow request may go out, once the rate allows it.
+    pub(crate) fn may_hedge(&self) -> bool {
+        self.closed_for().is_none() && self.hedges.try_take()
     }
 
     /// Waits for a place among the requests in flight, at a time when the host may be asked, and for the rate: nothing

@@ -16,6 +16,7 @@ mod circuit;
 pub(crate) mod classify;
 mod counters;
 mod credentials;
+mod fleet;
 mod host;
 mod latency;
 mod limit;
@@ -26,6 +27,7 @@ mod race;
 mod rate;
 mod redact;
 mod requester;
+mod shared;
 mod token;
 mod transport;
 mod tries;
@@ -35,6 +37,7 @@ pub(crate) use access::Access;
 pub use access::Process;
 pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
 pub use classify::{PostOutcome, ProbeOutcome};
+pub use fleet::{ClosedHosts, Fleet, host_of};
 pub use look::{LookError, Looked, look};
 pub use requester::Requester;
 pub(crate) use transport::{Answer, Exchange, TransportError};
@@ -54,6 +57,8 @@ pub struct RequesterConfig {
     pub wait_for_first: bool,
     /// A proxy for all requests. Those of the environment are not looked at.
     pub proxy: Option<Url>,
+    /// With whom the process shares what hosts allow. Nobody: a rate holds for its own requests.
+    pub fleet: Option<Arc<dyn Fleet>>,
 }
 
 impl Default for RequesterConfig {
@@ -64,6 +69,7 @@ impl Default for RequesterConfig {
             wait_for_first: false,
             user_agent: concat!("muster/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxy: None,
+            fleet: None,
         }
     }
 }

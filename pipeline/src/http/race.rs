@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
@@ -58,6 +59,7 @@ pub(crate) async fn run(
     let follow = |copy: u32, sent: Instant, answering| async move { Finish { copy, sent, result: answering.await } };
     copies.push(follow(0, start, first));
     let mut hedges = 0;
+    let mut next = Next::new(host, start + patience);
     // A failure ends the race only when nothing else will come of it soon.
     let mut failed = None;
     loop {
@@ -66,33 +68,84 @@ pub(crate) async fn run(
             let silence = || Finish { copy: 0, sent: start, result: Err(silence_of(now - start)) };
             return ended(host, failed.unwrap_or_else(silence), hedges);
         }
-        if hedges + 1 < limits.hedge_copies {
+        let more = hedges + 1 < limits.hedge_copies;
+        if more && next.waits.is_none() && now >= next.due {
+            // The next copy, or another look whether there may be one.
+            next.due = now + patience;
             if host.may_hedge() {
-                hedges += 1;
-                copies.push(follow(hedges, now, transport.call(exchange())));
+                next.waits = Some(host.rate().boxed());
             } else if let Some(failed) = failed.take() {
                 return ended(host, failed, hedges);
             }
         }
-        let more = hedges + 1 < limits.hedge_copies;
         if !more && hedges > 0 && usual.is_some() {
             deadline = deadline.min(now + patience * LAST_COPY);
         }
-        // The next copy, or another look whether there may be one.
-        timer.as_mut().reset(if more { deadline.min(now + patience) } else { deadline });
-        loop {
-            tokio::select! {
-                biased;
-                Some(finish) = copies.next() => {
-                    let good = matches!(&finish.result, Ok(answer) if !answer.status.is_server_error());
-                    if good || !more || copies.is_empty() {
-                        return ended(host, finish, hedges);
-                    }
-                    failed = Some(finish);
+        timer.as_mut().reset(if more && next.waits.is_none() { deadline.min(next.due) } else { deadline });
+        tokio::select! {
+            biased;
+            Some(finish) = copies.next() => {
+                let good = matches!(&finish.result, Ok(answer) if !answer.status.is_server_error());
+                if good || !more || copies.is_empty() {
+                    return ended(host, finish, hedges);
                 }
-                () = &mut timer => break,
+                failed = Some(finish);
             }
+            () = next.allowed(), if next.waits.is_some() => {
+                let now = Instant::now();
+                next.due = now + patience;
+                if next.takes_it() {
+                    hedges += 1;
+                    copies.push(follow(hedges, now, transport.call(exchange())));
+                }
+            }
+            () = &mut timer => {}
         }
+    }
+}
+
+/// The copy that comes next.
+struct Next<'a> {
+    host: &'a Host,
+    /// When it is time for it.
+    due: Instant,
+    /// It waits for the rate as any other request, and the budget of hedges has paid for it.
+    waits: Option<BoxFuture<'a, ()>>,
+}
+
+impl<'a> Next<'a> {
+    fn new(host: &'a Host, due: Instant) -> Self {
+        Self { host, due, waits: None }
+    }
+
+    async fn allowed(&mut self) {
+        if let Some(waits) = &mut self.waits {
+            waits.await;
+        }
+    }
+
+    /// Whether it goes out now that the rate allows it: not to a host that was closed meanwhile.
+    fn takes_it(&mut self) -> bool {
+        let is_open = self.host.closed_for().is_none();
+        if is_open {
+            self.waits = None;
+        } else {
+            self.give_up();
+        }
+        is_open
+    }
+
+    fn give_up(&mut self) {
+        if self.waits.take().is_some() {
+            self.host.hedges.refund(1);
+        }
+    }
+}
+
+impl Drop for Next<'_> {
+    /// The race is over before it went out.
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 

@@ -39,7 +39,7 @@ impl RateLimiter {
     }
 
     /// Whether one more may go out now; else when.
-    pub(crate) fn try_take(&self) -> Result<(), Instant> {
+    fn try_take(&self) -> Result<(), Instant> {
         let now = Instant::now();
         let mut full_at = super::lock(&self.full_at);
         let from = (*full_at).max(now);

@@ -22,7 +22,7 @@ use super::limit::Signal;
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
 use super::tries::Tries;
-use super::{Cost, FetchError, Get, RequesterConfig, RequesterError, RequesterStats};
+use super::{Cost, FetchError, Fleet, Get, RequesterConfig, RequesterError, RequesterStats};
 use crate::compiled::CompiledPipeline;
 use crate::list::ListAnswer;
 use crate::load::Prober;
@@ -55,6 +55,7 @@ pub(super) struct Shared {
     pub(super) credentials: Credentials,
     pub(super) proxied: bool,
     wait_for_first: bool,
+    fleet: Option<Arc<dyn Fleet>>,
     random: Mutex<fastrand::Rng>,
     hosts: RwLock<Vec<Arc<Host>>>,
     /// How many of the hosts are down.
@@ -98,6 +99,7 @@ impl Requester {
             credentials,
             proxied: config.proxy.is_some(),
             wait_for_first: config.wait_for_first,
+            fleet: config.fleet.clone(),
             random: Mutex::new(fastrand::Rng::with_seed(config.seed)),
             hosts: RwLock::default(),
             down: Arc::new(watch::Sender::new(0)),
@@ -216,7 +218,7 @@ impl Requester {
                 return Some(question);
             };
             let pass = shared.credentials.as_known(Purpose::Get(kind), &url);
-            host.rate().await;
+            host.permission().await;
             cost.questions += 1;
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
             let answering = self.transport.clone().call(reading(&url, &pass, MAX_REASON));
@@ -252,7 +254,7 @@ impl Shared {
             return Arc::clone(host);
         }
         let seed = super::lock(&self.random).u64(..);
-        let host = Arc::new(Host::new(url, &self.limits, seed, &self.down));
+        let host = Arc::new(Host::new(url, &self.limits, self.fleet.as_ref(), seed, &self.down));
         known.push(Arc::clone(&host));
         host
     }

@@ -29,6 +29,8 @@ pub enum Told {
     Complete(CompleteBatchRequest),
     Release(ReleaseLeasesRequest),
     ReadItems(ReadItemsRequest),
+    Reserve(ReserveRequestsRequest),
+    Pressure(ReportPressureRequest),
 }
 
 /// The messages of a stream, and how it ends.
@@ -48,6 +50,8 @@ pub struct Script {
     pub on_begin: Hook<BeginDeliveryRequest, BeginDeliveryResponse>,
     pub on_complete: Hook<CompleteBatchRequest, CompleteBatchResponse>,
     pub on_renew: Hook<RenewLeasesRequest, RenewLeasesResponse>,
+    /// When requests may go out to a host that all share; 5 ms from now, one each millisecond, by default.
+    pub on_reserve: Hook<ReserveRequestsRequest, ReserveRequestsResponse>,
     /// What it has of records that came whole with the list; nothing by default.
     pub on_items: Hook<ReadItemsRequest, Messages>,
 }
@@ -74,6 +78,7 @@ impl Script {
             on_begin: Mutex::new(Box::new(|request| Ok(begun(i64::from(request.ordinal), 35)))),
             on_complete: Mutex::new(Box::new(|_| Ok(done()))),
             on_renew: Mutex::new(Box::new(|request| Ok(renewed(request, RenewalState::Held)))),
+            on_reserve: Mutex::new(Box::new(|request| Ok(places(request)))),
             on_items: Mutex::new(Box::new(|_| Ok(Vec::new()))),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -200,6 +205,11 @@ pub fn begun(delivery_number: i64, ttl: i64) -> BeginDeliveryResponse {
     BeginDeliveryResponse { result: Some(Begin::Begun(DeliveryBegun { delivery_number, ttl: seconds(ttl) })) }
 }
 
+pub fn places(request: &ReserveRequestsRequest) -> ReserveRequestsResponse {
+    let after_us = (0..u64::from(request.count)).map(|number| 5_000 + number * 1_000).collect();
+    ReserveRequestsResponse { after_us }
+}
+
 pub fn refused(reason: DeliveryRefusal) -> BeginDeliveryResponse {
     BeginDeliveryResponse { result: Some(Begin::Refused(DeliveryRefused { reason: reason.into() })) }
 }
@@ -276,6 +286,23 @@ impl WorkerService for Served {
         let request = request.into_inner();
         self.0.note(Told::ReadItems(request.clone()));
         (self.0.on_items.lock().unwrap())(&request).map(|messages| Response::new(tokio_stream::iter(messages)))
+    }
+
+    async fn reserve_requests(
+        &self,
+        request: Request<ReserveRequestsRequest>,
+    ) -> Result<Response<ReserveRequestsResponse>, Status> {
+        let request = request.into_inner();
+        self.0.note(Told::Reserve(request.clone()));
+        (self.0.on_reserve.lock().unwrap())(&request).map(Response::new)
+    }
+
+    async fn report_pressure(
+        &self,
+        request: Request<ReportPressureRequest>,
+    ) -> Result<Response<ReportPressureResponse>, Status> {
+        self.0.note(Told::Pressure(request.into_inner()));
+        Ok(Response::new(ReportPressureResponse {}))
     }
 
     async fn begin_delivery(

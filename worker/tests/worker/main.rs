@@ -11,6 +11,7 @@ mod items;
 mod outage;
 mod per_record;
 mod probes;
+mod rates;
 mod records;
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 struct Stage {
     script: Arc<Script>,
     api: Arc<Api>,
+    /// Where the API is.
+    base_url: String,
     shutdown: CancellationToken,
     running: JoinHandle<Result<WorkerSummary, WorkerError>>,
 }
@@ -55,7 +58,7 @@ impl Stage {
         script
             .until("attending", |told| told.iter().find(|told| matches!(told, coordinator::Told::Attend)).map(|_| ()))
             .await;
-        Self { script, api, shutdown, running }
+        Self { script, api, base_url, shutdown, running }
     }
 
     /// Ends the worker and gives its summary.

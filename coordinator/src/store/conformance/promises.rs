@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use super::Backend;
 use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, gone, new_run, page, report};
 use super::declined::play;
+use super::rates::ask;
 use crate::domain::{Counts, DeliveryState, RecordState, Run};
 use crate::planted::Bug;
 use crate::store::{Begun, Completion, Fenced, GrantedLease, LEASE_TTL, Refusal, Renewal};
@@ -88,6 +89,12 @@ pub const ALL: &[Promise] = &[
         words: "a restart puts nothing in doubt and revokes no lease",
         guard: Bug::NoServingGrace,
         check: |backend| restart(backend).boxed(),
+    },
+    Promise {
+        number: 12,
+        words: "bounded pressure: processes that ask the same host share its rate",
+        guard: Bug::SharesNoRate,
+        check: |backend| shared_rate(backend).boxed(),
     },
 ];
 
@@ -274,5 +281,22 @@ async fn never_applied(backend: &dyn Backend) -> Kept {
     match bench.counts(&run).await {
         Counts { loaded: 7, dead_letter: 1, .. } => Ok(()),
         counts => Err(format!("after {deliveries} deliveries: {counts:?}")),
+    }
+}
+
+/// Two workers ask at the same time.
+async fn shared_rate(backend: &dyn Backend) -> Kept {
+    let bench = Bench::new(backend).await;
+    let mut places = Vec::new();
+    for session in [A, B] {
+        bench.acquire(session, &[], 1).await;
+        let reserved = bench.store().reserve(ask(Some(session), "http://source.example:80", 2)).await.unwrap().unwrap();
+        places.extend(reserved.after);
+    }
+    places.sort_unstable();
+    let apart = Duration::from_millis(10);
+    match places.windows(2).find(|pair| pair[1] - pair[0] < apart) {
+        None => Ok(()),
+        Some(pair) => Err(format!("a request each {apart:?} was agreed on, and two go out at {pair:?}")),
     }
 }

@@ -23,6 +23,7 @@ mod page_ids;
 mod pages;
 mod protection;
 mod queries;
+mod rates;
 mod reports;
 mod retention;
 mod rounds;

@@ -1,5 +1,7 @@
 //! Runs that are not kept: out of sight at once, out of the file bit by bit, so that nobody waits for it.
 
+use std::time::Duration;
+
 use super::runs::by_id_alone;
 use super::{OptionalRow, SqlResult, Tx, params, sql};
 use crate::domain::RunId;
@@ -7,6 +9,8 @@ use crate::store::{Deleted, Event, Swept};
 
 /// Rows that one sweep takes out at most.
 const ROWS: usize = 5_000;
+/// What is known of a host says nothing any more after so long.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Takes a run that is over out of sight.
 pub(super) fn delete(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Deleted>> {
@@ -19,8 +23,10 @@ pub(super) fn delete(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Deleted>> {
     Ok(Some(if deleted { Deleted::Done } else { Deleted::NotOver }))
 }
 
-/// Takes out some rows of the oldest deleted run, what refers to others first; then gives free pages back.
+/// Forgets hosts that nobody asks any more, takes out some rows of the oldest deleted run, what refers to others first; then gives free pages back.
 pub(super) fn sweep(tx: &Tx<'_>) -> SqlResult<Swept> {
+    let idle_since = tx.now.as_millis().saturating_sub(i64::try_from(IDLE.as_millis()).unwrap_or(i64::MAX));
+    tx.connection.execute(sql!("sweep_hosts"), params![idle_since.saturating_mul(1_000_000)])?;
     let run: Option<i64> = tx.connection.query_row(sql!("run_deleted"), params![], |row| row.get(0)).optional()?;
     let Some(run) = run else { return tx.connection.give_space_back() };
     let mut rows = 0;

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::ops::Deref;
+use std::time::Instant;
 
 use super::{Connection, Fault, SqlResult};
 use crate::domain::Timestamp;
@@ -44,6 +45,8 @@ pub(in crate::store) struct Tx<'a> {
     pub connection: &'a dyn Connection,
     /// The time of this transition.
     pub now: Timestamp,
+    /// When that was, by the process's clock: just now.
+    pub as_of: Instant,
     /// Since when coordinators serve without a gap.
     pub serving_since: Timestamp,
     /// Bugs that tests switch on.
@@ -55,7 +58,15 @@ pub(in crate::store) struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// One that nobody has noted anything in.
     pub fn new(connection: &'a dyn Connection, now: Timestamp, serving_since: Timestamp, planted: Planted) -> Self {
-        Self { connection, now, serving_since, planted, work: Cell::new(false), pushes: RefCell::new(Vec::new()) }
+        Self {
+            connection,
+            now,
+            as_of: Instant::now(),
+            serving_since,
+            planted,
+            work: Cell::new(false),
+            pushes: RefCell::new(Vec::new()),
+        }
     }
 
     /// There may be something to lease or to list now.

@@ -11,7 +11,11 @@ use crate::store::ledger::Fault;
 use crate::store::schema::{Fit, SchemaVersion, tell_of_newer};
 
 /// All versions, oldest first. A released file never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0003_shares.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_rates.sql"),
+    include_str!("migrations/0003_shares.sql"),
+];
 
 /// Whoever looks at or changes the schema holds this lock: "MSTR", and the ledger of which schema.
 const LOCK: i32 = 0x4d53_5452;

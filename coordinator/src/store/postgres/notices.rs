@@ -95,6 +95,7 @@ fn to_json(event: &Event) -> Json {
             json!({ "stopped": run_id.as_str(), "reason": reason })
         }
         Event::LeaseExpired { session, token } => json!({ "expired": token.to_text(), "session": session }),
+        Event::HostClosed { host, time } => json!({ "closed": host, "ms": millis(*time) }),
         Event::RunDeleted => json!({ "deleted": true }),
     }
 }
@@ -111,7 +112,15 @@ fn from_json(event: &Json) -> Option<Event> {
             token: LeaseToken::from_text(token)?,
         });
     }
+    if let Some(host) = text("closed") {
+        let time = Duration::from_millis(event["ms"].as_u64()?);
+        return Some(Event::HostClosed { host: host.to_owned(), time });
+    }
     (event["deleted"] == true).then_some(Event::RunDeleted)
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Passes on what others tell until it is told to stop.
@@ -165,6 +174,7 @@ mod tests {
         for event in [
             Event::RunStopped { run_id: RunId::from_text("animals-1"), reason: "why \"not\"".to_owned() },
             Event::LeaseExpired { session: "s".to_owned(), token: LeaseToken::new(lease, [9; 16]) },
+            Event::HostClosed { host: "http://a:1".to_owned(), time: Duration::from_millis(1_500) },
             Event::RunDeleted,
         ] {
             assert_eq!(from_json(&to_json(&event)), Some(event));

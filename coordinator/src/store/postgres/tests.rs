@@ -52,6 +52,11 @@ async fn sharing() {
 }
 
 #[tokio::test]
+async fn rates() {
+    conformance::rates(&backend()).await;
+}
+
+#[tokio::test]
 async fn holding() {
     conformance::holding(&backend()).await;
 }

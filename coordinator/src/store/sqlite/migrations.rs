@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_rounds.sql"),
     include_str!("migrations/0003_sources.sql"),
+    include_str!("migrations/0004_rates.sql"),
     include_str!("migrations/0005_shares.sql"),
 ];
 

@@ -65,6 +65,12 @@ async fn sharing() {
 }
 
 #[tokio::test]
+async fn rates() {
+    let (backend, _folder) = backend();
+    conformance::rates(&backend).await;
+}
+
+#[tokio::test]
 async fn holding() {
     let (backend, _folder) = backend();
     conformance::holding(&backend).await;

@@ -1,0 +1,1 @@
+INSERT INTO hosts (host) VALUES (?1) ON CONFLICT (host) DO NOTHING

@@ -1,0 +1,1 @@
+DELETE FROM hosts WHERE full_at < ?1 AND closed_until < ?1
