@@ -13,9 +13,11 @@ mod render;
 mod run;
 mod scaler;
 mod since;
+mod speakers;
 mod worker;
 
 pub(crate) use audit::Audits;
+pub(crate) use error::DOMAIN;
 pub(crate) use fleet::Fleets;
 pub(crate) use pipeline::Pipelines;
 pub(crate) use run::Runs;
