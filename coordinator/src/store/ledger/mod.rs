@@ -27,6 +27,7 @@ mod rounds;
 mod rows;
 mod runs;
 mod serving;
+mod sessions;
 mod settling;
 mod statement;
 mod stories;

@@ -5,7 +5,8 @@ use sqlx::{Connection, PgConnection};
 use super::open::OpenError;
 
 /// All versions, oldest first. A released file never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_ledger.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0004_identities.sql")];
 
 /// Whoever looks at or changes the schema holds this lock: "MSTR", and the ledger of which schema.
 const LOCK: i32 = 0x4d53_5452;

@@ -52,6 +52,11 @@ async fn holding() {
 }
 
 #[tokio::test]
+async fn identities() {
+    conformance::identities(&backend()).await;
+}
+
+#[tokio::test]
 async fn announcing() {
     conformance::announcing(&backend()).await;
 }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_rounds.sql"),
     include_str!("migrations/0003_sources.sql"),
+    include_str!("migrations/0006_identities.sql"),
 ];
 
 /// The version that this program writes.
