@@ -125,8 +125,9 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
 /// How a server ended. Its error carries its causes.
 fn served(ended: Result<ExitCode, anyhow::Error>) -> Result<ExitCode, Failure> {
     ended.map_err(|error| {
-        let bad_flag =
-            |error: &WorkerError| matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. });
+        let bad_flag = |error: &WorkerError| {
+            matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadFile { .. } | WorkerError::BadSetting { .. })
+        };
         let usage = muster_coordinator::is_usage(&error) || error.downcast_ref().is_some_and(bad_flag);
         let said = format!("{error:#}");
         if usage { Failure::usage(said) } else { Failure::new(said) }

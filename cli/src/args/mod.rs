@@ -321,7 +321,7 @@ fn share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{DEFAULT_COORDINATOR, Target};
+    use crate::client::{CoordinatorAt, DEFAULT_COORDINATOR, Target};
     use crate::failure::Failure;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn what_is_typed_wins_over_the_environment() {
         let both = Some(("http://env:1", "env.db"));
-        let coordinator = |url: &str| Target::Coordinator(url.to_owned());
+        let coordinator = |url: &str| Target::Coordinator(CoordinatorAt { url: url.to_owned(), ..Default::default() });
         assert_eq!(target(None, "muster runs").unwrap(), coordinator(DEFAULT_COORDINATOR));
         assert_eq!(target(both, "muster runs --coordinator http://h:1").unwrap(), coordinator("http://h:1"));
         assert_eq!(target(both, "muster runs --db my.db").unwrap(), Target::Database("my.db".into()));
