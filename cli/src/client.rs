@@ -64,13 +64,15 @@ impl Client {
 
     /// The same for a command that can look into a file instead.
     pub async fn connect_to_read(target: Target) -> Result<Client, Failure> {
-        let is_remote = matches!(target, Target::Coordinator(_));
+        let place = target.place();
         Client::connect(target).await.map_err(|failure| match failure.exit() {
             // Where `muster run` keeps its ledger when nobody says otherwise.
-            Exit::Other if is_remote && Path::new("muster.db").is_file() => {
+            Exit::Other if nobody_answered(&failure, &place) && Path::new("muster.db").is_file() => {
                 failure.help("or look into what `muster run` has left here: --db muster.db")
             }
-            Exit::Other if is_remote => failure.help("or look into the database of a `muster run`: --db FILE"),
+            Exit::Other if nobody_answered(&failure, &place) => {
+                failure.help("or look into the database of a `muster run`: --db FILE")
+            }
             _ => failure,
         })
     }
@@ -223,6 +225,11 @@ fn no_use(url: &str, why: &str) -> Failure {
         Some((what, help)) => Failure::new(format!("what answers at {url} cannot be asked: {what}")).help(help),
         None => Failure::new(format!("what answers at {url} cannot be asked: {why}")),
     }
+}
+
+/// Where somebody did, a file is not what was meant.
+fn nobody_answered(failure: &Failure, place: &str) -> bool {
+    failure.what() == format!("no coordinator answers {place}")
 }
 
 fn no_answer(url: &str) -> Failure {

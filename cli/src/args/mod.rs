@@ -11,6 +11,7 @@ use muster_worker::WorkerArgs;
 use crate::render::paint;
 use crate::{exit, help};
 
+mod access;
 mod fleet;
 mod manner;
 mod operate;
@@ -18,6 +19,7 @@ mod pipeline;
 mod read;
 mod shell;
 
+pub use access::{DevCertsArgs, Role, TokenArgs};
 pub use fleet::{HealthArgs, PipelinesArgs, WorkersArgs};
 pub use manner::MannerArgs;
 pub use operate::{
@@ -87,6 +89,10 @@ pub enum Command {
     Workers(WorkersArgs),
     /// Say whether a coordinator serves: what a container's health check runs
     Health(HealthArgs),
+    /// Make a token that a coordinator lets somebody in by
+    Token(TokenArgs),
+    /// Make certificates to try TLS with: an authority, a server's and clients'
+    DevCerts(DevCertsArgs),
     /// List the pipelines that a run can be started of
     Pipelines(PipelinesArgs),
     /// Tools for whoever writes a pipeline: check, explain, try, init, record, test

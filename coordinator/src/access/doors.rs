@@ -128,7 +128,13 @@ async fn shake_hands(
         None => Connection { io: Io::Plain(stream), begun: Bytes::new(), guest: Guest::default(), _place: place },
         Some(tls) => {
             let config = tls.borrow().of(speaks);
-            let stream = TlsAcceptor::from(config).accept(stream).await?;
+            let stream = match TlsAcceptor::from(config).accept(stream).into_fallible().await {
+                Ok(stream) => stream,
+                Err((error, stream)) => {
+                    leave(stream).await?;
+                    return Err(error);
+                }
+            };
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let certificate = shown.map(of_client).transpose().map_err(io::Error::other)?.map(Arc::new);
             Connection {
@@ -139,10 +145,24 @@ async fn shake_hands(
             }
         }
     };
-    if speaks == Speaks::Http2 {
-        connection.read_preface().await?;
+    if speaks == Speaks::Http2
+        && let Err(error) = connection.read_preface().await
+    {
+        if let (io::ErrorKind::InvalidData, Io::Plain(mut stream)) = (error.kind(), connection.io) {
+            stream.write_all(NOT_HERE).await?;
+            leave(stream).await?;
+        }
+        return Err(error);
     }
     Ok(connection)
+}
+
+/// Closes a connection so that what was said last arrives: what is unread when a socket is closed takes it along.
+async fn leave(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = [0; 1024];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
 }
 
 /// A connection that has shaken hands. Its place is free when it is dropped.
@@ -179,13 +199,6 @@ impl Connection {
             }
             length += more;
             if read[..length] != PREFACE[..length] {
-                if let Io::Plain(stream) = &mut self.io {
-                    stream.write_all(NOT_HERE).await?;
-                    stream.shutdown().await?;
-                    // What is unread when a socket is closed takes the answer with it.
-                    let mut rest = [0; 1024];
-                    while stream.read(&mut rest).await? > 0 {}
-                }
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP/2"));
             }
         }

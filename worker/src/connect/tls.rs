@@ -165,7 +165,10 @@ fn words(error: &io::Error, host: &str) -> Option<String> {
                 Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
                     let presented = match bad {
                         Bad::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                            format!(", but for {}", presented.join(", "))
+                            format!(
+                                ", but for {}",
+                                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+                            )
                         }
                         _ => String::new(),
                     };
@@ -204,6 +207,12 @@ fn words(error: &io::Error, host: &str) -> Option<String> {
         "it closes the connection before TLS stands: it may speak none, or have as many connections as it takes"
             .to_owned()
     })
+}
+
+/// A name without its kind: of `DnsName("localhost")`, localhost.
+fn bare(presented: &str) -> &str {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(presented).trim_matches('"')
 }
 
 /// A connection.
