@@ -43,13 +43,6 @@ impl Keys {
         Start::muster(self.folder.parent().expect("a place"), line).run().await.with_code(0).stdout
     }
 
-    /// Lets more come in, from some moment soon on.
-    fn admit(&self, entries: &str) {
-        let list = self.file("access.yaml");
-        let before = std::fs::read_to_string(&list).expect("the list");
-        replace(&list, &(before + entries));
-    }
-
     /// The flags of a coordinator that has all this.
     fn flags(&self) -> Vec<String> {
         let files = [
