@@ -246,7 +246,7 @@ mod tests {
         let lines: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("muster ")).collect();
         assert!(lines.len() > 20, "{lines:?}");
         for line in lines {
-            let line = line.split(['|', '#']).next().unwrap_or(line).trim_end();
+            let line = line.split(['|', '#', '>']).next().unwrap_or(line).trim_end();
             let parsed = Cli::parse_from(words(line));
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
         }

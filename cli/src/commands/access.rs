@@ -147,10 +147,11 @@ fn write_new(file: &Path, text: &str, private: bool, over: bool) -> Result<(), F
             _ => failure,
         }
     };
-    if over && let Err(error) = std::fs::remove_file(file) {
-        if error.kind() != std::io::ErrorKind::NotFound {
-            return Err(cannot(error));
-        }
+    if over
+        && let Err(error) = std::fs::remove_file(file)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(cannot(error));
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(if private { 0o600 } else { 0o644 });

@@ -16,17 +16,17 @@ pub const fn every_method_is_listed(set: &[u8], listed: &[&str]) -> usize {
     methods
 }
 
-const FILE: u64 = 1;
-const FILE_PACKAGE: u64 = 2;
-const FILE_SERVICE: u64 = 6;
-const SERVICE_METHOD: u64 = 2;
+const FILE: usize = 1;
+const FILE_PACKAGE: usize = 2;
+const FILE_SERVICE: usize = 6;
+const SERVICE_METHOD: usize = 2;
 /// The name of a service, and of a method.
-const NAME: u64 = 1;
+const NAME: usize = 1;
 
 /// A field: what it holds is from `start` to `end`.
 #[derive(Clone, Copy)]
 struct Field {
-    number: u64,
+    number: usize,
     start: usize,
     end: usize,
 }
@@ -97,7 +97,7 @@ const fn is_at(text: &[u8], from: usize, set: &[u8], part: Field) -> bool {
 }
 
 /// The field of this number in a message; an empty one when it is not there.
-const fn only(set: &[u8], message: Field, number: u64) -> Field {
+const fn only(set: &[u8], message: Field, number: usize) -> Field {
     let mut at = message.start;
     while at < message.end {
         let found = field(set, at);
@@ -117,7 +117,7 @@ const fn field(set: &[u8], at: usize) -> Field {
         1 => (start, start + 8),
         2 => {
             let (length, start) = varint(set, start);
-            (start, start + length as usize)
+            (start, start + length)
         }
         5 => (start, start + 4),
         _ => panic!("no set of descriptors"),
@@ -126,11 +126,11 @@ const fn field(set: &[u8], at: usize) -> Field {
 }
 
 /// A number and where it ends.
-const fn varint(set: &[u8], mut at: usize) -> (u64, usize) {
+const fn varint(set: &[u8], mut at: usize) -> (usize, usize) {
     let (mut value, mut shift) = (0, 0);
     loop {
         let byte = set[at];
-        value |= ((byte & 0x7f) as u64) << shift;
+        value |= ((byte & 0x7f) as usize) << shift;
         at += 1;
         shift += 7;
         if byte & 0x80 == 0 {
