@@ -76,6 +76,12 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         }
     }
     let access = Arc::new(Access::of(&args.access)?);
+    if access.asks() && !access.has_tls() && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            { muster_telemetry::names::NEXT } = "give --tls-cert and --tls-key",
+            "tokens come over the network in clear, and can be read on their way"
+        );
+    }
     let database = args.database();
     if shown(&database) != database && std::env::args().any(|argument| argument.contains(&database)) {
         tracing::warn!(
