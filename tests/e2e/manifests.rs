@@ -224,7 +224,7 @@ fn deployments_ask_who_comes() {
         ("name: MUSTER_TOKENS", "name: MUSTER_OTHERS"),
         ("scheme: HTTPS", "scheme: HTTP"),
         ("readOnly: true", "readOnly: false"),
-        ("defaultMode: 0440", "defaultMode: 0444"),
+        ("defaultMode: 288", "defaultMode: 292"),
     ];
     for (from, to) in changes {
         let bad = access[0].replacen(from, to, 1);

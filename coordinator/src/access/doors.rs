@@ -30,7 +30,7 @@ const NO_MORE: Duration = Duration::from_millis(100);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Said to whoever speaks something else, in the one language that all of them show: to a client that speaks TLS the first
 /// byte says that there is none.
-const NOT_HERE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+const NOT_HERE: &[u8] = b"HTTP/1.1 415 Unsupported Media Type\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     This is a port for gRPC (HTTP/2), without TLS.\n";
 
 /// Who is at the other end of a connection.
