@@ -2,7 +2,6 @@
 //! client code speaks to both.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use muster_coordinator::Coordinator;
 use muster_proto::v1::audit_service_client::AuditServiceClient;
@@ -10,7 +9,7 @@ use muster_proto::v1::fleet_service_client::FleetServiceClient;
 use muster_proto::v1::pipeline_service_client::PipelineServiceClient;
 use muster_proto::v1::run_service_client::RunServiceClient;
 use muster_proto::v1::{GetRunRequest, ListRunsRequest, Run};
-use tonic::transport::{Channel, Endpoint};
+use muster_worker::{CallChannel, CredentialArgs, Way, WorkerError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -23,15 +22,24 @@ pub const DEFAULT_COORDINATOR: &str = "http://127.0.0.1:7470";
 /// Whom a command asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A coordinator's URL.
-    Coordinator(String),
+    /// A coordinator.
+    Coordinator(CoordinatorAt),
     /// A database file, read in this process.
     Database(PathBuf),
 }
 
+/// Where a coordinator is, and who asks it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CoordinatorAt {
+    /// Its URL.
+    pub url: String,
+    /// What it may ask for.
+    pub credentials: CredentialArgs,
+}
+
 /// A connection to the target.
 pub struct Client {
-    channel: Channel,
+    way: Way,
     target: Target,
     /// Serves the channel while a database is read in this process.
     _reader: Option<Coordinator>,
@@ -41,26 +49,30 @@ impl Client {
     /// Connects, or opens the database for reading.
     pub async fn connect(target: Target) -> Result<Client, Failure> {
         match &target {
-            Target::Coordinator(url) => {
-                let channel = endpoint(url)?.connect().await.map_err(|_| no_answer(url))?;
-                Ok(Client { channel, target, _reader: None })
+            Target::Coordinator(CoordinatorAt { url, credentials }) => {
+                // Verdicts of large runs take their time, so calls have no deadline; a dead peer is noticed by its silence.
+                let connected = Way::connected(url, credentials).await;
+                let way = connected.map_err(|error| no_connection(url, error))?;
+                Ok(Client { way, target, _reader: None })
             }
             Target::Database(file) => {
                 let reader = open_read_only(file).await?;
-                Ok(Client { channel: reader.in_process_channel(), target, _reader: Some(reader) })
+                Ok(Client { way: reader.in_process_channel().into(), target, _reader: Some(reader) })
             }
         }
     }
 
     /// The same for a command that can look into a file instead.
     pub async fn connect_to_read(target: Target) -> Result<Client, Failure> {
-        let is_remote = matches!(target, Target::Coordinator(_));
+        let place = target.place();
         Client::connect(target).await.map_err(|failure| match failure.exit() {
             // Where `muster run` keeps its ledger when nobody says otherwise.
-            Exit::Other if is_remote && Path::new("muster.db").is_file() => {
+            Exit::Other if nobody_answered(&failure, &place) && Path::new("muster.db").is_file() => {
                 failure.help("or look into what `muster run` has left here: --db muster.db")
             }
-            Exit::Other if is_remote => failure.help("or look into the database of a `muster run`: --db FILE"),
+            Exit::Other if nobody_answered(&failure, &place) => {
+                failure.help("or look into the database of a `muster run`: --db FILE")
+            }
             _ => failure,
         })
     }
@@ -68,7 +80,7 @@ impl Client {
     /// A client of a coordinator that lives in this process already.
     pub fn in_process(coordinator: &Coordinator, database: &Path) -> Client {
         let target = Target::Database(database.to_owned());
-        Client { channel: coordinator.in_process_channel(), target, _reader: None }
+        Client { way: coordinator.in_process_channel().into(), target, _reader: None }
     }
 
     /// The run that was meant, as it is.
@@ -78,36 +90,40 @@ impl Client {
         Ok(answer.into_inner().run.unwrap_or_default())
     }
 
-    /// The channel itself.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// What calls go through.
+    pub fn channel(&self) -> CallChannel {
+        self.way.channel()
     }
 
     /// Runs.
-    pub fn runs(&self) -> RunServiceClient<Channel> {
+    pub fn runs(&self) -> RunServiceClient<CallChannel> {
         RunServiceClient::new(self.channel())
     }
 
     /// Verdicts and stories.
-    pub fn audit(&self) -> AuditServiceClient<Channel> {
+    pub fn audit(&self) -> AuditServiceClient<CallChannel> {
         // A story holds every lease and delivery of a record: no bound is right but that of the ledger.
         AuditServiceClient::new(self.channel()).max_decoding_message_size(usize::MAX)
     }
 
     /// Pipelines.
-    pub fn pipelines(&self) -> PipelineServiceClient<Channel> {
+    pub fn pipelines(&self) -> PipelineServiceClient<CallChannel> {
         PipelineServiceClient::new(self.channel())
     }
 
     /// Workers.
-    pub fn fleet(&self) -> FleetServiceClient<Channel> {
+    pub fn fleet(&self) -> FleetServiceClient<CallChannel> {
         FleetServiceClient::new(self.channel())
     }
 
     /// What a refusal means for the person who typed the command.
     #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub fn failure(&self, status: Status) -> Failure {
-        explain(&status, &self.target)
+        match (&self.target, self.way.trouble()) {
+            // Without a reason of the coordinator's own it is the connection that failed.
+            (Target::Coordinator(at), Some(trouble)) if reason(&status).is_none() => no_use(&at.url, &trouble),
+            _ => explain(&status, &self.target),
+        }
     }
 
     /// The flag that leads another command to the same place, with a blank before it.
@@ -157,7 +173,7 @@ impl Target {
     /// `in FILE`, `at URL`.
     pub fn place(&self) -> String {
         match self {
-            Target::Coordinator(url) => format!("at {url}"),
+            Target::Coordinator(at) => format!("at {}", at.url),
             Target::Database(file) => format!("in {}", file.display()),
         }
     }
@@ -165,8 +181,8 @@ impl Target {
     /// The flag that leads here again.
     fn flag(&self) -> String {
         match self {
-            Target::Coordinator(url) if url == DEFAULT_COORDINATOR => String::new(),
-            Target::Coordinator(url) => format!(" --coordinator {url}"),
+            Target::Coordinator(at) if at.url == DEFAULT_COORDINATOR => at.credentials.flags(),
+            Target::Coordinator(at) => format!(" --coordinator {}{}", at.url, at.credentials.flags()),
             Target::Database(file) => format!(" --db {}", file.display()),
         }
     }
@@ -192,32 +208,28 @@ pub fn database_url(file: &Path) -> Result<String, Failure> {
     Ok(format!("sqlite://{name}"))
 }
 
-/// Checks the URL, without connecting.
-fn endpoint(url: &str) -> Result<Endpoint, Failure> {
-    let bad = |why: &str| {
-        // What stands before the @ may be a password.
-        let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
-        Failure::usage(format!("{shown:?} is no coordinator's URL: {why}"))
-            .help(format!("such as {DEFAULT_COORDINATOR}"))
-    };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| bad("it must be http://HOST:PORT"))?;
-    match endpoint.uri().scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(bad("only plain http:// is spoken, inside a network that you trust")),
-        _ => return Err(bad("it must begin with http://")),
+/// What kept a connection from being made.
+fn no_connection(url: &str, error: WorkerError) -> Failure {
+    match error {
+        WorkerError::BadUrl { url, why } => Failure::usage(format!("{url:?} is no coordinator's URL: {why}"))
+            .help(format!("such as {DEFAULT_COORDINATOR}")),
+        WorkerError::NoConnection { why: Some(why) } => no_use(url, &why),
+        WorkerError::NoConnection { why: None } => no_answer(url),
+        other => Failure::usage(other.to_string()),
     }
-    if url.contains('@') {
-        return Err(bad("it carries a user or password, and no coordinator asks for one"));
+}
+
+/// Somebody is there, and no connection with him is of use. `why` says what to do.
+fn no_use(url: &str, why: &str) -> Failure {
+    match why.split_once(": ") {
+        Some((what, help)) => Failure::new(format!("what answers at {url} cannot be asked: {what}")).help(help),
+        None => Failure::new(format!("what answers at {url} cannot be asked: {why}")),
     }
-    if !matches!(endpoint.uri().path(), "" | "/") || endpoint.uri().query().is_some() {
-        return Err(bad("there must be nothing behind the port"));
-    }
-    // Verdicts of large runs take their time, so calls have no deadline; a dead peer is noticed by its silence.
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(5)))
+}
+
+/// Where somebody did, a file is not what was meant.
+fn nobody_answered(failure: &Failure, place: &str) -> bool {
+    failure.what() == format!("no coordinator answers {place}")
 }
 
 fn no_answer(url: &str) -> Failure {
@@ -274,21 +286,28 @@ fn explain(status: &Status, target: &Target) -> Failure {
             let failure = if is_usage { Failure::usage(what) } else { Failure::new(what) };
             failure.help("--since latest takes the newest run that will do; without --since everything is loaded")
         }
+        ("CREDENTIALS_MISSING", ..) => Failure::new(what)
+            .help("give a token: --token-file FILE, or MUSTER_TOKEN in the environment")
+            .help("or a client certificate: --tls-cert FILE --tls-key FILE"),
+        ("CREDENTIALS_UNKNOWN" | "CREDENTIALS_EXPIRED", ..) => Failure::new(what)
+            .help("whoever runs the coordinator has its file of tokens: `muster token` makes new ones"),
+        ("ROLE_REQUIRED", ..) => Failure::new(what).help("take a token or certificate of that role"),
         ("RUN_OVER", ..) => Failure::new(what).help(format!("muster show RUN{flag} shows how it ended")),
         ("STORE_UNAVAILABLE", ..) => {
             Failure::new(what).help("nothing was changed, or nobody knows: the same command may be given again")
         }
-        ("", Code::Unavailable, Target::Coordinator(url)) => no_answer(url),
-        ("", Code::Unimplemented, Target::Coordinator(url)) => Failure::new(format!(
+        ("", Code::Unavailable, Target::Coordinator(at)) => no_answer(&at.url),
+        ("", Code::Unimplemented, Target::Coordinator(CoordinatorAt { url, .. })) => Failure::new(format!(
             "what answers at {url} does not know this call"
         ))
         .help("it is another program, or a coordinator of another version: `muster --version` says which this one is"),
         (_, Code::InvalidArgument, _) => Failure::usage(what),
         // Without a reason of the coordinator's own it is the connection that failed.
-        ("", Code::Unknown | Code::Internal | Code::Cancelled, Target::Coordinator(url)) => Failure::new(format!(
-            "what answers at {url} broke off or is no coordinator: {what}"
-        ))
-        .help("is it a coordinator's --listen address? Its HTTP side and other programs have ports of their own"),
+        ("", Code::Unknown | Code::Internal | Code::Cancelled, Target::Coordinator(CoordinatorAt { url, .. })) => {
+            Failure::new(format!("what answers at {url} broke off or is no coordinator: {what}")).help(
+                "is it a coordinator's --listen address? Its HTTP side and other programs have ports of their own",
+            )
+        }
         _ => Failure::new(format!("the coordinator {} says: {what}", target.place())),
     }
 }
@@ -305,7 +324,7 @@ mod tests {
     }
 
     fn at_default() -> Target {
-        Target::Coordinator(DEFAULT_COORDINATOR.to_owned())
+        Target::Coordinator(CoordinatorAt { url: DEFAULT_COORDINATOR.to_owned(), ..CoordinatorAt::default() })
     }
 
     #[test]
@@ -337,12 +356,10 @@ mod tests {
 
     #[test]
     fn urls_are_checked_before_anything_is_sent() {
-        assert!(endpoint("http://127.0.0.1:7470").is_ok());
-        assert!(endpoint("http://[::1]:7470/").is_ok());
-        let no =
-            ["", "127.0.0.1:7470", "https://host:7470", "host", "ftp://host", "http://h:1/x", "http://me:canary@h:1"];
+        let no = ["", "127.0.0.1:7470", "host", "ftp://host", "http://h:1/x", "http://me:canary@h:1"];
         for url in no {
-            let failure = endpoint(url).map(|_| ()).expect_err(url);
+            let error = Way::to(url, &CredentialArgs::default()).map(|_| ()).expect_err(url);
+            let failure = no_connection(url, error);
             assert!(!failure.to_string().contains("canary"), "{failure}");
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.to_string().contains("such as http://127.0.0.1:7470"), "{failure}");

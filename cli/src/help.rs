@@ -25,9 +25,14 @@ ledger holds what was announced, and --resume goes on from there too.",
     (
         "coordinator",
         "  muster coordinator --database sqlite://muster.db
-  MUSTER_DATABASE_URL=postgres://muster:secret@db.example/muster muster coordinator --listen 127.0.0.1:7471",
+  MUSTER_DATABASE_URL=postgres://muster:secret@db.example/muster muster coordinator --listen 127.0.0.1:7471
+  muster coordinator --listen 0.0.0.0:7470 --tls-cert server.pem --tls-key server.key --tokens access.yaml",
     ),
-    ("worker", "  muster worker --coordinator http://127.0.0.1:7470"),
+    (
+        "worker",
+        "  muster worker --coordinator http://127.0.0.1:7470
+  muster worker --coordinator https://muster.example:7470 --tls-ca ca.pem --token-file worker.token",
+    ),
     (
         "start",
         "  muster start animals --set base_url=http://127.0.0.1:3123 --watch
@@ -104,6 +109,22 @@ with `muster run`.",
     ),
     ("workers", "  muster workers\n  muster workers --all --json"),
     ("health", "  muster health\n  muster health --coordinator http://muster:7470 --service muster.v1.WorkerService"),
+    (
+        "token",
+        "  muster token nightly --role operator --expires 90d
+  muster token worker-1 --role worker --output worker-1.token >>access.yaml
+
+What is printed goes into the file that the coordinator's --tokens names, which is read again when it
+changes. The token itself is not kept: the file has its SHA-256.",
+    ),
+    (
+        "dev-certs",
+        "  muster dev-certs
+  muster dev-certs certs --host muster.example --expires 7d
+
+For trying it out: the authority's key is not kept, so that nobody can issue more. Prints the
+commands that go with them.",
+    ),
     ("pipelines", "  muster pipelines\n  muster pipelines --db muster.db"),
     (
         "pipeline",
@@ -235,7 +256,7 @@ mod tests {
         let lines: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("muster ")).collect();
         assert!(lines.len() > 20, "{lines:?}");
         for line in lines {
-            let line = line.split(['|', '#']).next().unwrap_or(line).trim_end();
+            let line = line.split(['|', '#', '>']).next().unwrap_or(line).trim_end();
             let parsed = Cli::parse_from(words(line));
             assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
         }

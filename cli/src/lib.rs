@@ -31,8 +31,8 @@ use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    change, delete, demo, export, health, lists, look, pipeline, redrive, run, settle, shell, start, troubles, verify,
-    watch,
+    access, change, delete, demo, export, health, lists, look, pipeline, redrive, run, settle, shell, start, troubles,
+    verify, watch,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -115,6 +115,8 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
         Command::Delete(args) => delete::delete(args, stderr).await,
         Command::Workers(args) => lists::workers(args).await,
         Command::Health(args) => health::health(args).await,
+        Command::Token(args) => access::token(&args, stderr),
+        Command::DevCerts(args) => access::dev_certs(&args),
         Command::Pipelines(args) => lists::pipelines(args).await,
         Command::Pipeline(args) => pipeline::pipeline(args, stderr).await,
         Command::Completions(args) => shell::completions(args),
@@ -126,8 +128,9 @@ async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure
 /// How a server ended. Its error carries its causes.
 fn served(ended: Result<ExitCode, anyhow::Error>) -> Result<ExitCode, Failure> {
     ended.map_err(|error| {
-        let bad_flag =
-            |error: &WorkerError| matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. });
+        let bad_flag = |error: &WorkerError| {
+            matches!(error, WorkerError::BadUrl { .. } | WorkerError::BadFile { .. } | WorkerError::BadSetting { .. })
+        };
         let usage = muster_coordinator::is_usage(&error) || error.downcast_ref().is_some_and(bad_flag);
         let said = format!("{error:#}");
         if usage { Failure::usage(said) } else { Failure::new(said) }

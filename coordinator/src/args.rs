@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, AccessArgs};
 use crate::coordinator::{Config, Coordinator, OpenError, shown};
 use crate::planted::Planted;
 use crate::store::postgres;
@@ -35,10 +37,9 @@ pub struct CoordinatorArgs {
     /// Folder of pipelines (*.yaml) besides the built-in ones.
     #[arg(long, env = "MUSTER_PIPELINES", value_name = "DIR")]
     pub pipelines: Option<PathBuf>,
-    /// Listen on other addresses than loopback although nothing protects the coordinator there: whoever reaches the
-    /// port may start and cancel runs.
-    #[arg(long, env = "MUSTER_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
-    pub insecure: bool,
+    /// Who may come in.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// The ledger, where nobody says otherwise.
@@ -70,11 +71,16 @@ pub fn is_usage(error: &anyhow::Error) -> bool {
 /// Runs a coordinator until SIGTERM or Ctrl-C.
 pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     for (flag, address) in [("--listen", Some(args.listen)), ("--http-listen", args.http_listen)] {
-        if let Some(address) = address.filter(|address| !address.ip().is_loopback() && !args.insecure) {
-            bail!(Usage(format!(
-                "{flag} {address} is reachable from other machines and nothing protects it there: listen on 127.0.0.1, or say --insecure"
-            )));
+        if let Some(why) = address.and_then(|address| args.access.refuses(flag, address)) {
+            bail!(Usage(why));
         }
+    }
+    let access = Arc::new(Access::of(&args.access)?);
+    if access.asks() && !access.has_tls() && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            { muster_telemetry::names::NEXT } = "give --tls-cert and --tls-key",
+            "tokens come over the network in clear, and can be read on their way"
+        );
     }
     let database = args.database();
     if shown(&database) != database && std::env::args().any(|argument| argument.contains(&database)) {
@@ -99,15 +105,21 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     let mut coordinator = Coordinator::open(config).await?;
     coordinator.start();
     let stop = stop_on_signal()?;
-    tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), "the coordinator serves");
+    let (tls, asks) = (access.has_tls(), access.asks());
+    tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), tls, asks, "the coordinator serves");
     let serve_http = async {
-        match http {
-            Some(listener) => coordinator.serve_http(listener, stop.clone()).await.context("HTTP cannot be served"),
-            None => Ok(()),
+        if let Some(listener) = http {
+            coordinator.serve_http(listener, Arc::clone(&access), stop.clone()).await;
         }
+        Ok(())
     };
-    let serve_grpc = async { coordinator.serve_grpc(grpc, stop.clone()).await.context("gRPC cannot be served") };
-    let served = tokio::try_join!(serve_grpc, serve_http);
+    let serve_grpc =
+        async { coordinator.serve_grpc(grpc, &access, stop.clone()).await.context("gRPC cannot be served") };
+    let keep_up = async {
+        access.keep_up(&stop).await;
+        Ok(())
+    };
+    let served = Box::pin(async { tokio::try_join!(serve_grpc, serve_http, keep_up) }).await;
     coordinator.shutdown().await;
     tracing::info!("the coordinator has stopped");
     served.map(drop)

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::access::Access;
 use crate::audit_files::AuditFiles;
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::{Clock, SystemClock, Timestamp};
@@ -98,7 +99,7 @@ impl Services {
 
     /// `embedded`: workers in this process, whose leases die with it.
     pub fn workers(&self, embedded: bool) -> Workers {
-        Workers { store: Arc::clone(&self.store), embedded, paces: Arc::clone(&self.paces) }
+        Workers::new(Arc::clone(&self.store), embedded, Arc::clone(&self.paces))
     }
 }
 
@@ -180,14 +181,19 @@ impl Coordinator {
         in_process::channel(grpc::routes(&self.services, true), self.stop.clone())
     }
 
-    /// Serves gRPC on a listener until `stop`.
-    pub async fn serve_grpc(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
-        grpc::serve(&self.services, listener, stop).await
+    /// Serves gRPC on a listener, to whom `access` lets in, until `stop`.
+    pub async fn serve_grpc(
+        &self,
+        listener: TcpListener,
+        access: &Access,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        grpc::serve(&self.services, listener, access, stop).await
     }
 
-    /// Serves HTTP on a listener until `stop`.
-    pub async fn serve_http(&self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        crate::web::serve(Arc::clone(&self.services.store), listener, stop).await
+    /// Serves HTTP on a listener, to whom `access` lets in, until `stop`.
+    pub async fn serve_http(&self, listener: TcpListener, access: Arc<Access>, stop: CancellationToken) {
+        crate::web::serve(Arc::clone(&self.services.store), listener, access, stop).await;
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

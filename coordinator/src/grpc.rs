@@ -11,14 +11,15 @@ use muster_proto::v1::run_service_server::RunServiceServer;
 use muster_proto::v1::worker_service_server::WorkerServiceServer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::access::{Access, Speaks};
 use crate::coordinator::Services;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
 use crate::store::Store;
@@ -97,13 +98,19 @@ async fn with_health_and_reflection(
     Ok(routes.add_service(health).add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?))
 }
 
-/// Serves on a listener until `stop`.
-pub(crate) async fn serve(services: &Services, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+/// Serves on a listener, to whom `access` lets in, until `stop`.
+pub(crate) async fn serve(
+    services: &Services,
+    listener: TcpListener,
+    access: &Access,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut watching = JoinSet::new();
     let store = Arc::clone(&services.store);
     let routes = with_health_and_reflection(routes(services, false), store, &mut watching).await?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = ReceiverStream::new(access.door(listener, Speaks::Http2).open());
     let server = Server::builder()
+        .layer(access.layer())
         .timeout(DEADLINE)
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))

@@ -1,5 +1,6 @@
 //! Muster's coordinator: lists sources, leases batches to workers, keeps the ledger and audits it.
 
+mod access;
 mod args;
 mod audit;
 mod audit_files;
@@ -18,6 +19,7 @@ pub mod store;
 mod sweeper;
 mod web;
 
+pub use access::{Access, AccessArgs, AccessError};
 pub use args::{CoordinatorArgs, is_usage, serve};
 pub use catalog::{Catalog, CatalogError};
 pub use coordinator::{Config, Coordinator, OpenError};

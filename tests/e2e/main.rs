@@ -1,5 +1,6 @@
 //! End to end: real processes against a stand-in, whose book is the judge.
 
+mod access;
 mod announced;
 mod audit_files;
 mod auth;

@@ -179,6 +179,69 @@ fn nobody_is_let_in_by_default_and_keda_asks_the_coordinator() {
     assert_eq!(trigger["metadata"]["scalerAddress"], address.as_str());
 }
 
+/// What is wrong with the way in which a deployment is asked who comes, by the patches of the component for it.
+fn open_doors(coordinator: &str, worker: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut must = |holds: bool, what: &str| {
+        if !holds {
+            found.push(what.to_owned());
+        }
+    };
+    let pod = |text: &str| documents(text)[0]["spec"]["template"]["spec"].clone();
+    let (coordinator, worker) = (pod(coordinator), pod(worker));
+    let (serving, working) = (&coordinator["containers"][0], &worker["containers"][0]);
+    let insecure = list(serving, "/env").iter().find(|variable| variable["name"] == "MUSTER_INSECURE");
+    must(insecure.is_some_and(|variable| variable["$patch"] == "delete"), "the coordinator stays insecure");
+    for name in ["MUSTER_TLS_CERT", "MUSTER_TLS_KEY", "MUSTER_TLS_CLIENT_CA", "MUSTER_TOKENS"] {
+        must(variable(serving, name).is_some(), "the coordinator lacks a certificate, a key or the access file");
+    }
+    let encrypted = variable(working, "MUSTER_COORDINATOR").is_some_and(|url| url.starts_with("https://"));
+    must(encrypted && variable(working, "MUSTER_TLS_CA").is_some(), "a worker speaks in clear, or to anybody");
+    for (pod, container) in [(&coordinator, serving), (&worker, working)] {
+        for mount in list(container, "/volumeMounts") {
+            must(mount["readOnly"] == true, "a secret can be written");
+        }
+        for volume in list(pod, "/volumes") {
+            // Of whole secrets, which have keys and tokens, others than the pod's group see nothing.
+            let private = volume["secret"]["defaultMode"] == 0o440 || volume["secret"].get("items").is_some();
+            must(volume["secret"]["secretName"].is_string() && private, "a secret is open to others");
+        }
+    }
+    for probe in ["/startupProbe/httpGet/scheme", "/readinessProbe/httpGet/scheme"] {
+        must(is(serving, probe, &"HTTPS".into()), "a probe speaks in clear");
+    }
+    must(variable(working, "MUSTER_TOKEN").is_none(), "a token stands in a manifest");
+    found
+}
+
+#[test]
+fn deployments_ask_who_comes() {
+    let read = |file: &str| std::fs::read_to_string(root().join("deploy/kubernetes").join(file)).expect("a file");
+    let access = ["coordinator", "worker"].map(|file| read(&format!("components/access/{file}.yaml")));
+    assert_eq!(open_doors(&access[0], &access[1]), Vec::<String>::new());
+    let changes = [
+        ("$patch: delete", "value: \"true\""),
+        ("name: MUSTER_TOKENS", "name: MUSTER_OTHERS"),
+        ("scheme: HTTPS", "scheme: HTTP"),
+        ("readOnly: true", "readOnly: false"),
+        ("defaultMode: 288", "defaultMode: 292"),
+    ];
+    for (from, to) in changes {
+        let bad = access[0].replacen(from, to, 1);
+        assert_ne!(bad, access[0], "{from:?} is there");
+        assert_ne!(open_doors(&bad, &access[1]), Vec::<String>::new(), "{from:?} became {to:?}");
+    }
+    let in_clear = access[1].replacen("https://", "http://", 1);
+    assert_ne!(open_doors(&access[0], &in_clear), Vec::<String>::new());
+    for overlay in ["sqlite", "postgres"] {
+        let overlay = &documents(&read(&format!("overlays/{overlay}/kustomization.yaml")))[0];
+        assert!(list(overlay, "/components").contains(&"../../components/access".into()), "{overlay}");
+    }
+    let [scaled, authentication] = ["scaled-object", "authentication"]
+        .map(|file| documents(&read(&format!("components/keda/{file}.yaml"))).remove(0));
+    assert_eq!(scaled["spec"]["triggers"][0]["authenticationRef"]["name"], authentication["metadata"]["name"]);
+}
+
 /// Each change to a good file that makes it a bad one is found.
 fn assert_noticed(good: &str, changes: &[(&str, &str)], judge: fn(&str) -> Vec<String>) {
     for (from, to) in changes {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::WorkerError;
+use crate::connect::CredentialArgs;
 
 /// Fetch slots until a pipeline says how many.
 const DEFAULT_CONCURRENCY: usize = 128;
@@ -102,6 +103,9 @@ pub struct WorkerArgs {
         default_value = "http://127.0.0.1:7470"
     )]
     pub coordinator: Vec<String>,
+    /// Who it is.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
     /// What the worker calls itself [default: the host's name and the process ID]
     #[arg(long, env = "MUSTER_WORKER_NAME", value_name = "NAME")]
     pub name: Option<String>,

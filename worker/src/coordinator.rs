@@ -17,11 +17,10 @@ use muster_proto::v1::{
     RenewLeasesResponse, ReportPressureRequest, ReserveRequestsRequest, ReserveRequestsResponse, WorkerInfo,
 };
 use muster_telemetry::names;
-use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
-use crate::connect::Endpoints;
+use crate::connect::{CallChannel, Endpoints, Way};
 
 /// How long the coordinator may take for an answer that it need not wait for.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
@@ -35,16 +34,17 @@ const RESERVED_WITHIN: Duration = Duration::from_secs(2);
 /// The largest answer that is taken, in bytes: the largest legal batch has 10,000 IDs of up to 520 bytes each.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// One way to a coordinator.
+/// The calls by one way to a coordinator.
 #[derive(Clone)]
-struct Way {
-    worker: WorkerServiceClient<Channel>,
-    pipelines: PipelineServiceClient<Channel>,
+struct Calls {
+    worker: WorkerServiceClient<CallChannel>,
+    pipelines: PipelineServiceClient<CallChannel>,
+    way: Way,
 }
 
 /// A session's way to the coordinators: whichever of them answers, they share one ledger.
 pub(crate) struct Coordinator {
-    ways: Vec<Way>,
+    ways: Vec<Calls>,
     /// Which is used.
     current: AtomicUsize,
     /// Which the stream of pushes came by.
@@ -79,11 +79,12 @@ pub(crate) struct ItemMessages {
 impl Coordinator {
     /// `seed` says which of the ways is used first, so that workers spread over them.
     pub(crate) fn new(endpoints: &Endpoints, seed: u64, session_id: &str, info: WorkerInfo) -> Self {
-        let way = |channel: &Channel| Way {
-            worker: WorkerServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
-            pipelines: PipelineServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),
+        let calls = |way: &Way| Calls {
+            worker: WorkerServiceClient::new(way.channel()).max_decoding_message_size(MAX_ANSWER),
+            pipelines: PipelineServiceClient::new(way.channel()).max_decoding_message_size(MAX_ANSWER),
+            way: way.clone(),
         };
-        let ways: Vec<Way> = endpoints.channels().iter().map(way).collect();
+        let ways: Vec<Calls> = endpoints.ways().iter().map(calls).collect();
         let first = usize::try_from(seed % ways.len().max(1) as u64).unwrap_or(0);
         Self {
             ways,
@@ -233,7 +234,7 @@ impl Coordinator {
     async fn within<T, C: Future<Output = Result<Response<T>, Status>>>(
         &self,
         deadline: Duration,
-        call: impl FnOnce(Way) -> C,
+        call: impl FnOnce(Calls) -> C,
     ) -> Result<T, Status> {
         self.by(self.current.load(Ordering::Relaxed), deadline, call).await
     }
@@ -243,7 +244,7 @@ impl Coordinator {
         &self,
         used: usize,
         deadline: Duration,
-        call: impl FnOnce(Way) -> C,
+        call: impl FnOnce(Calls) -> C,
     ) -> Result<T, Status> {
         // There is at least one, and only numbers of them are stored.
         let Some(way) = self.ways.get(used).cloned() else { return Err(Status::internal("no coordinator is known")) };
@@ -258,7 +259,8 @@ impl Coordinator {
     /// What came of a call by this way: when it was not answered, the next one is used. Calls that fail together move on
     /// by one way and no further.
     fn note(&self, used: usize, error: Option<&Status>) {
-        self.link.note(error);
+        let trouble = error.and_then(|_| self.ways.get(used)).and_then(|calls| calls.way.trouble());
+        self.link.note(error, trouble);
         if error.is_some_and(|status| !is_final(status)) {
             let next = (used + 1) % self.ways.len().max(1);
             let _ = self.current.compare_exchange(used, next, Ordering::Relaxed, Ordering::Relaxed);
@@ -288,12 +290,19 @@ struct Link {
 }
 
 impl Link {
-    fn note(&self, error: Option<&Status>) {
+    fn note(&self, error: Option<&Status>, trouble: Option<String>) {
         match error {
             Some(status) if !is_final(status) => {
-                let (code, reason) = (status.code(), reason(status));
+                let (code, reason) = (status.code(), trouble.unwrap_or_else(|| reason(status)));
                 if self.down.swap(true, Ordering::Relaxed) {
                     debug!({ names::ERROR } = ?code, { names::REASON } = reason, "coordinator still away");
+                } else if code == Code::Unauthenticated {
+                    warn!(
+                        { names::REASON } = reason,
+                        { names::NEXT } = "trying again with the token and certificate that are there then; POSTs in \
+                            flight go on",
+                        "the coordinator does not let this worker in"
+                    );
                 } else {
                     warn!(
                         { names::ERROR } = ?code,

@@ -16,6 +16,20 @@ pub enum WorkerError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that says who this is, or whom to believe, cannot be used: mend it.
+    #[error("{} cannot be used: {why}", file.display())]
+    BadFile {
+        /// The file, or the variable that was read in its place.
+        file: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No connection to the coordinator can be made.
+    #[error("no connection: {}", why.as_deref().unwrap_or("nobody answers"))]
+    NoConnection {
+        /// What is wrong and what to do about it; nothing: nobody answers.
+        why: Option<String>,
+    },
     /// A setting cannot be used: mend the flag.
     #[error("cannot use {value} for {setting}: {why}")]
     BadSetting {

@@ -33,6 +33,7 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
     let mut capacity = Capacity::new(session.config.max_leases);
     let mut backoff = session.call_backoff();
     let mut trouble = Trouble::default();
+    let mut was_let_in = false;
     loop {
         let wanted = wait_for_room(session, &capacity).await;
         session.leases.acquisition_starts();
@@ -40,6 +41,7 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
         let wait = session.config.acquire_wait;
         let answer = session.coordinator.acquire(session.leases.tokens(), wanted, wait).await;
         if answer.is_ok() {
+            was_let_in = true;
             trouble.note(None);
         }
         match answer {
@@ -52,7 +54,8 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
                     let _ = granted.send(new);
                 }
             }
-            Err(status) if refuses_worker(&status) => {
+            // Whoever was let in before has a token that is being replaced: the file may have the new one any moment.
+            Err(status) if refuses_worker(&status) && !(was_let_in && status.code() == Code::Unauthenticated) => {
                 return WorkerError::Refused { code: status.code(), message: status.message().to_owned() };
             }
             Err(status) => {

@@ -46,7 +46,7 @@ mod unknown;
 mod worker;
 
 pub use config::{WorkerArgs, WorkerConfig};
-pub use connect::{Endpoints, connect};
+pub use connect::{Bearer, CallChannel, CredentialArgs, Endpoints, Way, connect, connect_as};
 pub use error::WorkerError;
 pub use serve::serve;
 pub use worker::{Worker, WorkerSummary};

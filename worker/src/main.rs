@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     match serve(cli.worker).await {
         Ok(code) => code,
         Err(error) => match error.downcast_ref() {
-            Some(WorkerError::BadUrl { .. } | WorkerError::BadSetting { .. }) => {
+            Some(WorkerError::BadUrl { .. } | WorkerError::BadFile { .. } | WorkerError::BadSetting { .. }) => {
                 fail(ErrorKind::ValueValidation, &error)
             }
             _ => fail(ErrorKind::Io, &error),

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{Worker, WorkerArgs, connect};
+use crate::{Worker, WorkerArgs, connect_as};
 
 /// Runs a worker until SIGTERM or SIGINT, then drains it; a second signal ends it at once.
 ///
@@ -19,7 +19,7 @@ use crate::{Worker, WorkerArgs, connect};
 /// A flag cannot be used, or the coordinator refuses the worker: the error says which and what to do.
 pub async fn serve(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let coordinators = args.coordinator.join(",");
-    let endpoints = connect(&coordinators)?;
+    let endpoints = connect_as(&coordinators, &args.credentials)?;
     let mut signals = Signals::new().context("cannot listen to signals")?;
     info!(coordinator = coordinators, "starting a worker");
     let shutdown = CancellationToken::new();

@@ -11,6 +11,7 @@ use muster_worker::WorkerArgs;
 use crate::render::paint;
 use crate::{exit, help};
 
+mod access;
 mod fleet;
 mod manner;
 mod operate;
@@ -19,6 +20,7 @@ mod read;
 mod share;
 mod shell;
 
+pub use access::{DevCertsArgs, Role, TokenArgs};
 pub use fleet::{HealthArgs, PipelinesArgs, WorkersArgs};
 pub use manner::MannerArgs;
 pub use operate::{
@@ -91,6 +93,10 @@ pub enum Command {
     Workers(WorkersArgs),
     /// Say whether a coordinator serves: what a container's health check runs
     Health(HealthArgs),
+    /// Make a token that a coordinator lets somebody in by
+    Token(TokenArgs),
+    /// Make certificates to try TLS with: an authority, a server's and clients'
+    DevCerts(DevCertsArgs),
     /// List the pipelines that a run can be started of
     Pipelines(PipelinesArgs),
     /// Tools for whoever writes a pipeline: check, explain, try, init, record, test
@@ -329,7 +335,7 @@ fn share(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{DEFAULT_COORDINATOR, Target};
+    use crate::client::{CoordinatorAt, DEFAULT_COORDINATOR, Target};
     use crate::failure::Failure;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -362,7 +368,7 @@ mod tests {
     #[test]
     fn what_is_typed_wins_over_the_environment() {
         let both = Some(("http://env:1", "env.db"));
-        let coordinator = |url: &str| Target::Coordinator(url.to_owned());
+        let coordinator = |url: &str| Target::Coordinator(CoordinatorAt { url: url.to_owned(), ..Default::default() });
         assert_eq!(target(None, "muster runs").unwrap(), coordinator(DEFAULT_COORDINATOR));
         assert_eq!(target(both, "muster runs --coordinator http://h:1").unwrap(), coordinator("http://h:1"));
         assert_eq!(target(both, "muster runs --db my.db").unwrap(), Target::Database("my.db".into()));

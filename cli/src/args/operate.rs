@@ -214,7 +214,7 @@ pub enum ExportFormat {
 }
 
 /// `30d`, `12h`, `2w`, `90m`.
-fn age(text: &str) -> Result<Duration, String> {
+pub(super) fn age(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 30d, 12h or 2w (units: m, h, d, w)".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let unit = match unit {

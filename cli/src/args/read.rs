@@ -6,7 +6,9 @@ use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
-use crate::client::{DEFAULT_COORDINATOR, Target};
+use muster_worker::CredentialArgs;
+
+use crate::client::{CoordinatorAt, DEFAULT_COORDINATOR, Target};
 use crate::failure::Failure;
 
 /// The coordinator that a command talks to.
@@ -15,12 +17,16 @@ pub struct CoordinatorUrl {
     /// The coordinator's URL [default: http://127.0.0.1:7470]
     #[arg(long, env = "MUSTER_COORDINATOR", value_name = "URL")]
     pub coordinator: Option<String>,
+    /// Who asks.
+    #[command(flatten)]
+    pub credentials: CredentialArgs,
 }
 
 impl CoordinatorUrl {
     /// The target that was chosen.
     pub fn target(self) -> Target {
-        Target::Coordinator(self.coordinator.unwrap_or_else(|| DEFAULT_COORDINATOR.to_owned()))
+        let url = self.coordinator.unwrap_or_else(|| DEFAULT_COORDINATOR.to_owned());
+        Target::Coordinator(CoordinatorAt { url, credentials: self.credentials })
     }
 }
 
@@ -60,7 +66,8 @@ impl Typed {
 impl ReadArgs {
     /// The target that was chosen. What is typed wins over the environment.
     pub fn target(self) -> Result<Target, Failure> {
-        let (coordinator, db) = match (self.coordinator.coordinator, self.db) {
+        let CoordinatorUrl { coordinator, credentials } = self.coordinator;
+        let (coordinator, db) = match (coordinator, self.db) {
             (Some(url), Some(file)) => match (self.typed.coordinator, self.typed.db) {
                 (true, false) => (Some(url), None),
                 (false, true) => (None, Some(file)),
@@ -76,7 +83,7 @@ impl ReadArgs {
         };
         match db {
             Some(file) => Ok(Target::Database(file)),
-            None => Ok(CoordinatorUrl { coordinator }.target()),
+            None => Ok(CoordinatorUrl { coordinator, credentials }.target()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The commands: each parses, makes its calls and renders.
 
+pub mod access;
 pub mod change;
 pub mod delete;
 pub mod demo;

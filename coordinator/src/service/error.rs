@@ -7,7 +7,7 @@ use crate::catalog::CatalogError;
 use crate::store::{Misuse, StoreError};
 
 /// The domain of all our reasons.
-const DOMAIN: &str = "muster";
+pub(crate) const DOMAIN: &str = "muster";
 
 /// An error with its reason.
 pub(crate) fn status(code: Code, reason: &str, message: impl Into<String>) -> Status {

@@ -15,9 +15,11 @@ mod run;
 mod scaler;
 mod share;
 mod since;
+mod speakers;
 mod worker;
 
 pub(crate) use audit::Audits;
+pub(crate) use error::DOMAIN;
 pub(crate) use fleet::Fleets;
 pub(crate) use pipeline::Pipelines;
 pub(crate) use rates::Paces;

@@ -43,7 +43,7 @@ pub(super) fn session_id(id: &str) -> Result<String, Status> {
 }
 
 /// A worker's session.
-fn session(id: &str, info: Option<v1::WorkerInfo>, embedded: bool) -> Result<Session, Status> {
+pub(super) fn session(id: &str, info: Option<v1::WorkerInfo>, embedded: bool) -> Result<Session, Status> {
     let info = info.unwrap_or_default();
     let cut = |text: &str| text[..text.floor_char_boundary(128)].to_owned();
     Ok(Session { id: session_id(id)?, name: cut(&info.name), version: cut(&info.version), embedded })

@@ -13,7 +13,9 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tonic::{Request, Response, Status};
 
 use super::items::Items;
+use super::speakers::Speakers;
 use super::{Paces, parse, rates, render};
+use crate::access::Identity;
 use crate::domain::Run;
 use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, StoreResult};
 
@@ -22,14 +24,27 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Serves workers.
 pub(crate) struct Workers {
-    pub store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     /// Are they in this very process?
-    pub embedded: bool,
+    embedded: bool,
     /// How fast pipelines may ask.
-    pub paces: Arc<Paces>,
+    paces: Arc<Paces>,
+    speakers: Speakers,
 }
 
 impl Workers {
+    /// `embedded`: workers in this very process, whose leases die with it.
+    pub(crate) fn new(store: Arc<dyn Store>, embedded: bool, paces: Arc<Paces>) -> Self {
+        Self { speakers: Speakers::new(Arc::clone(&store)), store, embedded, paces }
+    }
+
+    /// The session's ID, if whoever calls may speak for it.
+    async fn session(&self, identity: Option<&Identity>, id: &str) -> Result<String, Status> {
+        let session = parse::session_id(id)?;
+        self.speakers.check(identity, &session, None).await?;
+        Ok(session)
+    }
+
     /// Leases, waiting for the first one.
     async fn acquire(&self, acquire: Acquire, wait: Duration) -> StoreResult<Acquired> {
         let asked = Instant::now();
@@ -50,6 +65,11 @@ impl Workers {
             let _ = tokio::time::timeout_at(next, work.changed()).await;
         }
     }
+}
+
+/// A request, and who it came from.
+fn opened<T>(mut request: Request<T>) -> (Option<Identity>, T) {
+    (request.extensions_mut().remove(), request.into_inner())
 }
 
 fn leased_run(run: Run) -> v1::LeasedRun {
@@ -107,9 +127,11 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::AcquireLeasesRequest>,
     ) -> Result<Response<v1::AcquireLeasesResponse>, Status> {
-        let request = request.into_inner();
+        let (identity, request) = opened(request);
         let wait = parse::duration(request.wait);
-        let acquired = self.acquire(parse::acquire(request, self.embedded)?, wait).await?;
+        let acquire = parse::acquire(request, self.embedded)?;
+        self.speakers.check(identity.as_ref(), &acquire.session.id, Some(&acquire.session)).await?;
+        let acquired = self.acquire(acquire, wait).await?;
         Ok(Response::new(v1::AcquireLeasesResponse {
             leases: acquired.leases.into_iter().map(render::lease).collect(),
             runs: acquired.runs.into_iter().map(leased_run).collect(),
@@ -120,9 +142,11 @@ impl WorkerService for Workers {
     type AttendStream = Pin<Box<dyn Stream<Item = Result<v1::AttendResponse, Status>> + Send>>;
 
     async fn attend(&self, request: Request<v1::AttendRequest>) -> Result<Response<Self::AttendStream>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
         parse::protocol(request.worker.as_ref())?;
+        let worker = parse::session(&request.session_id, request.worker, self.embedded)?;
+        self.speakers.check(identity.as_ref(), &worker.id, Some(&worker)).await?;
+        let session = worker.id;
         let events = self.store.events().pushed();
         let attending = v1::Attending { renew_every: Some(render::duration(LEASE_TTL / 3)) };
         // Read after the events are listened to: what is closed meanwhile is told twice rather than never.
@@ -136,8 +160,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::RenewLeasesRequest>,
     ) -> Result<Response<v1::RenewLeasesResponse>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let renewed = self.store.renew(&session, &parse::tokens(&request.lease_tokens)?).await??;
         let render = |(lease_token, renewal)| {
             let (state, ttl) = match renewal {
@@ -157,8 +181,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::ReadItemsRequest>,
     ) -> Result<Response<Self::ReadItemsStream>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let token = parse::token(&request.lease_token)?;
         let mut items = Items::new(Arc::clone(&self.store), session, token, request.from_position);
         // Read before the stream begins, so that a wrong token is an error of the call.
@@ -173,7 +197,8 @@ impl WorkerService for Workers {
         request: Request<v1::ReserveRequestsRequest>,
     ) -> Result<Response<v1::ReserveRequestsResponse>, Status> {
         let came = std::time::Instant::now();
-        let request = request.into_inner();
+        let (identity, request) = opened(request);
+        self.session(identity.as_ref(), &request.session_id).await?;
         let pace = self.paces.of(&request.pipeline_revision).await?.pace.ok_or_else(rates::without_rate)?;
         let reserved = self.store.reserve(parse::reserve(request, pace)?).await??;
         Ok(Response::new(v1::ReserveRequestsResponse { after_us: render::places(&reserved, came) }))
@@ -183,8 +208,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::ReportPressureRequest>,
     ) -> Result<Response<v1::ReportPressureResponse>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let host = parse::host(request.host)?;
         let most = self.paces.of(&request.pipeline_revision).await?.longest_closed;
         let time = parse::duration(request.time).min(most);
@@ -196,8 +221,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::BeginDeliveryRequest>,
     ) -> Result<Response<v1::BeginDeliveryResponse>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let token = parse::token(&request.lease_token)?;
         let result = match self.store.begin(&session, token, parse::begin(request)?).await?? {
             Begun::Announced { number, ttl } => v1::begin_delivery_response::Result::Begun(v1::DeliveryBegun {
@@ -215,8 +240,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::CompleteBatchRequest>,
     ) -> Result<Response<v1::CompleteBatchResponse>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let token = parse::token(&request.lease_token)?;
         let completion = self.store.complete(&session, token, parse::report(request)?).await??;
         Ok(Response::new(v1::CompleteBatchResponse { state: render::completion(completion).into() }))
@@ -226,8 +251,8 @@ impl WorkerService for Workers {
         &self,
         request: Request<v1::ReleaseLeasesRequest>,
     ) -> Result<Response<v1::ReleaseLeasesResponse>, Status> {
-        let request = request.into_inner();
-        let session = parse::session_id(&request.session_id)?;
+        let (identity, request) = opened(request);
+        let session = self.session(identity.as_ref(), &request.session_id).await?;
         let released =
             self.store.release(&session, &parse::tokens(&request.lease_tokens)?, request.end_session).await??;
         Ok(Response::new(v1::ReleaseLeasesResponse { released }))

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Settle, Settled,
-    StaleRound, StoreResult, Swept, WorkerResult,
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Session, Settle,
+    Settled, StaleRound, StoreResult, Swept, WorkerResult,
 };
 use crate::domain::{
     LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, ShareChange, Verdict,
@@ -105,6 +105,10 @@ pub trait Transitions: Send + Sync {
     /// Gives a listing back for anyone to take up.
     async fn release_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>>;
 
+    /// Opens a session for an identity, or gives it one that was opened when nobody was asked who he is. Gives whose it is
+    /// now, which never changes any more. Without a `worker` nothing is opened. `None`: there is no such session.
+    async fn bind_session(&self, session: &str, identity: &str, worker: Option<Session>)
+    -> StoreResult<Option<String>>;
     /// Leases batches.
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired>;
     /// Extends leases; one answer for each token, in order.

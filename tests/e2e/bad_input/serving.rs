@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a coordinator's HTTP port for its gRPC port",
         code: 1,
-        says: &["what answers at http://127.0.0.1:", "does not know this call", "it is another program"],
+        says: &["what answers at http://127.0.0.1:", "is no coordinator", "Its HTTP side"],
         make: |folder| {
             Box::pin(async move {
                 let http = format!("127.0.0.1:{}", muster_tests::cluster::free_port());

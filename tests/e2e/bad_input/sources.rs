@@ -89,7 +89,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a gRPC server's port",
         code: 1,
-        says: &["what answers there does not speak HTTP", "are host and port right"],
+        says: &["415: This is a port for gRPC", "check the pipeline's URL"],
         make: |folder| {
             Box::pin(async move {
                 let place = tempfile::tempdir().expect("a folder");

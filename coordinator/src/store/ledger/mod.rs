@@ -30,6 +30,7 @@ mod rounds;
 mod rows;
 mod runs;
 mod serving;
+mod sessions;
 mod settling;
 mod shares;
 mod statement;

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, settling, shares};
+use super::{
+    Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, sessions, settling, shares,
+};
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, ShareChange, Verdict};
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
-    Redriven, Renewal, Report, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions, WorkerResult,
+    Redriven, Renewal, Report, Session, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions,
+    WorkerResult,
 };
 
 #[async_trait]
@@ -104,6 +107,16 @@ impl<D: Database> Transitions for D {
     async fn release_listing(&self, lease: &ListingLease) -> StoreResult<Fenced<()>> {
         let lease = lease.clone();
         self.call(move |tx| listing::release(tx, &lease)).await
+    }
+
+    async fn bind_session(
+        &self,
+        session: &str,
+        identity: &str,
+        worker: Option<Session>,
+    ) -> StoreResult<Option<String>> {
+        let (session, identity) = (session.to_owned(), identity.to_owned());
+        self.call(move |tx| sessions::bind(tx, &session, &identity, worker.as_ref())).await
     }
 
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {

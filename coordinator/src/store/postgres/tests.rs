@@ -62,6 +62,11 @@ async fn holding() {
 }
 
 #[tokio::test]
+async fn identities() {
+    conformance::identities(&backend()).await;
+}
+
+#[tokio::test]
 async fn announcing() {
     conformance::announcing(&backend()).await;
 }

@@ -83,6 +83,12 @@ async fn items() {
 }
 
 #[tokio::test]
+async fn identities() {
+    let (backend, _folder) = backend();
+    conformance::identities(&backend).await;
+}
+
+#[tokio::test]
 async fn announcing() {
     let (backend, _folder) = backend();
     conformance::announcing(&backend).await;

@@ -1,0 +1,1 @@
+SELECT identity FROM sessions WHERE session = $1

@@ -1,0 +1,1 @@
+UPDATE sessions SET identity = ?2 WHERE session = ?1 AND identity = ''
