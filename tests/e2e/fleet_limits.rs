@@ -81,10 +81,15 @@ impl Seen {
 
     /// At most 10 answers of 429 per 10,000 requests, and within 5% of the time that the limit dictates.
     fn judge(&self) -> Result<(), String> {
+        self.judge_with(0.05)
+    }
+
+    /// The same with so much more time, as a share.
+    fn judge_with(&self, more: f64) -> Result<(), String> {
         if self.limited * 1_000 > self.requests {
             return Err(format!("too many were refused: {self:?}"));
         }
-        match self.seconds <= self.dictated * 1.05 {
+        match self.seconds <= self.dictated * (1.0 + more) {
             true => Ok(()),
             false => Err(format!("it took too long: {self:?}")),
         }
@@ -160,6 +165,7 @@ fn size() -> (u64, usize) {
 async fn any_number_of_workers_uses_what_a_source_allows_and_no_more() {
     let _turn = turn::alone().await;
     let (requests, from) = size();
+    let mut judged = Vec::new();
     for (workers, kind) in [
         (1, Kind::Window),
         (4, Kind::Bucket),
@@ -172,8 +178,10 @@ async fn any_number_of_workers_uses_what_a_source_allows_and_no_more() {
     .take(if from == 0 { 6 } else { 3 })
     {
         let seen = run(kind, workers, requests, from).await;
-        assert_eq!(seen.judge(), Ok(()), "{workers} workers");
+        judged.push((workers, seen.judge()));
     }
+    // All of them first: the figures of one say something about those of another.
+    assert!(judged.iter().all(|(_, verdict)| verdict.is_ok()), "{judged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +233,8 @@ async fn shares_follow_as_workers_come_and_are_killed() {
     let [begun, counted] = [200, COUNTED].map(|count| usize::try_from(count).expect("few"));
     // Counted as they come, and written down a moment later.
     within("they are written down", book.until(|book| book.requests().len() >= counted)).await;
-    assert_eq!(Seen::of(&book.requests()[begun..counted], Kind::Window).judge(), Ok(()));
+    // What was reserved for those who were killed is lost; shares that somebody has to cut anew would cost half of the time.
+    assert_eq!(Seen::of(&book.requests()[begun..counted], Kind::Window).judge_with(0.1), Ok(()));
 }
 
 /// Requests that have come, of all kinds.

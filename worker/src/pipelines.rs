@@ -11,7 +11,7 @@ use tonic::Status;
 use tracing::info;
 
 use crate::coordinator::{Coordinator, is_final};
-use crate::rates::FleetRates;
+use crate::rates::{self, FleetRates};
 use crate::ready::ReadyPipeline;
 
 /// Pipelines kept ready: more than a worker is likely to work on at the same time.
@@ -77,8 +77,10 @@ impl Pipelines {
             false => NoPipeline::Later(status),
         })?;
         let text = answer.pipeline.unwrap_or_default().canonical;
-        let rates: Arc<dyn Fleet> = Arc::new(FleetRates::new(coordinator, revision, self.seed));
-        let ready = self.compile(&text, revision, parameters, Some(rates)).map_err(NoPipeline::Unusable)?;
+        // A coordinator of the version before keeps no timetable: this process keeps to the rate by itself then.
+        let shares = coordinator.protocol() >= rates::SINCE;
+        let fleet = shares.then(|| Arc::new(FleetRates::new(coordinator, revision, self.seed)) as Arc<dyn Fleet>);
+        let ready = self.compile(&text, revision, parameters, fleet).map_err(NoPipeline::Unusable)?;
         info!({ names::PIPELINE } = ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
         Ok(Arc::new(ready))
     }

@@ -18,6 +18,9 @@ use crate::backoff::Backoff;
 use crate::coordinator::Coordinator;
 use crate::held::ttl;
 
+/// Version of the worker protocol that brought them.
+pub(crate) const SINCE: i32 = 4;
+
 /// Pauses before the coordinator is asked again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 

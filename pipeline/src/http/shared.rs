@@ -42,8 +42,10 @@ struct Times {
     reserved: VecDeque<Instant>,
     /// A question on its way: it outlives whoever asked it.
     question: Option<Question>,
-    /// How long an answer takes.
+    /// How long the last answer took that nothing was left to wait for.
     lead: Duration,
+    /// How long answers take when they take long, of late.
+    slow: Duration,
 }
 
 struct Question {
@@ -55,7 +57,7 @@ struct Question {
 
 impl SharedRate {
     pub(crate) fn new(host: String, rate: Rate, fleet: Arc<dyn Fleet>) -> Self {
-        let times = Times { reserved: VecDeque::new(), question: None, lead: LEAST_LEAD };
+        let times = Times { reserved: VecDeque::new(), question: None, lead: LEAST_LEAD, slow: LEAST_LEAD };
         let slack = (rate.per / SLACK).clamp(SLACKS.0, SLACKS.1);
         Self { host, fleet, slack, waiting: AtomicUsize::new(0), times: Mutex::new(times) }
     }
@@ -99,14 +101,16 @@ impl SharedRate {
     /// Asks for as many times as are wanted and not reserved, once what is reserved ends soon.
     fn ask(&self, times: &mut Times, now: Instant) {
         let wanted = self.waiting.load(Ordering::Relaxed).saturating_sub(times.reserved.len());
-        let ahead = AHEAD.max(times.lead * 2);
+        let ahead = AHEAD.max(times.slow * 2);
         let ends_soon = times.reserved.back().is_none_or(|last| *last < now + ahead);
         if times.question.is_some() || wanted == 0 || !ends_soon {
             return;
         }
         let count = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let answer = self.fleet.reserve(&self.host, count, times.lead);
-        times.question = Some(Question { sent: now, is_urgent: times.reserved.is_empty(), answer });
+        let is_urgent = times.reserved.is_empty();
+        let lead = if is_urgent { times.lead } else { times.slow };
+        let answer = self.fleet.reserve(&self.host, count, lead);
+        times.question = Some(Question { sent: now, is_urgent, answer });
     }
 }
 
@@ -123,10 +127,12 @@ impl Times {
     fn take_in(&mut self, reserved: Vec<Instant>) {
         let Some(question) = self.question.take() else { return };
         self.reserved.extend(reserved);
+        let took = question.sent.elapsed().clamp(LEAST_LEAD, MOST_LEAD);
+        self.slow = took.max(self.slow - self.slow / 16);
         if question.is_urgent {
             // Not a moment more: it is lost whenever nothing was left. What the next answer takes longer costs those of
             // its times that have passed by then, and no others.
-            self.lead = question.sent.elapsed().clamp(LEAST_LEAD, MOST_LEAD);
+            self.lead = took;
         }
     }
 }
