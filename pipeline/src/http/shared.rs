@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use super::Fleet;
 use crate::spec::Rate;
 
-/// More times are asked for when the last one is nearer than this: answers take a part of it at most.
-const AHEAD: Duration = Duration::from_millis(100);
+/// More times are asked for when the last one is nearer than this: as long as a disk or a process may stand still now and
+/// then.
+const AHEAD: Duration = Duration::from_millis(200);
 /// How long an answer takes at least, and until one has come.
 const LEAST_LEAD: Duration = Duration::from_millis(5);
 /// As long as anything may take that is waited for.
@@ -128,7 +129,7 @@ impl Times {
         let Some(question) = self.question.take() else { return };
         self.reserved.extend(reserved);
         let took = question.sent.elapsed().clamp(LEAST_LEAD, MOST_LEAD);
-        self.slow = took.max(self.slow - self.slow / 16);
+        self.slow = took.max(self.slow - self.slow / 64);
         if question.is_urgent {
             // Not a moment more: it is lost whenever nothing was left. What the next answer takes longer costs those of
             // its times that have passed by then, and no others.
