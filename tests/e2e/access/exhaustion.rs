@@ -42,7 +42,8 @@ fn connections() -> usize {
 async fn flood(cluster: &Cluster, count: usize, said: &[u8]) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..count {
-        let mut stream = TcpStream::connect(cluster.address()).await.expect("the system lets it through");
+        let connected = within("the port answers", TcpStream::connect(cluster.address())).await;
+        let mut stream = connected.expect("the system lets it through");
         // It may be turned away already.
         let _ = stream.write_all(said).await;
         held.push(stream);
@@ -58,7 +59,7 @@ async fn slow_handshakes_cost_little_and_go_by() {
     let mut cluster = keys.cluster(&["--max-connections", &CAP.to_string()]).await;
     let url = tls_url(&cluster);
     let mut honest = RunServiceClient::new(channel(&url, &keys.certified("viewer")));
-    honest.list_runs(ListRunsRequest::default()).await.expect("served");
+    within("served", honest.list_runs(ListRunsRequest::default())).await.expect("served");
     let before = cluster.process().peak_memory_kib();
     // The beginning of a greeting: a record of TLS that says it has 512 bytes.
     let held = flood(&cluster, connections(), &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).await;
@@ -84,7 +85,7 @@ async fn idle_connections_are_counted_and_those_that_are_silent_go() {
     let place = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::with(place.path(), &["--max-connections", &CAP.to_string()], &[]).await;
     let mut honest = cluster.runs();
-    honest.list_runs(ListRunsRequest::default()).await.expect("served");
+    within("served", honest.list_runs(ListRunsRequest::default())).await.expect("served");
     let before = cluster.process().peak_memory_kib();
     // Half say nothing at all; half begin HTTP/2 with empty settings, and then never answer a ping.
     let http2 = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
