@@ -2,6 +2,7 @@
 //! is connected goes on being served. `MUSTER_TEST_CONNECTIONS` says how many there are.
 
 use std::io::Write;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,6 +13,7 @@ use muster_tests::deadline::{until_some, within};
 use muster_tests::turn;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
@@ -23,6 +25,9 @@ use super::{Keys, channel, tls_url};
 const CAP: usize = 400;
 /// What all of them together may cost it, in KiB.
 const COST: u64 = 96 << 10;
+
+/// One try of somebody new. A queue of connections that has run over answers some of them late, or never.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How many are tried; a process that may not have so many files is allowed them.
 fn connections() -> usize {
@@ -72,8 +77,8 @@ async fn slow_handshakes_cost_little_and_go_by() {
         .await;
     // They have not shaken hands in time: there is room again, though they hold on to their ends.
     until_some("somebody new is let in", async || {
-        let new = channel(&url, &keys.certified("viewer"));
-        RunServiceClient::new(new).list_runs(ListRunsRequest::default()).await.ok()
+        let mut new = RunServiceClient::new(channel(&url, &keys.certified("viewer")));
+        timeout(LOOK, new.list_runs(ListRunsRequest::default())).await.ok()?.ok()
     })
     .await;
     drop(held);
@@ -99,8 +104,8 @@ async fn idle_connections_are_counted_and_those_that_are_silent_go() {
     assert!(cost < COST, "{cost} KiB for {} connections", held.len());
     until_some("somebody new is let in", async || {
         let endpoint = Endpoint::from_shared(cluster.url()).expect("a URL");
-        let new = endpoint.connect().await.ok()?;
-        RunServiceClient::new(new).list_runs(ListRunsRequest::default()).await.ok()
+        let mut new = RunServiceClient::new(endpoint.connect_lazy());
+        timeout(LOOK, new.list_runs(ListRunsRequest::default())).await.ok()?.ok()
     })
     .await;
     drop(held);
