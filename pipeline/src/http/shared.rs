@@ -109,8 +109,7 @@ impl SharedRate {
         }
         let count = u32::try_from(wanted).unwrap_or(u32::MAX);
         let is_urgent = times.reserved.is_empty();
-        let lead = if is_urgent { times.lead } else { times.slow };
-        let answer = self.fleet.reserve(&self.host, count, lead);
+        let answer = self.fleet.reserve(&self.host, count, times.lead);
         times.question = Some(Question { sent: now, is_urgent, answer });
     }
 }
