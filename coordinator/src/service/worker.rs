@@ -200,7 +200,13 @@ impl WorkerService for Workers {
         let (identity, request) = opened(request);
         self.session(identity.as_ref(), &request.session_id).await?;
         let pace = self.paces.of(&request.pipeline_revision).await?.pace.ok_or_else(rates::without_rate)?;
-        let reserved = self.store.reserve(parse::reserve(request, pace)?).await??;
+        let mut ask = parse::reserve(request, pace)?;
+        if self.embedded {
+            // It is alone, but for the lister: what it does not use nobody else wants, and with some in hand it need not
+            // ask before each request when it has few in flight.
+            ask.count = u32::MAX;
+        }
+        let reserved = self.store.reserve(ask).await??;
         Ok(Response::new(v1::ReserveRequestsResponse { after_us: render::places(&reserved, came) }))
     }
 
