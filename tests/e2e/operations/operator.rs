@@ -190,12 +190,27 @@ impl Operator {
 
     /// In a terminal of its own.
     async fn starts(&mut self, line: &str) {
+        if line.contains(" --token-file ") {
+            self.token_is_known(line).await;
+        }
         let mut process = self.shell(&format!("exec {line}")).start();
         if line.starts_with("muster coordinator ") {
             serves(self.ports[self.turn % 2], &mut process).await;
             self.turn += 1;
         }
         self.started.push((line.to_owned(), process));
+    }
+
+    /// Whoever comes sooner than the coordinator has read its list again is not let in.
+    async fn token_is_known(&self, worker: &str) {
+        let (urls, rest) = worker.split_once(',').unwrap_or((worker, ""));
+        let other = rest.find(" --").map_or("", |flags| &rest[flags..]);
+        let asks = format!("{}{other}", urls.replace("muster worker ", "muster runs "));
+        until_some("the list is taken up", async || {
+            let told = self.shell(&asks).run().await.stderr;
+            (!told.contains("knows no such token")).then_some(())
+        })
+        .await;
     }
 
     /// Those that were started in a terminal and whose lines begin so: each drains, and ends well.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use animals_api::{ChaosOn, Config, Disconnect, Server};
 use muster_tests::deadline::within;
-use muster_tests::judge::{copies_not_admitted, unheard_of};
+use muster_tests::judge::differences;
 use muster_tests::ledger::{Ledger, State};
 use muster_tests::pipelines::{HOLD, variant};
 use muster_tests::turn;
@@ -67,7 +67,11 @@ impl Scene {
         operator.ends("muster run ./before.yaml --db muster.db --json", 3).await;
         let run_id = told["run_id"].as_str().expect("a run").to_owned();
         let book = server.book();
-        within("the target acts on all POSTs", book.until(|book| book.counters().accepted_posts == 15)).await;
+        within(
+            "the target acts on all POSTs",
+            book.until(|book| book.counters().accepted_posts == book.counters().posts),
+        )
+        .await;
         server.set_chaos(0.0);
         let port = operator.port();
         let line = format!("muster coordinator --listen 127.0.0.1:{port} --pipelines pipelines");
@@ -87,7 +91,7 @@ impl Scene {
     async fn settles(&mut self) {
         let ledger = self.ledger();
         let doubts: Vec<_> = ledger.deliveries.iter().filter(|one| one.state == State::InDoubt).collect();
-        assert_eq!(doubts.len(), 15);
+        assert!(doubts.len() >= 15, "{} doubts", doubts.len());
         let (first, last) = (&doubts[3].ids[0], &doubts[3].ids[1]);
         let operator = &mut self.operator;
         for (there, here) in [
@@ -122,13 +126,16 @@ impl Scene {
         assert_eq!(now, posts, "nothing has changed");
     }
 
-    /// At the coordinator, while a run goes on.
-    async fn amid_a_run(&mut self, section: &str) {
+    /// At the coordinator, while a run goes on; the newest ends with this code.
+    async fn amid_a_run(&mut self, section: &str, code: i32) {
+        let book = self.other.book();
+        let before = book.counters().details;
         self.other.turn(|knobs| knobs.latency_ms = SLOW_MS);
         self.operator.command("muster start herd").await;
+        within("it is under way", book.until(|book| book.counters().details > before)).await;
         self.operator.does(section).await;
         self.other.turn(|knobs| knobs.latency_ms = 0);
-        self.operator.command("muster watch latest").await;
+        self.operator.ends("muster watch latest", code).await;
     }
 }
 
@@ -147,20 +154,17 @@ async fn what_is_done_to_runs() {
             "Runs / Doubts: settle them" => scene.settles().await,
             "Runs / On a timer" => scene.on_a_timer().await,
             "Runs / Pause, resume, cancel" => {
-                scene.other.turn(|knobs| knobs.latency_ms = SLOW_MS);
-                scene.operator.command("muster start herd").await;
-                scene.operator.does(section).await;
-                scene.other.turn(|knobs| knobs.latency_ms = 0);
+                scene.amid_a_run(section, 1).await;
                 let run = scene.operator.command("muster show latest --json").await.json();
                 assert_eq!(run["state"], "cancelled", "{run}");
             }
-            "Runs / Several runs at once" => scene.amid_a_run(section).await,
+            "Runs / Several runs at once" => scene.amid_a_run(section, 0).await,
             other => scene.operator.does(other).await,
         }
         if section == "Runs / Verdicts of several rounds" {
             let (book, ledger) = (scene.server.book(), scene.ledger());
-            assert_eq!(unheard_of(&book, &ledger), Vec::<i64>::new());
-            assert!(!copies_not_admitted(&book, &ledger).is_empty(), "what was said of doubts was false");
+            // What was said of doubts was false, and was not taken for proof: the copies are admitted.
+            assert_eq!(differences(&book, &ledger), Vec::<String>::new());
         }
     }
     assert!(scene.operator.told("muster record latest 4711").stdout.contains("validate"));
