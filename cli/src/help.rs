@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_operators_page_parse() {
-        const PAGE: &str = include_str!("../../docs/OPERATING.md");
+        const PAGE: &str = include_str!("../../docs/OPERATIONS.md");
         let lines: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("muster ")).collect();
         assert!(lines.len() > 20, "{lines:?}");
         for line in lines {

@@ -24,6 +24,7 @@ mod listing;
 mod live;
 mod load_forms;
 mod manifests;
+mod operations;
 mod outage;
 mod parts_and_drift;
 mod pipeline_tools;

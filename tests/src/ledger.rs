@@ -88,9 +88,14 @@ impl Ledger {
 impl Ledger {
     /// Reads a run from a ledger on PostgreSQL.
     pub fn read_shared(server: &Postgres, run_id: &str) -> Ledger {
+        Ledger::read_in(server, &server.url(), run_id)
+    }
+
+    /// The same from another of its databases, by its URL.
+    pub fn read_in(server: &Postgres, url: &str, run_id: &str) -> Ledger {
         let run = format!("(SELECT run FROM runs WHERE id = '{run_id}')");
         let rows = |sql: String| -> Vec<Vec<String>> {
-            let text = server.sql(&sql);
+            let text = server.run_in(url, &sql);
             text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect()
         };
         let listed: Vec<(Place, u64)> =

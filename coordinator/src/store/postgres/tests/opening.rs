@@ -161,7 +161,7 @@ async fn what_cannot_be_entered_says_what_to_do_and_no_password() {
     assert!(matches!(error, Err(OpenError::Url(text)) if !text.contains("canary")));
 }
 
-/// As docs/OPERATING.md has it.
+/// As docs/OPERATIONS.md has it.
 #[tokio::test]
 async fn a_backup_is_a_ledger_again() {
     let url = database(server());

@@ -1,0 +1,90 @@
+//! A coordinator and its workers as services of one machine.
+
+use animals_api::{Config, Server};
+use muster_tests::deadline::until_some;
+use muster_tests::ledger::Ledger;
+use muster_tests::turn;
+use serde_json::Value;
+
+use super::operator::Operator;
+use super::page::Who;
+use super::{SLOW_MS, assert_restored, assert_untroubled, some_progress};
+use crate::stand_in;
+
+/// How many workers a coordinator has, once it has so many.
+async fn has_workers(operator: &mut Operator, wanted: usize) {
+    let mut seen = 0;
+    while seen != wanted {
+        let told = operator.command("muster workers --json").await.json();
+        seen = told["workers"].as_array().map_or(0, Vec::len);
+    }
+}
+
+async fn run_id(operator: &mut Operator) -> String {
+    let told = operator.command("muster runs --json").await.json();
+    told["runs"][0]["run_id"].as_str().expect("a run").to_owned()
+}
+
+async fn installed(server: &Server) -> Operator {
+    let mut operator = Operator::new(Who::OneMachine, &server.base_url());
+    operator.env("MUSTER_COORDINATOR", &format!("http://127.0.0.1:{}", operator.port()));
+    operator.does("Install / On one machine").await;
+    operator
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_are_scaled_drained_upgraded_backed_up_and_restored_amid_a_run() {
+    let _turn = turn::heavy().await;
+    let server = stand_in(Config { page_size: 100, ..Config::calm(9_000) });
+    server.turn(|knobs| knobs.latency_ms = SLOW_MS);
+    let operator = &mut installed(&server).await;
+    let run_id = run_id(operator).await;
+    has_workers(operator, 2).await;
+    some_progress(&server).await;
+    operator.does("Scale / On one machine or several").await;
+    has_workers(operator, 4).await;
+    some_progress(&server).await;
+    operator.does("Drain").await;
+    has_workers(operator, 3).await;
+    some_progress(&server).await;
+    operator.does("Upgrade / The services").await;
+    some_progress(&server).await;
+    operator.does("Back up / Of a file").await;
+    some_progress(&server).await;
+    operator.nobody_has_gone();
+
+    server.turn(|knobs| knobs.latency_ms = 0);
+    operator.command("muster watch latest").await;
+    let file = operator.below("/var/lib/muster/muster.db");
+    let ledger = Ledger::read(&file, &run_id);
+    assert_untroubled(&server, &ledger);
+    assert!(ledger.endings.contains_key("released"), "nobody drained: {:?}", ledger.endings);
+
+    let kept = operator.folder().join("kept");
+    std::fs::create_dir(&kept).expect("a folder");
+    operator.command("tar -C kept -xf /var/backups/muster/ledger.tar").await;
+    let backup = Ledger::read(&kept.join("muster.db"), &run_id);
+    assert!(backup.deliveries.len() < ledger.deliveries.len(), "the backup was made too late");
+    operator.does("Restore / A file").await;
+    let shown = operator.told("muster show latest").stdout.clone();
+    assert!(shown.contains(&run_id), "{shown}");
+    operator.command("muster watch latest").await;
+    operator.command("muster verify latest").await;
+    assert_restored(&server, &backup, &Ledger::read(&file, &run_id));
+    let before = Ledger::read(&operator.below("/var/backups/muster/before/muster.db"), &run_id);
+    assert_eq!(before.deliveries.len(), ledger.deliveries.len(), "what was there is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_says_of_health_is_what_one_sees() {
+    let _turn = turn::light().await;
+    let server = stand_in(Config::calm(300));
+    let operator = &mut installed(&server).await;
+    assert!(operator.told("muster health").stdout.contains("serving"));
+    until_some("the run ends", async || {
+        let runs: Value = operator.command("muster runs --json").await.json();
+        (runs["runs"][0]["state"] == "finished").then_some(())
+    })
+    .await;
+    assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+}

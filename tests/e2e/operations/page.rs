@@ -1,0 +1,136 @@
+//! What the page has: its blocks, and who runs which.
+
+use std::path::Path;
+
+/// A block of the page.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The section it is in: `Scale / In containers`.
+    pub section: String,
+    pub language: String,
+    pub text: String,
+}
+
+/// Who runs the commands of a section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    OneMachine,
+    Postgres,
+    Runs,
+    /// What needs an engine or a cluster: where it is run instead.
+    Elsewhere(&'static str),
+}
+
+const CONTAINERS: Who = Who::Elsewhere("tests/containers/run");
+
+/// Every section that has commands, in the order of the page.
+pub const SECTIONS: &[(&str, Who)] = &[
+    ("Install / The programs", Who::Elsewhere("tests/run")),
+    ("Install / On one machine", Who::OneMachine),
+    ("Install / Who may come in", Who::Postgres),
+    ("Install / A ledger on PostgreSQL", Who::Postgres),
+    ("Install / In containers", CONTAINERS),
+    ("Install / In Kubernetes", Who::Elsewhere("tests/containers/manifests")),
+    ("Scale / On one machine or several", Who::OneMachine),
+    ("Scale / On PostgreSQL", Who::Postgres),
+    ("Scale / With compose", CONTAINERS),
+    ("Drain", Who::OneMachine),
+    ("Upgrade / The services", Who::OneMachine),
+    ("Upgrade / Images", CONTAINERS),
+    ("Back up / Of a file", Who::OneMachine),
+    ("Back up / Of a database", Who::Postgres),
+    ("Back up / Of containers", CONTAINERS),
+    ("Restore / A file", Who::OneMachine),
+    ("Restore / A database", Who::Postgres),
+    ("Restore / Containers", CONTAINERS),
+    ("Rotate / Tokens", Who::Postgres),
+    ("Rotate / Certificates", Who::Postgres),
+    ("Runs / What did not go well", Who::Runs),
+    ("Runs / Dead letters: another try", Who::Runs),
+    ("Runs / Doubts: settle them", Who::Runs),
+    ("Runs / Verdicts of several rounds", Who::Runs),
+    ("Runs / On a timer", Who::Runs),
+    ("Runs / Pause, resume, cancel", Who::Runs),
+    ("Runs / Several runs at once", Who::Runs),
+    ("Runs / Take it elsewhere", Who::Runs),
+    ("Runs / Retention", Who::Runs),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace")
+}
+
+/// All blocks in their order.
+pub fn blocks() -> Vec<Block> {
+    let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).expect("the page");
+    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
+    let (mut chapter, mut section) = (String::new(), String::new());
+    for line in page.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => {
+                let (section, language) = (section.clone(), language.to_owned());
+                open = Some(Block { section, language, text: String::new() });
+            }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => block.text += &format!("{line}\n"),
+            (None, None) => {
+                if let Some(name) = line.strip_prefix("## ") {
+                    name.clone_into(&mut chapter);
+                    name.clone_into(&mut section);
+                } else if let Some(name) = line.strip_prefix("### ") {
+                    section = format!("{chapter} / {name}");
+                }
+            }
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// Those of one section, which this test runs.
+pub fn section(name: &str, who: Who) -> Vec<Block> {
+    assert!(SECTIONS.contains(&(name, who)), "{name} is not {who:?}'s");
+    let found: Vec<Block> = blocks().into_iter().filter(|block| block.section == name).collect();
+    assert!(!found.is_empty(), "{name} has nothing to run");
+    found
+}
+
+/// The names of the sections that are run by one.
+pub fn sections_of(who: Who) -> Vec<&'static str> {
+    SECTIONS.iter().filter(|(_, by)| *by == who).map(|(name, _)| *name).collect()
+}
+
+/// The commands of a block: what the shell takes for one line.
+pub fn commands(text: &str) -> Vec<String> {
+    text.replace("\\\n", "").lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn every_section_with_commands_has_somebody_who_runs_them() {
+    let mut with_commands: Vec<String> =
+        blocks().into_iter().filter(|block| block.language == "sh").map(|block| block.section).collect();
+    with_commands.dedup();
+    assert_eq!(with_commands, SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    // Nothing hides among them that could be run here.
+    for block in blocks().iter().filter(|block| block.language == "sh") {
+        let Some((_, Who::Elsewhere(place))) = SECTIONS.iter().find(|(name, _)| *name == block.section) else {
+            continue;
+        };
+        let programs: &[&str] = match *place {
+            "tests/run" => &["cargo build --release "],
+            "tests/containers/run" => &["docker compose ", "docker volume "],
+            _ => &["kubectl ", "muster dev-certs ", "muster token "],
+        };
+        assert!(root().join(place).is_file(), "there is no {place}");
+        for command in commands(&block.text) {
+            assert!(programs.iter().any(|program| command.starts_with(program)), "{place} does not run {command}");
+        }
+    }
+}
+
+#[test]
+fn an_operator_finds_the_operations_by_their_names() {
+    let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).expect("the page");
+    let chapters: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert_eq!(chapters, ["Install", "Scale", "Drain", "Upgrade", "Back up", "Restore", "Rotate", "Runs"]);
+}
