@@ -245,8 +245,8 @@ impl Operator {
     }
 
     pub fn nobody_has_gone(&mut self) {
-        let started = self.started.iter_mut().map(|(line, process)| (&*line, process));
-        for (name, process) in self.services.iter_mut().map(|(name, process)| (name, process)).chain(started) {
+        let started = self.started.iter_mut().map(|(line, process)| (line.as_str(), process));
+        for (name, process) in self.services.iter_mut().map(|(name, process)| (name.as_str(), process)).chain(started) {
             assert_eq!(process.has_ended(), None, "{name}\n{}", process.stderr());
         }
     }
