@@ -111,23 +111,29 @@ impl Operator {
 
     /// Does all that a section says.
     pub async fn does(&mut self, section: &str) {
-        for block in page::section(section, self.who) {
-            match block.language.as_str() {
-                "sh" => {
-                    for command in page::commands(&block.text) {
-                        self.command(&command).await;
-                    }
+        for index in 0..page::section(section, self.who).len() {
+            self.does_block(section, index).await;
+        }
+    }
+
+    /// Does what one block of a section says, for a test that does something before the next.
+    pub async fn does_block(&mut self, section: &str, index: usize) {
+        let block = &page::section(section, self.who)[index];
+        match block.language.as_str() {
+            "sh" => {
+                for command in page::commands(&block.text) {
+                    self.command(&command).await;
                 }
-                "ini" => self.writes(&block.text),
-                // What a file looks like; `muster token` makes it.
-                "yaml" if section == "Install / Who may come in" => {}
-                // cron takes a % for the end of a line.
-                "cron" => {
-                    let command = block.text.splitn(6, ' ').nth(5).expect("a command").replace("\\%", "%");
-                    self.command(command.trim()).await;
-                }
-                other => panic!("nobody knows what to do with {other}: {}", block.text),
             }
+            "ini" => self.writes(&block.text),
+            // What a file looks like; `muster token` makes it.
+            "yaml" if section == "Install / Who may come in" => {}
+            // cron takes a % for the end of a line.
+            "cron" => {
+                let command = block.text.splitn(6, ' ').nth(5).expect("a command").replace("\\%", "%");
+                self.command(command.trim()).await;
+            }
+            other => panic!("nobody knows what to do with {other}: {}", block.text),
         }
     }
 
