@@ -1,5 +1,6 @@
 //! docs/OPERATIONS.md: every command of it, with real programs, amid runs that the stand-in's book is the judge of.
 
+mod kubernetes;
 mod one_machine;
 mod operator;
 mod page;

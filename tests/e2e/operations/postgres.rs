@@ -7,7 +7,7 @@ use muster_tests::postgres::Postgres;
 use muster_tests::{programs, turn};
 
 use super::operator::Operator;
-use super::page::Who;
+use super::page::{self, Who};
 use super::{SLOW_MS, assert_restored, assert_untroubled, some_progress};
 use crate::stand_in;
 
@@ -50,6 +50,29 @@ fn takes_out(operator: &Operator, name: &str) {
     assert_eq!(now.matches(&format!("- name: {name}\n")).count(), 1, "{now}");
 }
 
+/// Each step is done when all coordinators have taken up the one before; they are replaced meanwhile, as by an upgrade, so
+/// that workers have to connect anew.
+async fn certificates_are_rotated(operator: &mut Operator) {
+    let section = "Rotate / Certificates";
+    assert_eq!(page::section(section, Who::Postgres).len(), 2);
+    let old = std::fs::read_to_string(operator.folder().join("certs/ca.pem")).expect("the old authority");
+    std::fs::write(operator.folder().join("old.pem"), old).expect("a file");
+    operator.does_block(section, 0).await;
+    for coordinator in ["one", "two"] {
+        let runs = format!("muster runs --coordinator https://{coordinator}.example:7470");
+        until_some("it has its new certificate", async || {
+            let ended = operator.tries(&format!("{runs} --tls-ca new/ca.pem")).await;
+            (ended.code == Some(0)).then_some(())
+        })
+        .await;
+        operator.command(&runs).await;
+        let ended = operator.tries(&format!("{runs} --tls-ca old.pem")).await;
+        assert_ne!(ended.code, Some(0), "it still has the old one");
+    }
+    operator.replaces_coordinators().await;
+    operator.does_block(section, 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_it_is_scaled_backed_up_rotated_and_restored_amid_a_run() {
     let _turn = turn::heavy().await;
@@ -79,20 +102,7 @@ async fn on_postgresql_it_is_scaled_backed_up_rotated_and_restored_amid_a_run() 
     })
     .await;
     some_progress(&server).await;
-    std::fs::copy(operator.folder().join("certs/ca.pem"), operator.folder().join("old-ca.pem")).expect("a copy");
-    operator.does("Rotate / Certificates").await;
-    for coordinator in ["one", "two"] {
-        let url = format!("https://{coordinator}.example:7470");
-        until_some("it has its new certificate", async || {
-            let ended = operator.tries(&format!("muster runs --coordinator {url} --tls-ca new/ca.pem")).await;
-            (ended.code == Some(0)).then_some(())
-        })
-        .await;
-        let old = operator.tries(&format!("muster runs --coordinator {url} --tls-ca old-ca.pem")).await;
-        assert_ne!(old.code, Some(0), "it still has the old one");
-    }
-    // Whoever has to connect anew gets in: all coordinators are replaced, as by an upgrade.
-    operator.replaces_coordinators().await;
+    certificates_are_rotated(operator).await;
     some_progress(&server).await;
     operator.nobody_has_gone();
 
