@@ -76,7 +76,9 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         }
     }
     let access = Arc::new(Access::of(&args.access)?);
-    if access.asks() && !access.has_tls() && !args.listen.ip().is_loopback() {
+    let ports = [Some(args.listen), args.http_listen];
+    let is_open = ports.into_iter().flatten().any(|address| !address.ip().is_loopback());
+    if access.asks() && !access.has_tls() && is_open {
         tracing::warn!(
             { muster_telemetry::names::NEXT } = "give --tls-cert and --tls-key",
             "tokens come over the network in clear, and can be read on their way"

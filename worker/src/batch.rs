@@ -18,9 +18,6 @@ use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
 
-/// The version of the protocol that first had deliveries that are applied in part, and items.
-const PARTS_AND_ITEMS_SINCE: i32 = 3;
-
 /// What all steps of a batch need.
 pub(crate) struct Work {
     pub(crate) session: Arc<Session>,
@@ -74,7 +71,7 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
     let tries = async {
         loop {
             match session.pipelines.get(&session.coordinator, run).await {
-                Ok(pipeline) => return knows_what_it_needs(session, pipeline),
+                Ok(pipeline) => return Ok(pipeline),
                 Err(NoPipeline::Unusable(reason)) => return Err(End { pause_reason: Some(reason), ..End::default() }),
                 Err(NoPipeline::Later(status)) => {
                     debug!({ names::RUN } = run.run_id, { names::ERROR } = ?status.code(), "pipeline not there yet");
@@ -88,22 +85,6 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
         _ = lease.stopped(Stop::Draining) => Err(End { untouched: true, ..End::default() }),
         pipeline = tries => pipeline,
     }
-}
-
-/// A coordinator is not told what it does not know (it would refuse the whole report), nor asked for it.
-fn knows_what_it_needs(session: &Session, pipeline: Arc<ReadyPipeline>) -> Result<Arc<ReadyPipeline>, End> {
-    let spoken = session.coordinator.protocol();
-    let what = match (pipeline.is_per_record(), pipeline.lists_whole_records()) {
-        _ if spoken >= PARTS_AND_ITEMS_SINCE => return Ok(pipeline),
-        (true, _) => "reads answers record by record (load.per_record)",
-        (_, true) => "takes the list's items for records (source.detail: none)",
-        (false, false) => return Ok(pipeline),
-    };
-    let reason = format!(
-        "the pipeline {what}, which takes version {PARTS_AND_ITEMS_SINCE} of the worker protocol; the coordinator speaks \
-         version {spoken}: upgrade the coordinator, or change the pipeline"
-    );
-    Err(End { pause_reason: Some(reason), ..End::default() })
 }
 
 async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {

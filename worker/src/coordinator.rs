@@ -18,6 +18,7 @@ use muster_proto::v1::{
 };
 use muster_telemetry::names;
 use tonic::{Code, Response, Status, Streaming};
+use tonic_types::StatusExt;
 use tracing::{debug, info, warn};
 
 use crate::connect::{CallChannel, Endpoints, Way};
@@ -268,10 +269,17 @@ impl Coordinator {
     }
 }
 
+/// Refusals because of the access file, by their reasons.
+const OF_ACCESS: [&str; 2] = ["ROLE_REQUIRED", "SESSION_OF_ANOTHER_IDENTITY"];
+
 /// Whether repeating the call can help: the coordinator was not reached, was busy, or something between had no answer.
 ///
-/// The list names what is final, because an unknown failure on the way must never lose a report.
+/// The list names what is final, because an unknown failure on the way must never lose a report. Who may do what is an
+/// operator's to change, and a mistake of his must lose none either.
 pub(crate) fn is_final(status: &Status) -> bool {
+    if status.get_details_error_info().is_some_and(|info| OF_ACCESS.contains(&info.reason.as_str())) {
+        return false;
+    }
     matches!(
         status.code(),
         Code::InvalidArgument

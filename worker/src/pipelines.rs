@@ -26,7 +26,8 @@ pub(crate) enum NoPipeline {
     Unusable(String),
 }
 
-type Key = (String, BTreeMap<String, String>);
+/// Revision, parameters, and whether the fleet shares its rate.
+type Key = (String, BTreeMap<String, String>, bool);
 type Slot = Arc<OnceCell<Arc<ReadyPipeline>>>;
 
 /// Pipelines ready to run, by revision and parameters; the last used are kept.
@@ -50,9 +51,11 @@ impl Pipelines {
         coordinator: &Arc<Coordinator>,
         run: &LeasedRun,
     ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
-        let key = (run.pipeline_revision.clone(), run.parameters.clone().into_iter().collect());
+        // A coordinator of the version before keeps no timetable: this process keeps to the rate by itself then.
+        let shares = coordinator.protocol() >= rates::SINCE;
+        let key = (run.pipeline_revision.clone(), run.parameters.clone().into_iter().collect(), shares);
         let slot = self.slot(key.clone()).await;
-        slot.get_or_try_init(|| self.prepare(coordinator, &key.0, &key.1)).await.cloned()
+        slot.get_or_try_init(|| self.prepare(coordinator, &key)).await.cloned()
     }
 
     async fn slot(&self, key: Key) -> Slot {
@@ -69,16 +72,13 @@ impl Pipelines {
     async fn prepare(
         &self,
         coordinator: &Arc<Coordinator>,
-        revision: &str,
-        parameters: &BTreeMap<String, String>,
+        (revision, parameters, shares): &Key,
     ) -> Result<Arc<ReadyPipeline>, NoPipeline> {
         let answer = coordinator.pipeline(revision).await.map_err(|status| match is_final(&status) {
             true => NoPipeline::Unusable(format!("the coordinator has no pipeline {revision}: {}", status.message())),
             false => NoPipeline::Later(status),
         })?;
         let text = answer.pipeline.unwrap_or_default().canonical;
-        // A coordinator of the version before keeps no timetable: this process keeps to the rate by itself then.
-        let shares = coordinator.protocol() >= rates::SINCE;
         let fleet = shares.then(|| Arc::new(FleetRates::new(coordinator, revision, self.seed)) as Arc<dyn Fleet>);
         let ready = self.compile(&text, revision, parameters, fleet).map_err(NoPipeline::Unusable)?;
         info!({ names::PIPELINE } = ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
@@ -119,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_used_are_kept() {
         let pipelines = Pipelines::new(None, 1);
-        let key = |number: usize| (number.to_string(), BTreeMap::new());
+        let key = |number: usize| (number.to_string(), BTreeMap::new(), true);
         let first = pipelines.slot(key(0)).await;
         for number in 1..KEPT {
             pipelines.slot(key(number)).await;

@@ -15,7 +15,7 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, is_final};
 use crate::held::ttl;
 
 /// Version of the worker protocol that brought them.
@@ -23,6 +23,9 @@ pub(crate) const SINCE: i32 = 4;
 
 /// Pauses before the coordinator is asked again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The pause after an answer that asking again does not change.
+const FINAL: Duration = Duration::from_secs(10);
 
 /// The fleet, as requests of one pipeline see it.
 #[derive(Debug)]
@@ -65,11 +68,19 @@ impl Fleet for FleetRates {
             loop {
                 let sent = Instant::now();
                 match coordinator.reserve(question.clone()).await {
+                    // A place is given to everybody who asks; if not, asking at once does not help.
+                    Ok(answer) if answer.after_us.is_empty() => {}
                     Ok(answer) => {
                         note(&waits, &question.host, None);
                         return answer.after_us.into_iter().map(|after| sent + Duration::from_micros(after)).collect();
                     }
-                    Err(status) => note(&waits, &question.host, Some(&status)),
+                    Err(status) => {
+                        note(&waits, &question.host, Some(&status));
+                        // Its run was deleted, say: then nobody needs an answer.
+                        if is_final(&status) {
+                            sleep(FINAL).await;
+                        }
+                    }
                 }
                 sleep(backoff.next()).await;
             }

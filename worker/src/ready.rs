@@ -85,11 +85,6 @@ impl ReadyPipeline {
         self.compiled.check_item(size)
     }
 
-    /// Whether the target may say what became of each record of a delivery.
-    pub(crate) fn is_per_record(&self) -> bool {
-        self.compiled.target().is_per_record()
-    }
-
     /// The body of a delivery of these records.
     pub(crate) fn body<'a>(&self, records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
         self.compiled.target().body(records)

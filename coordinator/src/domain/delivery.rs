@@ -111,6 +111,8 @@ pub struct DeliveryFact {
     pub withdrawn: u32,
     /// Its worker learnt something else of the target, after a probe or an operator had settled it.
     pub contradicted: bool,
+    /// HTTP status of the target's answer; 0 when there was none.
+    pub http_status: u16,
 }
 
 impl DeliveryFact {

@@ -38,6 +38,9 @@ impl Pace {
     }
 }
 
+/// A wish that ends by no more than this, or a tenth, later than the one before is the same.
+const SAME_WISH: Duration = Duration::from_millis(250);
+
 /// What has been given out of a host's time, in nanoseconds on the ledger's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timetable {
@@ -65,10 +68,12 @@ impl Timetable {
         (0..count).map(after).collect()
     }
 
-    /// The host wants to be left alone for so long. Whether that is longer than it said before.
+    /// The host wants to be left alone for so long. Whether that is longer than it said before: many processes meet the same
+    /// wish, each a little later than the one before.
     pub fn close(&mut self, now: i64, time: Duration) -> bool {
         let until = now.saturating_add(nanos(time));
-        let is_news = until > self.closed_until;
+        let same = nanos((time / 10).max(SAME_WISH));
+        let is_news = self.closed_until <= now || until > self.closed_until.saturating_add(same);
         self.closed_until = self.closed_until.max(until);
         is_news
     }

@@ -244,7 +244,7 @@ fn delivery_story(delivery: &DeliveryStory) -> v1::DeliveryStory {
         epoch: small(fact.epoch),
         ordinal: small(fact.ordinal),
         state: state.to_owned(),
-        http_status: i32::from(delivery.http_status),
+        http_status: i32::from(delivery.fact.http_status),
         detail: delivery.detail.clone(),
         begun_at: Some(timestamp(fact.begun_at)),
         settled_at: delivery.settled_at.map(timestamp),

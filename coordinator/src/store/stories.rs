@@ -71,8 +71,6 @@ pub enum Ending {
 pub struct DeliveryStory {
     /// As outcomes see it.
     pub fact: DeliveryFact,
-    /// HTTP status; 0 when there was no answer.
-    pub http_status: u16,
     /// The reason in words.
     pub detail: String,
     /// When it was settled.

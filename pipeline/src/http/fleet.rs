@@ -9,6 +9,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 use url::Url;
 
+/// A wish that ends by no more than this, or a tenth, later than the one before is the same.
+const SAME_WISH: Duration = Duration::from_millis(250);
+
 /// The fleet that a process belongs to, as its requests see it. Hosts are named as [`host_of`] names them.
 pub trait Fleet: fmt::Debug + Send + Sync {
     /// Asks for times at which a request each may go out to this host: as many as `count`, or fewer, ascending, none
@@ -35,16 +38,16 @@ pub fn host_of(url: &Url) -> String {
 pub struct ClosedHosts(Mutex<HashMap<String, Instant>>);
 
 impl ClosedHosts {
-    /// A host wants to be left alone until then; a longer wish that it uttered before stays. Whether that is news.
+    /// A host wants to be left alone until then; a longer wish that it uttered before stays. Whether that is news: many
+    /// requests meet the same wish, each a little later than the one before.
     pub fn close(&self, host: &str, until: Instant) -> bool {
         let mut closed = super::lock(&self.0);
         let now = Instant::now();
         closed.retain(|_, until| *until > now);
-        if closed.get(host).is_some_and(|before| *before >= until) {
-            return false;
-        }
-        closed.insert(host.to_owned(), until);
-        true
+        let before = closed.get(host).copied();
+        closed.insert(host.to_owned(), before.map_or(until, |before| before.max(until)));
+        let same = (until.saturating_duration_since(now) / 10).max(SAME_WISH);
+        before.is_none_or(|before| until > before + same)
     }
 
     /// Until when a host wants to be left alone.
@@ -71,9 +74,11 @@ mod tests {
         assert_eq!(hosts.until(host), None);
         assert!(hosts.close(host, start + Duration::from_secs(3)));
         assert!(!hosts.close(host, start + Duration::from_secs(1)));
-        assert_eq!(hosts.until(host), Some(start + Duration::from_secs(3)));
+        assert!(!hosts.close(host, start + Duration::from_millis(3_200)), "the same wish, met by another request");
+        assert!(hosts.close(host, start + Duration::from_secs(4)));
+        assert_eq!(hosts.until(host), Some(start + Duration::from_secs(4)));
         assert_eq!(hosts.until("http://b:1"), None);
-        tokio::time::advance(Duration::from_secs(3)).await;
+        tokio::time::advance(Duration::from_secs(4)).await;
         assert_eq!(hosts.until(host), None);
     }
 }

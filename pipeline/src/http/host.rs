@@ -116,6 +116,7 @@ impl Host {
             }
             News::Up(after) => {
                 self.limiter.start_anew();
+                self.latency.start_anew();
                 tracing::info!(url.full = url, muster.seconds = after.as_secs_f64(), "a host serves requests again");
             }
         }

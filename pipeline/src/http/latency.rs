@@ -32,8 +32,11 @@ impl Latency {
         Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0), watch: Watch::new() }
     }
 
-    pub(crate) fn record(&self, took: Duration) {
-        self.watch.record(took);
+    /// An answer took so long. A refusal, which is `served: false`, says nothing of how fast the host can serve.
+    pub(crate) fn record(&self, took: Duration, served: bool) {
+        if served {
+            self.watch.record(took);
+        }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut seen = super::lock(&self.seen);
         seen.counts[bucket(micros)] += 1;
@@ -45,6 +48,11 @@ impl Latency {
             seen.counts.iter_mut().for_each(|count| *count /= 2);
             seen.total = seen.counts.iter().sum();
         }
+    }
+
+    /// Forgets what it was at best: the host has become another.
+    pub(crate) fn start_anew(&self) {
+        self.watch.start_anew();
     }
 
     /// How fast it answers against how fast it can.
@@ -108,16 +116,16 @@ mod tests {
     fn the_percentile_follows_what_is_seen() {
         let latency = Latency::new();
         for _ in 0..31 {
-            latency.record(Duration::from_millis(10));
+            latency.record(Duration::from_millis(10), true);
         }
         assert_eq!(latency.p95(), None);
         for _ in 0..300 {
-            latency.record(Duration::from_millis(10));
+            latency.record(Duration::from_millis(10), true);
         }
         let early = latency.p95().unwrap();
         assert!((Duration::from_millis(10)..Duration::from_millis(13)).contains(&early), "{early:?}");
         for _ in 0..20_000 {
-            latency.record(Duration::from_millis(200));
+            latency.record(Duration::from_millis(200), true);
         }
         let late = latency.p95().unwrap();
         assert!((Duration::from_millis(200)..Duration::from_millis(250)).contains(&late), "{late:?}");

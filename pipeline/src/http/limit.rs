@@ -39,13 +39,14 @@ struct State {
     answers: u32,
     lost: u32,
     lowered: Option<Instant>,
+    eased: Option<Instant>,
     /// It was enough once: from now on slowly.
     enough: bool,
 }
 
 impl State {
     fn new(limit: usize) -> Self {
-        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, enough: false }
+        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, eased: None, enough: false }
     }
 
     fn found_out(&mut self) {
@@ -139,24 +140,35 @@ impl Limiter {
 
     /// A little fewer: more of them only wait for each other. Never below the start, which is no reason to be slow.
     fn ease(&self, state: &mut State) {
-        self.lower_to(state, (state.limit - state.limit / EASED).max(START).min(state.limit));
+        let limit = (state.limit - state.limit / EASED).max(START).min(state.limit);
+        if is_over(&mut state.eased) {
+            self.lower_to(state, limit);
+        }
     }
 
+    /// Half as many: whatever was eased before, a refusal counts by itself.
     fn lower(&self, state: &mut State) {
-        self.lower_to(state, (state.limit / 2).max(1));
+        if is_over(&mut state.lowered) {
+            self.lower_to(state, (state.limit / 2).max(1));
+        }
     }
 
     fn lower_to(&self, state: &mut State, limit: usize) {
-        let now = Instant::now();
-        if state.lowered.is_some_and(|before| now.duration_since(before) < COOL_DOWN) {
-            return;
-        }
-        state.lowered = Some(now);
         state.found_out();
         let fewer = state.limit - limit;
         state.limit = limit;
         state.debt += fewer - self.places.forget_permits(fewer);
     }
+}
+
+/// Whether what was done before was long enough ago to be done again, which it then is.
+fn is_over(before: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let is_over = before.is_none_or(|before| now.duration_since(before) >= COOL_DOWN);
+    if is_over {
+        *before = Some(now);
+    }
+    is_over
 }
 
 impl Drop for Place<'_> {
@@ -248,6 +260,8 @@ mod tests {
             limiter.learn(Signal::Answered(Pace::Overrun));
         }
         assert_eq!(limiter.limit(), START);
+        limiter.learn(Signal::Overload);
+        assert_eq!(limiter.limit(), START / 2, "a refusal counts although it was eased a moment ago");
     }
 
     #[tokio::test(start_paused = true)]

@@ -45,8 +45,13 @@ struct State {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        let state = State { window: Vec::with_capacity(WINDOW), best: [None; 2], span_began: Instant::now() };
-        Self { state: Mutex::new(state), pace: AtomicU8::new(Pace::Good as u8) }
+        Self { state: Mutex::new(State::new()), pace: AtomicU8::new(Pace::Good as u8) }
+    }
+
+    /// Forgets all.
+    pub(crate) fn start_anew(&self) {
+        *super::lock(&self.state) = State::new();
+        self.pace.store(Pace::Good as u8, Ordering::Relaxed);
     }
 
     /// An answer took so long.
@@ -70,6 +75,10 @@ impl Watch {
 }
 
 impl State {
+    fn new() -> Self {
+        Self { window: Vec::with_capacity(WINDOW), best: [None; 2], span_began: Instant::now() }
+    }
+
     fn judge(&mut self, now: Instant) -> Pace {
         let (_, median, _) = self.window.select_nth_unstable(WINDOW / 2);
         let median = *median;

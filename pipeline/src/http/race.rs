@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
+use super::classify;
 use super::host::Host;
 use super::transport::{Answer, Exchange, Transport, TransportError};
 use crate::spec::Limits;
@@ -152,8 +153,8 @@ impl Drop for Next<'_> {
 /// The end of a race, and what it teaches about the host.
 fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
     let Finish { copy, sent, result } = finish;
-    if result.is_ok() {
-        host.latency.record(sent.elapsed());
+    if let Ok(answer) = &result {
+        host.latency.record(sent.elapsed(), !answer.status.is_server_error() && !classify::is_overload(answer));
         host.hedges.refund(copy);
     }
     Race { hedge_won: copy > 0 && result.is_ok(), result, hedges }

@@ -82,7 +82,7 @@ async fn call(channel: &CallChannel, method: &str) -> Result<(), Status> {
 /// The roles that a method admits, by the rules that people are told; none: it is open.
 fn admitted(method: &str) -> Option<&'static [&'static str]> {
     let (service, name) = method.split_once('/').expect("a service");
-    let changes = ["Start", "Cancel", "Pause", "Resume", "Redrive", "Settle", "Delete"];
+    let changes = ["Start", "Cancel", "Pause", "Resume", "Redrive", "Settle", "Delete", "Set"];
     match service {
         "grpc.health.v1.Health" => None,
         "muster.v1.WorkerService" => Some(&["worker"]),

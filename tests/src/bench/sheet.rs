@@ -45,7 +45,7 @@ impl Sheet {
         serde_json::from_slice(&text).with_context(|| format!("{} is no sheet of figures", file.display()))
     }
 
-    /// Keeps it, with what was kept in the file of other scenarios.
+    /// Keeps it.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -184,17 +184,3 @@ async fn of_a_stopped_run_the_batch_is_given_back() {
     assert!(stage.api.posts().is_empty());
     stage.end().await;
 }
-
-#[tokio::test]
-async fn an_older_coordinator_is_not_asked_for_items() {
-    let stage = stage("").await;
-    *stage.script.protocol.lock().unwrap() = 2;
-    stage.script.offer(lease(0, 0..3));
-    let report = stage.script.report("token-0").await;
-    assert!(
-        report.pause_reason.contains("source.detail: none") && report.pause_reason.contains("version 2"),
-        "{report:?}"
-    );
-    assert_eq!(asked_from(&stage), [0; 0]);
-    stage.end().await;
-}

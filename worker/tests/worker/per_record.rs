@@ -100,18 +100,6 @@ async fn what_repeats_a_doubt_goes_on_repeating_it() {
 }
 
 #[tokio::test]
-async fn a_coordinator_that_does_not_know_of_it_is_told_so_in_words() {
-    let stage = stage().await;
-    *stage.script.protocol.lock().unwrap() = 2;
-    // What it acquires from now on is of that coordinator.
-    stage.script.offer(lease(0, 0..2));
-    let report = stage.script.report("token-0").await;
-    assert!(report.pause_reason.contains("load.per_record") && report.pause_reason.contains("version 2"), "{report:?}");
-    assert!(report.deliveries.is_empty() && stage.api.posts().is_empty());
-    stage.end().await;
-}
-
-#[tokio::test]
 async fn a_dead_letter_says_why_in_the_words_of_the_target() {
     let stage = stage().await;
     let long = "x".repeat(500);

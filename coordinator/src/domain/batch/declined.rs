@@ -57,9 +57,10 @@ impl BatchLedger {
             .nth(nth.saturating_sub(1) as usize)
     }
 
-    /// The last delivery in vain that was announced at least so long ago.
-    pub fn declined_for(&self, time: Duration, now: Timestamp) -> Option<&DeliveryFact> {
-        self.deliveries.iter().rfind(|delivery| is_declined(delivery) && delivery.begun_at + time <= now)
+    /// The last delivery in vain that was announced at least so long ago, and not before `from`.
+    pub fn declined_for(&self, time: Duration, from: Timestamp, now: Timestamp) -> Option<&DeliveryFact> {
+        let is_old = |begun_at: Timestamp| begun_at >= from && begun_at + time <= now;
+        self.deliveries.iter().rfind(|delivery| is_declined(delivery) && is_old(delivery.begun_at))
     }
 
     /// Of these records the one that is to be sent alone next: the first, but one that is never taken lets the others go
@@ -70,7 +71,11 @@ impl BatchLedger {
     }
 }
 
-/// Did the target say so, and not a probe or an operator of a doubt?
+/// Statuses that say that the pipeline is wrong: the run has paused.
+const PIPELINE_WRONG: [u16; 5] = [401, 403, 404, 405, 415];
+
+/// Did the target say so? Not when it was not sent at all, and not when a probe or an operator said so of a doubt.
 fn is_declined(delivery: &DeliveryFact) -> bool {
-    delivery.state == DeliveryState::NotApplied && delivery.absent.is_empty()
+    let answered = delivery.http_status != 0 && !PIPELINE_WRONG.contains(&delivery.http_status);
+    delivery.state == DeliveryState::NotApplied && answered && delivery.absent.is_empty()
 }

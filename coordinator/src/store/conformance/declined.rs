@@ -17,6 +17,7 @@ pub async fn declined(backend: &dyn Backend) {
     in_a_run_of_one_batch_it_is_found_too(&Bench::new(backend).await).await;
     one_that_takes_nothing_for_a_while_costs_nothing(&Bench::new(backend).await).await;
     what_was_found_not_applied_is_not_declined(&Bench::new(backend).await).await;
+    what_was_not_sent_is_not_declined(&Bench::new(backend).await).await;
 }
 
 /// A run of so many batches of four.
@@ -99,6 +100,8 @@ async fn a_target_that_takes_nothing_judges_nobody_and_pauses_the_run(bench: &Be
     assert!(said.contains("has applied nothing for 10 minutes") && said.contains("said the target"), "{said}");
     assert_eq!(bench.counts(&run).await.pending, 8, "nobody is judged");
     bench.store().resume_run(&run.id).await.unwrap();
+    decline(bench, &bench.lease(A).await).await;
+    assert_eq!(bench.run(&run.id).await.state, RunState::Running, "what was before the resume says nothing");
     play(bench, &run, "nobody").await;
     assert_eq!(bench.counts(&run).await.loaded, 8);
 }
@@ -126,4 +129,16 @@ async fn what_was_found_not_applied_is_not_declined(bench: &Bench) {
     }
     assert_eq!(play(bench, &run, "nobody").await, 3, "the batches are still whole");
     assert_eq!(bench.state(&run, "0").await, RecordState::Loaded);
+}
+
+async fn what_was_not_sent_is_not_declined(bench: &Bench) {
+    let run = batches(bench, 3).await;
+    for _ in 0..3 * MAX_ATTEMPTS {
+        let lease = bench.lease(A).await;
+        bench.announce(A, &lease, begin(1, lease.parts[0].0.positions.iter(), 0)).await;
+        let mut told = report(&[(1, DeliveryState::NotApplied)], &[]);
+        told.deliveries[0].evidence.http_status = 0;
+        bench.complete(A, &lease, signed(told)).await;
+    }
+    assert_eq!(play(bench, &run, "nobody").await, 3, "the batches are still whole");
 }

@@ -41,7 +41,7 @@ async fn a_story_tells_all_of_a_record(bench: &Bench) {
     let told: Vec<_> =
         story.deliveries.iter().map(|told| (told.fact.epoch, told.fact.state, told.acknowledged)).collect();
     assert_eq!(told, [(1, DeliveryState::InDoubt, None), (2, DeliveryState::Applied, Some(1))]);
-    assert_eq!((story.deliveries[1].http_status, story.deliveries[1].detail.as_str()), (200, "said the target"));
+    assert_eq!((story.deliveries[1].fact.http_status, story.deliveries[1].detail.as_str()), (200, "said the target"));
     assert!(story.deliveries.iter().all(|told| told.settled_at.is_some()));
     assert!(story.exception.is_none());
     assert_eq!(bench.state(&run, "1").await, RecordState::Leased);

@@ -10,8 +10,9 @@ use super::leases::Held;
 use super::protection::{self, LOAD};
 use super::rows::exception_code;
 use super::{SqlResult, Tx, params, sql};
-use crate::domain::{BatchLedger, BatchRef, Declined, DeliveryFact, ExceptionKind};
+use crate::domain::{BatchLedger, BatchRef, Declined, DeliveryFact, DeliveryState, ExceptionKind};
 use crate::planted::Bug;
+use crate::store::Report;
 
 /// How long a target may take nothing before batches are taken apart. An outage that is shorter costs no more POSTs.
 const TOGETHER: Duration = Duration::from_mins(1);
@@ -19,15 +20,15 @@ const TOGETHER: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The batch after one more report, when it goes on by a worker that holds it.
-pub(super) fn after_report(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger) -> SqlResult<BatchRow> {
+pub(super) fn after_report(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, report: &Report) -> SqlResult<BatchRow> {
     // Whoever reports was not taken down.
     let row = BatchRow { lost: 0, ..held.row.clone() };
-    if tx.planted.has(Bug::SendsInVainForEver) {
+    if !says_not_applied(report) || tx.planted.has(Bug::SendsInVainForEver) {
         return Ok(row);
     }
     let rules = &held.facts.rules;
     let declined = ledger.declined();
-    if let Some(since) = ledger.declined_for(PATIENCE, tx.now)
+    if let Some(since) = ledger.declined_for(PATIENCE, held.facts.resumed_at, tx.now)
         && declined.iter().any(|declined| declined.is_stubborn(rules, false))
         && !takes_others(tx, held, since)?
     {
@@ -48,6 +49,11 @@ pub(super) fn after_report(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger) -> Sq
     }
     let singles = row.singles || takes_others || since.begun_at + TOGETHER <= tx.now;
     Ok(BatchRow { singles, ..row })
+}
+
+/// Only then a batch is judged, by whoever holds the run alone.
+pub(super) fn says_not_applied(report: &Report) -> bool {
+    report.deliveries.iter().any(|delivery| delivery.evidence.state == DeliveryState::NotApplied)
 }
 
 /// Has the target acknowledged another delivery that was announced after this one?

@@ -159,7 +159,7 @@ pub(super) fn settle(
 
 /// A delivery as its evidence has it; `None` when that names records that it cannot.
 fn said(delivery: &DeliveryFact, evidence: &Evidence) -> Option<DeliveryFact> {
-    let mut said = DeliveryFact { state: evidence.state, ..delivery.clone() };
+    let mut said = DeliveryFact { state: evidence.state, http_status: evidence.http_status, ..delivery.clone() };
     if said.state == DeliveryState::PartlyApplied {
         let strangers = evidence.present.without(&delivery.positions);
         said.absent = delivery.positions.without(&evidence.present);

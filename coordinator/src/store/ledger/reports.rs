@@ -43,7 +43,7 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
 /// A report by which the run may be judged is taken when nobody else reports.
 fn hold_for(report: &Report) -> Hold {
     let judges = |record: &RecordReport| record.kind == ExceptionKind::Gone || record.stage == protection::LOAD;
-    let alone = report.pause.is_some() || report.records.iter().any(judges);
+    let alone = report.pause.is_some() || report.records.iter().any(judges) || declined::says_not_applied(report);
     if alone { Hold::Alone } else { Hold::Together }
 }
 
@@ -63,7 +63,7 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     }
     end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
     let row = match judged {
-        true => declined::after_report(tx, held, ledger)?,
+        true => declined::after_report(tx, held, ledger, report)?,
         false => BatchRow { lost: 0, ..held.row.clone() },
     };
     let earliest = tx.now + report.retry_after;

@@ -127,7 +127,7 @@ fn positions(row: &Row, column: usize, none: impl FnOnce() -> Positions) -> SqlR
 }
 
 /// How many columns of the `..._deliveries` statements `delivery` reads.
-pub(super) const DELIVERY_COLUMNS: usize = 15;
+pub(super) const DELIVERY_COLUMNS: usize = 16;
 
 /// These columns; `whole` is the batch's size.
 pub(super) fn delivery(row: &Row, whole: u32) -> SqlResult<DeliveryFact> {
@@ -147,6 +147,7 @@ pub(super) fn delivery(row: &Row, whole: u32) -> SqlResult<DeliveryFact> {
         probes: row.get(12)?,
         withdrawn: row.get(13)?,
         contradicted: row.get(14)?,
+        http_status: row.get(15)?,
     })
 }
 
@@ -198,6 +199,8 @@ pub(super) struct RunFacts {
     /// Batches refused as a whole since something was applied, and their records.
     pub rejected: (u32, u32),
     pub gone_accepted: i64,
+    /// When it was last resumed; the beginning of time if never.
+    pub resumed_at: Timestamp,
 }
 
 /// Reads them.
@@ -214,6 +217,7 @@ pub(super) fn run_facts(connection: &dyn Connection, run: i64) -> SqlResult<Opti
             max_rejected: row.get(8)?,
             rejected: (row.get(9)?, row.get(10)?),
             gone_accepted: row.get(11)?,
+            resumed_at: time(row, 12)?,
         })
     };
     connection.query_row(sql!("run_facts"), params![run], facts).optional()

@@ -92,7 +92,7 @@ pub(super) fn pause(tx: &Tx<'_>, id: &RunId, reason: &str) -> SqlResult<Option<R
 /// Paused -> running.
 pub(super) fn resume(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Run>> {
     let Some(run) = by_id_alone(tx, id)? else { return Ok(None) };
-    tx.connection.execute(sql!("run_resume"), params![run.key])?;
+    tx.connection.execute(sql!("run_resume"), params![run.key, tx.now.as_millis()])?;
     tx.tell_work();
     by_id(tx, id)
 }

@@ -81,12 +81,11 @@ fn deliveries(view: &dyn Connection, batch: BatchRef, size: u32) -> SqlResult<Ve
     view.query_map(sql!("story_deliveries"), params![batch.run, batch.round, batch.batch], |row| {
         Ok(DeliveryStory {
             fact: rows::delivery(row, size)?,
-            http_status: row.get(rows::DELIVERY_COLUMNS)?,
-            detail: row.get(rows::DELIVERY_COLUMNS + 1)?,
-            settled_at: rows::time_opt(row, rows::DELIVERY_COLUMNS + 2)?,
-            acknowledged: row.get(rows::DELIVERY_COLUMNS + 3)?,
-            settled_by: row.get(rows::DELIVERY_COLUMNS + 4)?,
-            note: row.get(rows::DELIVERY_COLUMNS + 5)?,
+            detail: row.get(rows::DELIVERY_COLUMNS)?,
+            settled_at: rows::time_opt(row, rows::DELIVERY_COLUMNS + 1)?,
+            acknowledged: row.get(rows::DELIVERY_COLUMNS + 2)?,
+            settled_by: row.get(rows::DELIVERY_COLUMNS + 3)?,
+            note: row.get(rows::DELIVERY_COLUMNS + 4)?,
         })
     })
 }
