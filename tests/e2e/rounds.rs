@@ -191,7 +191,8 @@ async fn what_is_exported_is_what_the_book_has() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_run_gives_its_space_back() {
     let _turn = turn::light().await;
-    let (folder, server) = (tempfile::tempdir().expect("a folder"), stand_in(Config::calm(5_000)));
+    let (folder, server) =
+        (tempfile::tempdir().expect("a folder"), stand_in(Config { page_size: 100, ..Config::calm(20_000) }));
     let (folder, set) = (folder.path(), base_url(&server));
     let run = ["run", "animals", "--set", &set, "--db", "my.db", "--json"];
     let run_id = muster(folder, &run).await.with_code(0).json()["run_id"].as_str().expect("an ID").to_owned();
