@@ -1,6 +1,6 @@
 //! Which earlier run a new one goes on from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use muster_pipeline::Pipeline;
@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, run_unknown, status};
 use crate::domain::{Run, RunId, RunState};
-use crate::store::{Round, Store};
+use crate::store::{Round, Store, StoredPipeline};
 
 /// The newest run that will do, in place of an ID.
 const LATEST: &str = "latest";
@@ -47,7 +47,7 @@ pub(super) async fn find(
         );
         return Err(invalid("SINCE_RUN_USELESS", text));
     }
-    let wanted = Wanted::new(pipeline, given)?;
+    let wanted = Wanted::new(pipeline, given, &store.revisions(pipeline.name()).await?)?;
     if meant == LATEST {
         return latest(store, &wanted).await;
     }
@@ -59,13 +59,12 @@ pub(super) async fn find(
 }
 
 async fn latest(store: &dyn Store, wanted: &Wanted<'_>) -> Result<Option<Since>, Status> {
-    let (name, revision) = (wanted.pipeline.name(), wanted.pipeline.revision());
     let mut before = None;
     loop {
-        let runs = store.runs_over(name, revision, before, AT_ONCE).await?;
+        let runs = store.runs_over(wanted.pipeline.name(), before, AT_ONCE).await?;
         let Some(last) = runs.last() else { return Ok(None) };
         before = Some(last.key);
-        for run in runs {
+        for run in runs.into_iter().filter(|run| wanted.revisions.contains(&run.revision)) {
             if wanted.unfit(&run, &store.rounds(&run).await?).is_none() {
                 return Ok(Some(Since { run }));
             }
@@ -76,6 +75,8 @@ async fn latest(store: &dyn Store, wanted: &Wanted<'_>) -> Result<Option<Since>,
 /// What a run must be so that another can go on from it.
 struct Wanted<'a> {
     pipeline: &'a Pipeline,
+    /// Its own revision, and those that differ from it in their limits alone: they loaded the same records in the same way.
+    revisions: BTreeSet<String>,
     /// Without watermarks: those differ from run to run.
     parameters: BTreeMap<String, String>,
     /// The watermarks that are to follow from it.
@@ -83,7 +84,10 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn new(pipeline: &'a Pipeline, given: &BTreeMap<String, String>) -> Result<Self, Status> {
+    fn new(pipeline: &'a Pipeline, given: &BTreeMap<String, String>, known: &[StoredPipeline]) -> Result<Self, Status> {
+        let alike = known.iter().filter(|known| pipeline.loads_like(&known.canonical));
+        let own = std::iter::once(pipeline.revision().to_owned());
+        let revisions = own.chain(alike.map(|known| known.revision.clone())).collect();
         let following = pipeline.watermarks().filter(|name| !given.contains_key(*name)).collect();
         // Whatever they follow from, they are left out.
         let any = Some(SystemTime::UNIX_EPOCH);
@@ -91,7 +95,7 @@ impl<'a> Wanted<'a> {
             .resolve_parameters_since(given, any)
             .map_err(|error| invalid("PARAMETER_INVALID", error.to_string()))?;
         let parameters = without_watermarks(pipeline, &parameters);
-        Ok(Self { pipeline, parameters, following })
+        Ok(Self { pipeline, revisions, parameters, following })
     }
 
     /// Why a run will not do, and what to do.
@@ -108,7 +112,7 @@ impl<'a> Wanted<'a> {
         }
         let revision = self.pipeline.revision();
         let revisions = std::iter::once(&run.revision).chain(rounds.iter().map(|round| &round.revision));
-        if let Some(other) = revisions.into_iter().find(|of| *of != revision) {
+        if let Some(other) = revisions.into_iter().find(|of| !self.revisions.contains(*of)) {
             return Some(format!(
                 "run {id} worked under revision {} of the pipeline, which is {} now: records that were loaded under another \
                  revision may have to look otherwise now; start in full, without since_run",
@@ -224,7 +228,13 @@ load: { request: { url: "${param:host}/in" } }
         let pipeline = pipeline();
         let mut run = over(&pipeline);
         change(&mut run);
-        Wanted::new(&pipeline, given).unwrap().unfit(&run, &[])
+        let known = |text: &str| {
+            let of = Pipeline::from_yaml(text, "p.yaml").unwrap();
+            let (name, revision) = (of.name().to_owned(), of.revision().to_owned());
+            StoredPipeline { name, revision, canonical: of.canonical().to_owned() }
+        };
+        let known = [known(PIPELINE), known(&slower()), known(&PIPELINE.replace("http", "https"))];
+        Wanted::new(&pipeline, given, &known).unwrap().unfit(&run, &[])
     }
 
     #[test]
@@ -233,6 +243,18 @@ load: { request: { url: "${param:host}/in" } }
         let since = Since { run: over(&pipeline()) };
         let resolved = pipeline().resolve_parameters_since(&given(&[]), Some(since.started())).unwrap();
         assert_eq!(resolved["after"], "1970-01-01T00:00:00Z", "a minute before its start");
+    }
+
+    /// The same under other limits.
+    fn slower() -> String {
+        format!("{PIPELINE}\nlimits: {{ concurrency: 7 }}\n")
+    }
+
+    #[test]
+    fn other_limits_load_the_same_records() {
+        let revision = Pipeline::from_yaml(&slower(), "p.yaml").unwrap().revision().to_owned();
+        assert_ne!(revision, pipeline().revision());
+        assert_eq!(unfit(&given(&[]), |run| run.revision = revision), None);
     }
 
     #[test]

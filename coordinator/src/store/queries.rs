@@ -80,12 +80,13 @@ pub trait Queries: Send + Sync {
     /// Runs with a number below `before`, newest first.
     async fn runs(&self, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
     /// Runs of this pipeline and revision that are over and have a number below `before`, newest first.
-    async fn runs_over(&self, pipeline: &str, revision: &str, before: Option<i64>, limit: u32)
-    -> StoreResult<Vec<Run>>;
+    async fn runs_over(&self, pipeline: &str, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
     /// The run that this request started, and the digest of its arguments.
     async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>>;
     /// How far a run is.
     async fn progress(&self, run: &Run) -> StoreResult<Progress>;
+    /// All revisions of a pipeline that runs have worked under.
+    async fn revisions(&self, pipeline: &str) -> StoreResult<Vec<StoredPipeline>>;
     /// A pipeline revision.
     async fn pipeline(&self, revision: &str) -> StoreResult<Option<StoredPipeline>>;
     /// What workers are wanted for, by all runs or by those of one pipeline.

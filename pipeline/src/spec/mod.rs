@@ -87,6 +87,18 @@ impl Pipeline {
         &self.revision
     }
 
+    /// Whether another one in its canonical form loads the same records in the same way: it differs in its limits at most,
+    /// which say how hard two APIs may be worked.
+    #[must_use]
+    pub fn loads_like(&self, canonical: &str) -> bool {
+        let without_limits = |text: &str| {
+            let mut value = serde_json::from_str::<serde_json::Value>(text).ok()?;
+            value.as_object_mut()?.remove("limits");
+            Some(value)
+        };
+        without_limits(canonical).is_some_and(|other| without_limits(&self.canonical) == Some(other))
+    }
+
     /// Whether it says only what the format's first release knew, so that programs of that time can read it.
     #[must_use]
     pub fn is_of_first_format(&self) -> bool {

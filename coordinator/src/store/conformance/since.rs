@@ -278,16 +278,17 @@ async fn runs_that_are_over_are_found(bench: &Bench) {
     }
     let running = bench.start(new_run("four")).await;
     let store = bench.store();
-    let revision = new_run("x").terms.revision;
     let keys = async |before: Option<i64>, limit: u32| -> Vec<i64> {
-        let found = store.runs_over("test", &revision, before, limit).await.unwrap();
+        let found = store.runs_over("test", before, limit).await.unwrap();
         found.iter().map(|run| run.key).collect()
     };
     let all: Vec<i64> = over.iter().map(|run| run.key).collect();
     assert_eq!((keys(None, 10).await, keys(None, 2).await), (all.clone(), all[..2].to_vec()));
     assert_eq!(keys(Some(all[1]), 10).await, all[2..]);
-    assert!(store.runs_over("other", &revision, None, 10).await.unwrap().is_empty());
-    assert!(store.runs_over("test", "0", None, 10).await.unwrap().is_empty());
+    assert!(store.runs_over("other", None, 10).await.unwrap().is_empty());
+    let revisions = store.revisions("test").await.unwrap();
+    assert_eq!(revisions.iter().map(|known| known.revision.clone()).collect::<Vec<_>>(), [new_run("x").terms.revision]);
+    assert!(store.revisions("other").await.unwrap().is_empty());
     let of_request = store.run_of_request("two").await.unwrap().map(|(run, digest)| (run.id, digest));
     assert_eq!(of_request, Some((RunId::from_text("test-two"), [9; 32])));
     assert!(store.run_of_request("five").await.unwrap().is_none());

@@ -26,16 +26,9 @@ impl<D: Database> Queries for D {
         self.read(move |view| view.query_map(sql!("runs_page"), params![before, limit], rows::run)).await
     }
 
-    async fn runs_over(
-        &self,
-        pipeline: &str,
-        revision: &str,
-        before: Option<i64>,
-        limit: u32,
-    ) -> StoreResult<Vec<Run>> {
-        let (pipeline, revision, before) = (pipeline.to_owned(), revision.to_owned(), before.unwrap_or(i64::MAX));
-        self.read(move |view| view.query_map(sql!("runs_over"), params![pipeline, revision, before, limit], rows::run))
-            .await
+    async fn runs_over(&self, pipeline: &str, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>> {
+        let (pipeline, before) = (pipeline.to_owned(), before.unwrap_or(i64::MAX));
+        self.read(move |view| view.query_map(sql!("runs_over"), params![pipeline, before, limit], rows::run)).await
     }
 
     async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>> {
@@ -56,13 +49,15 @@ impl<D: Database> Queries for D {
         self.read(move |view| progress(view.connection, key, round)).await
     }
 
+    async fn revisions(&self, pipeline: &str) -> StoreResult<Vec<StoredPipeline>> {
+        let pipeline = pipeline.to_owned();
+        self.read(move |view| view.query_map(sql!("pipelines_by_name"), params![pipeline], stored_pipeline)).await
+    }
+
     async fn pipeline(&self, revision: &str) -> StoreResult<Option<StoredPipeline>> {
         let revision = revision.to_owned();
         self.read(move |view| {
-            let pipeline = view.query_row(sql!("pipeline_by_revision"), params![revision], |row| {
-                Ok(StoredPipeline { name: row.get(0)?, revision: row.get(1)?, canonical: row.get(2)? })
-            });
-            pipeline.optional()
+            view.query_row(sql!("pipeline_by_revision"), params![revision], stored_pipeline).optional()
         })
         .await
     }
@@ -218,4 +213,8 @@ fn acknowledgements(view: &dyn Connection, run: i64, after: i64, limit: u32) -> 
         Ok(Acknowledgement { number, ids })
     };
     rows.into_iter().map(one).collect()
+}
+
+fn stored_pipeline(row: &Row) -> SqlResult<StoredPipeline> {
+    Ok(StoredPipeline { name: row.get(0)?, revision: row.get(1)?, canonical: row.get(2)? })
 }

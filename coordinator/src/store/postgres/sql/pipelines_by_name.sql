@@ -1,0 +1,1 @@
+SELECT name, revision, canonical FROM pipelines WHERE name = $1
