@@ -11,6 +11,8 @@ use muster_proto::v1::{self, run_service_server::RunService};
 use muster_telemetry::names;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status, unusable};
@@ -19,7 +21,7 @@ use super::{operate, page, parse, render, share};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
 use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Share, ShareChange, Terms};
-use crate::store::{Started, Store, StoreResult, StoredPipeline};
+use crate::store::{Event, Started, Store, StoreResult, StoredPipeline};
 
 /// A stream sends a run at most this often.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -149,12 +151,14 @@ impl Runs {
     /// The run now and whenever it has changed, until it is over.
     fn watch(self, id: RunId) -> impl Stream<Item = Result<v1::WatchRunResponse, Status>> {
         let changed = self.store.events().changed();
-        let start = (self, id, changed, Some(None));
-        futures::stream::unfold(start, |(runs, id, mut changed, last)| async move {
+        let pushed = self.store.events().pushed();
+        let start = (self, id, changed, pushed, Some(None));
+        futures::stream::unfold(start, |(runs, id, mut changed, mut pushed, last)| async move {
             let mut last: Option<v1::Run> = last?;
             loop {
                 if last.is_some() {
-                    tokio::time::sleep(WATCH_EVERY).await;
+                    // Whether it goes on at all is news that does not wait.
+                    let _ = tokio::time::timeout(WATCH_EVERY, another_state(&mut pushed, &id)).await;
                     // The sender lives as long as the store.
                     let _ = changed.changed().await;
                 }
@@ -166,7 +170,7 @@ impl Runs {
                 let run = match shown {
                     Ok(Some(run)) => run,
                     Ok(None) => return None,
-                    Err(error) => return Some((Err(error), (runs, id, changed, None))),
+                    Err(error) => return Some((Err(error), (runs, id, changed, pushed, None))),
                 };
                 if last.as_ref().is_some_and(|last| same(last, &run)) {
                     continue;
@@ -174,9 +178,23 @@ impl Runs {
                 let over = run.finished_at.is_some();
                 last = Some(run.clone());
                 let response = v1::WatchRunResponse { run: Some(run) };
-                return Some((Ok(response), (runs, id, changed, (!over).then_some(last))));
+                return Some((Ok(response), (runs, id, changed, pushed, (!over).then_some(last))));
             }
         })
+    }
+}
+
+/// Waits until the run was stopped or is over.
+async fn another_state(pushed: &mut broadcast::Receiver<Event>, id: &RunId) {
+    loop {
+        match pushed.recv().await {
+            Ok(Event::RunStopped { run_id, .. } | Event::RunOver { run_id }) if run_id == *id => return,
+            // What was missed may have been it.
+            Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            // The sender lives as long as the store.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

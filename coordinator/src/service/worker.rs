@@ -101,7 +101,7 @@ fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
             Some(pushed(v1::attend_response::Event::LeaseRevoked(revoked)))
         }
         Event::HostClosed { host, time } => Some(host_closed(host, time)),
-        Event::LeaseExpired { .. } | Event::RunDeleted => None,
+        Event::LeaseExpired { .. } | Event::RunOver { .. } | Event::RunDeleted => None,
     }
 }
 

@@ -30,6 +30,11 @@ pub enum Event {
         /// For so long from now on.
         time: Duration,
     },
+    /// A run is over.
+    RunOver {
+        /// Which.
+        run_id: RunId,
+    },
     /// A run was deleted.
     RunDeleted,
 }

@@ -3,7 +3,7 @@
 use super::bench::{A, Bench, new_run, report};
 use super::{Backend, bench};
 use crate::domain::{DeliveryState, NewRun, RunState};
-use crate::store::{Fenced, Started};
+use crate::store::{Event, Fenced, Started};
 
 /// Starting, pausing, resuming, finding and concluding runs.
 pub async fn runs(backend: &dyn Backend) {
@@ -102,7 +102,9 @@ async fn a_run_concludes_once_all_is_done(bench: &Bench) {
     bench.deliver(A, &lease, DeliveryState::Applied).await;
     let ready = bench.store().concludable().await.unwrap();
     assert_eq!(ready.iter().map(|run| run.key).collect::<Vec<_>>(), [run.key]);
+    let mut pushed = bench.store().events().pushed();
     assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
+    assert_eq!(pushed.try_recv().unwrap(), Event::RunOver { run_id: run.id.clone() });
     let over = bench.run(&run.id).await;
     assert_eq!(over.state, RunState::Finished);
     assert!(over.finished_at.is_some());

@@ -118,6 +118,7 @@ pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> SqlResult<F
         leases::end_all(tx, run.key)?;
     }
     write_verdict(tx, run.key, verdict)?;
+    tx.push(Event::RunOver { run_id: run.id.clone() });
     Ok(Fenced::Committed(()))
 }
 

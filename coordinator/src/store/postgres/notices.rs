@@ -96,6 +96,7 @@ fn to_json(event: &Event) -> Json {
         }
         Event::LeaseExpired { session, token } => json!({ "expired": token.to_text(), "session": session }),
         Event::HostClosed { host, time } => json!({ "closed": host, "ms": millis(*time) }),
+        Event::RunOver { run_id } => json!({ "over": run_id.as_str() }),
         Event::RunDeleted => json!({ "deleted": true }),
     }
 }
@@ -105,6 +106,9 @@ fn from_json(event: &Json) -> Option<Event> {
     if let Some(run) = text("stopped") {
         let reason = text("reason").unwrap_or_default().to_owned();
         return Some(Event::RunStopped { run_id: RunId::from_text(run), reason });
+    }
+    if let Some(run) = text("over") {
+        return Some(Event::RunOver { run_id: RunId::from_text(run) });
     }
     if let Some(token) = text("expired") {
         return Some(Event::LeaseExpired {
@@ -175,6 +179,7 @@ mod tests {
             Event::RunStopped { run_id: RunId::from_text("animals-1"), reason: "why \"not\"".to_owned() },
             Event::LeaseExpired { session: "s".to_owned(), token: LeaseToken::new(lease, [9; 16]) },
             Event::HostClosed { host: "http://a:1".to_owned(), time: Duration::from_millis(1_500) },
+            Event::RunOver { run_id: RunId::from_text("animals-1") },
             Event::RunDeleted,
         ] {
             assert_eq!(from_json(&to_json(&event)), Some(event));
