@@ -7,6 +7,10 @@ use clap::{CommandFactory, Parser};
 use muster_coordinator::{CoordinatorArgs, is_usage, serve};
 use muster_telemetry::{Format, Logging};
 
+/// See Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Muster's coordinator: lists sources, leases batches to workers, keeps the ledger.
 ///
 /// Exit codes: 0 after a signal, 1 when something failed, 2 for a wrong flag, 130 after a second signal.

@@ -7,6 +7,10 @@ use clap::{CommandFactory, Parser};
 use muster_telemetry::{Format, Logging};
 use muster_worker::{WorkerArgs, WorkerError, serve};
 
+/// See Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Works for a Muster coordinator: fetches the records of leased batches, delivers them and reports.
 ///
 /// Exit codes: 0 after a clean drain, 1 when something failed or work was abandoned, 2 for a wrong flag, 128 + the

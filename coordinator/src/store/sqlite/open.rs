@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
@@ -104,6 +105,7 @@ impl SqliteStore {
             // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
             connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
             connection.set_prepared_statement_cache_capacity(128);
+            keep_plans(&connection)?;
             migrations::apply(&connection, path, version.applied)?;
             migrations::let_space_go(&connection)?;
             // Read back: what the file system silently refuses must not pass for durable.
@@ -308,7 +310,13 @@ fn open_readers(path: &Path) -> rusqlite::Result<Vec<Connection>> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
+        keep_plans(&connection)?;
         Ok(connection)
     };
     (0..READERS).map(open).collect()
+}
+
+/// Without this SQLite plans a statement anew whenever the value of its LIMIT is bound: a third of what the ledger cost.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
