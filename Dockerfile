@@ -28,10 +28,12 @@ COPY tests/postgres/Cargo.toml tests/postgres/
 COPY worker/Cargo.toml worker/
 RUN set -eu; \
     for crate in animals-api cli coordinator pipeline proto telemetry tests tests/postgres worker; do \
-        mkdir -p "$crate/src"; echo '//! Empty.' >"$crate/src/lib.rs"; \
+        mkdir -p "$crate/src" "$crate/benches"; echo '//! Empty.' >"$crate/src/lib.rs"; \
+        sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"/\1/p' "$crate/Cargo.toml" >/tmp/benches; \
+        while read -r bench; do printf '//! Empty.\nfn main() {}\n' >"$crate/benches/$bench.rs"; done </tmp/benches; \
     done; \
-    mkdir -p coordinator/tests pipeline/benches tests/e2e; \
-    for program in animals-api/src cli/src coordinator/src worker/src coordinator/tests/promises pipeline/benches/process tests/e2e; do \
+    mkdir -p coordinator/tests tests/e2e; \
+    for program in animals-api/src cli/src coordinator/src worker/src coordinator/tests/promises tests/e2e; do \
         case "$program" in */src | */e2e) program="$program/main" ;; esac; \
         printf '//! Empty.\nfn main() {}\n' >"$program.rs"; \
     done; \
