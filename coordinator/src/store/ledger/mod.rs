@@ -2,7 +2,7 @@
 //! asked stands in `sqlite/sql` and `postgres/sql`, a file for each statement.
 //!
 //! They are plain code on one connection: SQLite has no wire to wait for, and on PostgreSQL each runs on a thread of its
-//! own, of which there are as many as connections.
+//! own, of which there are as many as connections, or in a group, for which `postgres/ahead.rs` reads and writes.
 //!
 //! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
 //! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An

@@ -41,7 +41,7 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
 }
 
 /// A report by which the run may be judged is taken when nobody else reports.
-fn hold_for(report: &Report) -> Hold {
+pub(super) fn hold_for(report: &Report) -> Hold {
     let judges = |record: &RecordReport| record.kind == ExceptionKind::Gone || record.stage == protection::LOAD;
     let alone = report.pause.is_some() || report.records.iter().any(judges) || declined::says_not_applied(report);
     if alone { Hold::Alone } else { Hold::Together }

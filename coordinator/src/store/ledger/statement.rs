@@ -5,6 +5,8 @@ use crate::store::{StoreError, Swept};
 
 /// One statement: its text for each kind of database, from the file of its name in `sql/`.
 pub(in crate::store) struct Statement {
+    /// That of its file.
+    pub name: &'static str,
     /// Parameters are `?1`, `?2`, ...
     pub sqlite: &'static str,
     /// Parameters are `$1`, `$2`, ...
@@ -15,6 +17,7 @@ pub(in crate::store) struct Statement {
 macro_rules! sql {
     ($name:literal) => {{
         const STATEMENT: &$crate::store::ledger::Statement = &$crate::store::ledger::Statement {
+            name: $name,
             sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/sqlite/sql/", $name, ".sql")),
             postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/postgres/sql/", $name, ".sql")),
         };

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Database, deliveries, leases, listing, pages, reports, retention, rounds, runs, sessions, settling, shares,
+    Database, Hold, Tx, deliveries, leases, listing, pages, reports, retention, rounds, runs, sessions, settling,
+    shares,
 };
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, ShareChange, Verdict};
 use crate::store::{
@@ -132,13 +133,17 @@ impl<D: Database> Transitions for D {
     }
 
     async fn begin(&self, session: &str, token: LeaseToken, begin: Begin) -> WorkerResult<Begun> {
-        let session = session.to_owned();
-        self.call_worker(move |tx| deliveries::begin(tx, &session, &token, &begin)).await
+        let (session, lease) = (session.to_owned(), token.lease());
+        self.call_together(lease, move |tx| deliveries::begin(tx, &session, &token, &begin)).await
     }
 
     async fn complete(&self, session: &str, token: LeaseToken, report: Report) -> WorkerResult<Completion> {
-        let session = session.to_owned();
-        self.call_worker(move |tx| reports::complete(tx, &session, &token, &report)).await
+        let (session, lease, hold) = (session.to_owned(), token.lease(), reports::hold_for(&report));
+        let complete = move |tx: &Tx<'_>| reports::complete(tx, &session, &token, &report);
+        match hold {
+            Hold::Together => self.call_together(lease, complete).await,
+            Hold::Alone => self.call_worker(complete).await,
+        }
     }
 
     async fn release(&self, session: &str, tokens: &[LeaseToken], end: bool) -> WorkerResult<Vec<bool>> {

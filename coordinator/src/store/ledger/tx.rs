@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::time::Instant;
 
 use super::{Connection, Fault, SqlResult};
-use crate::domain::Timestamp;
+use crate::domain::{LeaseRef, Timestamp};
 use crate::planted::Planted;
 use crate::store::{Event, Misuse, StoreError, StoreResult, WorkerResult};
 
@@ -69,6 +69,15 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Runs `what` on another connection within the same transaction.
+    pub fn through<T>(&self, connection: &dyn Connection, what: impl FnOnce(&Tx<'_>) -> T) -> T {
+        let tx = Tx { connection, work: Cell::new(self.work.get()), pushes: RefCell::new(self.pushes.take()), ..*self };
+        let given = what(&tx);
+        self.work.set(tx.work.get());
+        self.pushes.replace(tx.pushes.into_inner());
+        given
+    }
+
     /// There may be something to lease or to list now.
     pub fn tell_work(&self) {
         self.work.set(true);
@@ -114,6 +123,17 @@ pub(in crate::store) trait Database: Send + Sync + 'static {
     where
         T: Send + 'static,
         F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static;
+
+    /// The same for a transition that touches one lease alone and holds its run together with others: several may share a
+    /// transaction.
+    fn call_together<T, F>(&self, lease: LeaseRef, transition: F) -> impl Future<Output = WorkerResult<T>> + Send
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        let _ = lease;
+        self.call_worker(transition)
+    }
 
     /// Runs a query.
     fn read<T, F>(&self, query: F) -> impl Future<Output = StoreResult<T>> + Send

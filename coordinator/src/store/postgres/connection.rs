@@ -25,7 +25,11 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A statement that only this kind of database has.
 macro_rules! own_sql {
     ($name:literal) => {
-        &$crate::store::ledger::Statement { sqlite: "", postgres: include_str!(concat!("sql/", $name, ".sql")) }
+        &$crate::store::ledger::Statement {
+            name: $name,
+            sqlite: "",
+            postgres: include_str!(concat!("sql/", $name, ".sql")),
+        }
     };
 }
 pub(super) use own_sql;

@@ -1,10 +1,12 @@
 //! The store on PostgreSQL: any number of coordinators on one database, none of them the first.
 //!
-//! A transition is a transaction on a connection of its own. Nothing that matters is kept in the process: time and since
+//! A transition is a transaction on a connection of its own; what workers ask for most shares one (`groups.rs`). Nothing that matters is kept in the process: time and since
 //! when coordinators serve stand in the database (`time.rs`), who may list or reap is decided by row locks and fences, and
 //! what others wait for travels with the commit (`notices.rs`).
 
+mod ahead;
 mod connection;
+mod groups;
 #[cfg(any(test, feature = "conformance"))]
 mod harness;
 mod migrations;
@@ -46,6 +48,7 @@ pub struct PostgresStore {
     shared: Arc<Shared>,
     writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+    groups: groups::Queue,
     /// Stops whoever listens for other coordinators.
     closing: CancellationToken,
 }

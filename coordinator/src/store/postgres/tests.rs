@@ -1,5 +1,6 @@
 //! PostgreSQL under the conformance suite, and what only PostgreSQL can get wrong. One server for all tests of the process.
 
+mod groups;
 mod opening;
 mod outages;
 mod together;

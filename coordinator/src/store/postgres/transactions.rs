@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connection::{QUERY, STATEMENT, Wire, classify};
 use super::open::ACQUIRE;
 use super::{CONNECTIONS, PostgresStore, Shared};
-use crate::domain::Timestamp;
+use crate::domain::{LeaseRef, Timestamp};
 use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
 use crate::store::{Misuse, StoreError, StoreResult, WorkerResult};
 
@@ -43,6 +43,14 @@ impl Database for PostgresStore {
         Ok(done.map_err(|error| StoreError::Unavailable(error.to_string()))??)
     }
 
+    async fn call_together<T, F>(&self, lease: LeaseRef, transition: F) -> WorkerResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        self.in_group(lease, transition).await
+    }
+
     async fn read<T, F>(&self, query: F) -> StoreResult<T>
     where
         T: Send + 'static,
@@ -60,7 +68,7 @@ impl Database for PostgresStore {
 }
 
 /// Waits for a connection to be free, in a task and not on a thread.
-async fn turn(connections: &Arc<Semaphore>) -> StoreResult<OwnedSemaphorePermit> {
+pub(super) async fn turn(connections: &Arc<Semaphore>) -> StoreResult<OwnedSemaphorePermit> {
     let busy = || StoreError::Unavailable("no connection to the database became free in time".to_owned());
     let turn = tokio::time::timeout(ACQUIRE, Arc::clone(connections).acquire_owned()).await;
     turn.map_err(|_| busy())?.map_err(|_| busy())
@@ -68,7 +76,7 @@ async fn turn(connections: &Arc<Semaphore>) -> StoreResult<OwnedSemaphorePermit>
 
 impl Shared {
     /// Runs a transition, again where another one was in its way.
-    fn transition<T>(
+    pub(super) fn transition<T>(
         &self,
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,

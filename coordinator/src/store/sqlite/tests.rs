@@ -196,7 +196,7 @@ async fn promises() {
 /// Statements of a test.
 fn run(tx: &Tx<'_>, statements: &[&'static str]) -> Result<(), Halt> {
     for sqlite in statements {
-        tx.connection.execute(&Statement { sqlite, postgres: "" }, &[])?;
+        tx.connection.execute(&Statement { name: "", sqlite, postgres: "" }, &[])?;
     }
     Ok(())
 }
@@ -295,7 +295,7 @@ async fn what_is_committed_is_on_the_disk() {
     let harness = backend.next();
     let pragma = |name: &'static str| {
         harness.sqlite().writer().unwrap().call_worker(move |tx| {
-            let row = tx.connection.query(&Statement { sqlite: name, postgres: "" }, &[])?.remove(0);
+            let row = tx.connection.query(&Statement { name, sqlite: name, postgres: "" }, &[])?.remove(0);
             Ok(row.0[0].clone())
         })
     };

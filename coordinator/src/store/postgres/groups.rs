@@ -1,0 +1,189 @@
+//! Transitions of leases, several in one transaction: announcing and reporting is most of what workers ask for, and each
+//! by itself would wait for the run's counters until the one before is committed.
+//!
+//! Nobody waits for a group to fill: whatever has come while the one before was under way is the next. A group in which one
+//! transition fails is undone, and its transitions run each by itself.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::ahead::Ahead;
+use super::transactions::turn;
+use super::{PostgresStore, Shared};
+use crate::domain::LeaseRef;
+use crate::store::ledger::{Fault, Halt, Tx};
+use crate::store::{Misuse, StoreError, WorkerResult};
+
+/// Transitions in one transaction at most.
+const GROUP: usize = 64;
+/// Groups at a time: one reads ahead while the other commits.
+const LANES: usize = 2;
+
+/// Transitions that wait.
+pub(super) type Queue = mpsc::UnboundedSender<Box<dyn Member>>;
+
+/// A transition of one lease, and who waits for what comes of it.
+pub(super) trait Member: Send {
+    fn lease(&self) -> LeaseRef;
+    /// Runs it in a transaction, and keeps what it gives.
+    fn run(&self, tx: &Tx<'_>) -> Result<(), Halt>;
+    /// The transaction is committed.
+    fn committed(self: Box<Self>);
+    /// Nothing came of it.
+    fn failed(self: Box<Self>, error: StoreError);
+    /// It did what nobody may.
+    fn misused(self: Box<Self>, misuse: Misuse);
+    /// Runs it in a transaction of its own.
+    fn alone(self: Box<Self>, shared: &Shared, runtime: &Handle);
+}
+
+struct Waiting<T, F> {
+    lease: LeaseRef,
+    transition: F,
+    given: Mutex<Option<T>>,
+    reply: oneshot::Sender<WorkerResult<T>>,
+}
+
+impl<T, F> Waiting<T, F> {
+    /// Whoever waited may have gone: what was committed stays committed.
+    fn answer(self, result: WorkerResult<T>) {
+        let _ = self.reply.send(result);
+    }
+}
+
+impl<T, F> Member for Waiting<T, F>
+where
+    T: Send + 'static,
+    F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+{
+    fn lease(&self) -> LeaseRef {
+        self.lease
+    }
+
+    fn run(&self, tx: &Tx<'_>) -> Result<(), Halt> {
+        let given = (self.transition)(tx)?;
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
+        Ok(())
+    }
+
+    fn committed(self: Box<Self>) {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let missing = || StoreError::Damaged("a transition of a group has not run".to_owned());
+        self.answer(given.map(Ok).ok_or_else(missing));
+    }
+
+    fn failed(self: Box<Self>, error: StoreError) {
+        self.answer(Err(error));
+    }
+
+    fn misused(self: Box<Self>, misuse: Misuse) {
+        self.answer(Ok(Err(misuse)));
+    }
+
+    fn alone(self: Box<Self>, shared: &Shared, runtime: &Handle) {
+        let done = shared.transition(&self.transition, runtime);
+        shared.note(&done);
+        self.answer(done.map_err(StoreError::from));
+    }
+}
+
+impl PostgresStore {
+    /// Runs a transition of a lease that holds its run together with others, in a group.
+    pub(super) async fn in_group<T, F>(&self, lease: LeaseRef, transition: F) -> WorkerResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
+    {
+        let closed = || StoreError::Unavailable("the coordinator is shutting down".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { lease, transition, given: Mutex::new(None), reply };
+        self.groups.send(Box::new(waiting)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// Starts the lanes; they end with the store.
+pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>) -> Queue {
+    let (queue, waiting) = mpsc::unbounded_channel();
+    let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
+    for _ in 0..LANES {
+        tokio::spawn(lane(Arc::clone(shared), Arc::clone(writers), Arc::clone(&waiting)));
+    }
+    queue
+}
+
+type Waiters = tokio::sync::Mutex<mpsc::UnboundedReceiver<Box<dyn Member>>>;
+
+/// Waits for the next transition, unless there are some, and takes what else waits; false once there will be none.
+async fn gather(waiting: &Waiters, group: &mut Vec<Box<dyn Member>>) -> bool {
+    let queue = if group.is_empty() { Some(waiting.lock().await) } else { waiting.try_lock().ok() };
+    // The other lane waits for the next one: there is none.
+    let Some(mut queue) = queue else { return true };
+    if group.is_empty() {
+        let Some(first) = queue.recv().await else { return false };
+        group.push(first);
+    }
+    while group.len() < GROUP
+        && let Ok(next) = queue.try_recv()
+    {
+        group.push(next);
+    }
+    true
+}
+
+async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Waiters>) {
+    // Of a batch that the group has already.
+    let mut later: Vec<Box<dyn Member>> = Vec::new();
+    loop {
+        let mut group = std::mem::take(&mut later);
+        if !gather(&waiting, &mut group).await {
+            return;
+        }
+        let mut batches = HashSet::new();
+        (group, later) = group.into_iter().partition(|member| batches.insert(member.lease().batch));
+        let permit = match turn(&writers).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                group.into_iter().for_each(|member| member.failed(error.clone()));
+                continue;
+            }
+        };
+        let shared = Arc::clone(&shared);
+        let run = move || {
+            let _permit = permit;
+            run(&shared, group, &Handle::current());
+        };
+        if tokio::task::spawn_blocking(run).await.is_err() {
+            tracing::error!("a group of transitions has panicked");
+        }
+    }
+}
+
+/// Runs a group, and answers each.
+fn run(shared: &Shared, mut group: Vec<Box<dyn Member>>, runtime: &Handle) {
+    let leases: Vec<LeaseRef> = group.iter().map(|member| member.lease()).collect();
+    let together = |tx: &Tx<'_>| {
+        let ahead = Ahead::of(tx.connection, &leases)?;
+        tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
+        Ok(ahead.write()?)
+    };
+    let done = shared.transition(&together, runtime);
+    match done {
+        Ok(Ok(())) => {
+            shared.note(&done);
+            group.into_iter().for_each(|member| member.committed());
+        }
+        Err(Fault::Store(error @ (StoreError::Unavailable(_) | StoreError::ReadOnly))) => {
+            shared.note::<()>(&Err(Fault::Store(error.clone())));
+            group.into_iter().for_each(|member| member.failed(error.clone()));
+        }
+        Ok(Err(misuse)) if group.len() == 1 => {
+            shared.note::<()>(&Ok(()));
+            group.drain(..).for_each(|member| member.misused(misuse.clone()));
+        }
+        Ok(Err(_)) | Err(_) => group.into_iter().for_each(|member| member.alone(shared, runtime)),
+    }
+}

@@ -1,0 +1,79 @@
+//! Transitions that share a transaction.
+
+use futures::future::join_all;
+
+use super::backend;
+use crate::domain::{DeliveryState, Run};
+use crate::store::conformance::Bench;
+use crate::store::conformance::bench::{A, B, begin, dead, page, report, run_with};
+use crate::store::{Begun, Completion, GrantedLease, Misuse};
+
+/// A run of so many batches of two records, all of them leased by one session.
+async fn leased(bench: &Bench, batches: u32) -> (Run, Vec<GrantedLease>) {
+    let run = bench.start(run_with("one", |terms| terms.max_batch = 2)).await;
+    let listing = bench.take_listing("lister").await;
+    let ids: Vec<String> = (0..batches * 2).map(|id| id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    bench.store().commit_page(&listing, page(1, &ids, Some(1))).await.unwrap();
+    bench.store().close_listing(&listing).await.unwrap();
+    let leases = bench.acquire(A, &[], batches).await.leases;
+    assert_eq!(leases.len(), batches as usize);
+    (run, leases)
+}
+
+/// All at once, each with an answer of its own, and numbered without a gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_has_its_own_answer() {
+    const BATCHES: u32 = 50;
+    let bench = Bench::new(&backend()).await;
+    let (run, leases) = leased(&bench, BATCHES).await;
+    let store = bench.store();
+    let begun = join_all(leases.iter().map(|lease| store.begin(A, lease.token, begin(1, 0..2, 0)))).await;
+    let mut numbers: Vec<i64> = begun
+        .into_iter()
+        .map(|begun| match begun.unwrap() {
+            Ok(Begun::Announced { number, .. }) => number,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=i64::from(BATCHES)).collect::<Vec<_>>());
+    // Every second one loses a record, which is written at once in the midst of the group.
+    let said = |number: usize| match number % 2 {
+        0 => report(&[(1, DeliveryState::Applied)], &[]),
+        _ => report(&[(1, DeliveryState::NotApplied)], &[dead(0), dead(1)]),
+    };
+    let reports = leases.iter().enumerate();
+    let done = join_all(reports.map(|(number, lease)| store.complete(A, lease.token, said(number)))).await;
+    assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
+    let run = bench.run(&run.id).await;
+    assert_eq!(run.acknowledged, i64::from(BATCHES / 2));
+    let verdict = bench.verdict(&run).await;
+    assert!(verdict.is_balanced(), "{:?}", verdict.discrepancies);
+    assert_eq!((verdict.counts.loaded, verdict.counts.dead_letter), (u64::from(BATCHES), u64::from(BATCHES)));
+}
+
+/// Who does what nobody may takes nobody else along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misuse_is_the_affair_of_one() {
+    let bench = Bench::new(&backend()).await;
+    let (run, leases) = leased(&bench, 20).await;
+    let store = bench.store();
+    let session = |number: usize| if number % 7 == 3 { B } else { A };
+    let calls = leases.iter().enumerate();
+    let begun =
+        join_all(calls.map(|(number, lease)| store.begin(session(number), lease.token, begin(1, 0..2, 0)))).await;
+    for (number, begun) in begun.into_iter().enumerate() {
+        match (session(number), begun.unwrap()) {
+            (B, Err(Misuse::OtherSession)) | (A, Ok(Begun::Announced { .. })) => {}
+            (_, other) => panic!("{number}: {other:?}"),
+        }
+    }
+    // A report that knows more of one delivery with each line, and the same one twice at the same time.
+    let applied = report(&[(1, DeliveryState::InDoubt), (1, DeliveryState::Applied)], &[]);
+    let twice = leases[..3].iter().flat_map(|lease| [lease, lease]);
+    let done = join_all(twice.map(|lease| store.complete(A, lease.token, applied.clone()))).await;
+    assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
+    assert_eq!(bench.run(&run.id).await.acknowledged, 3);
+    assert_eq!(bench.counts(&run).await.loaded, 6);
+}
