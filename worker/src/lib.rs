@@ -32,6 +32,7 @@ mod fetch;
 mod held;
 mod items;
 mod lease_loop;
+mod open_files;
 mod pipelines;
 mod plan;
 mod planted;

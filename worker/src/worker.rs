@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::connect::Endpoints;
 use crate::coordinator::is_final;
 use crate::lease_loop::{Granted, acquire};
+use crate::open_files;
 use crate::session::Session;
 use crate::{WorkerConfig, WorkerError, attend, batch};
 
@@ -68,6 +69,7 @@ impl Worker {
     /// Dropping the future ends all work at once: POSTs in flight become doubts, leases expire.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let session = Arc::new(Session::new(self.config, &self.endpoints)?);
+        open_files::raise_limit();
         info!({ names::WORKER } = session.config.name, concurrency = session.config.slots(), "worker started");
         let listeners = listen(&session);
         let mut batches = JoinSet::new();

@@ -14,8 +14,6 @@ use super::pace::Pace;
 const START: usize = 64;
 /// One overload is answered once: the requests that it met were all sent under the same limit.
 const COOL_DOWN: Duration = Duration::from_secs(1);
-/// The part of the limit by which slow answers lower it.
-const EASED: usize = 5;
 /// How many answers a judgement of "in bulk" needs, and which share of them must be timeouts or failed connections.
 const WINDOW: u32 = 20;
 const BULK: u32 = 4;
@@ -99,8 +97,10 @@ impl Limiter {
             Signal::Overload => self.lower(&mut state),
             Signal::Lost => state.lost += 1,
             Signal::Answered(Pace::Good) => self.raise(&mut state),
-            Signal::Answered(Pace::Crowded) => state.found_out(),
-            Signal::Answered(Pace::Overrun) => self.ease(&mut state),
+            // What is borne best is a little more than what is borne at once.
+            Signal::Answered(Pace::Crowded) if state.enough => state.successes = 0,
+            Signal::Answered(Pace::Crowded) => self.raise(&mut state),
+            Signal::Answered(Pace::Overrun(thousandths)) => self.ease(&mut state, thousandths),
         }
         if state.answers >= WINDOW {
             if state.lost * BULK >= state.answers {
@@ -138,9 +138,10 @@ impl Limiter {
         }
     }
 
-    /// A little fewer: more of them only wait for each other. Never below the start, which is no reason to be slow.
-    fn ease(&self, state: &mut State) {
-        let limit = (state.limit - state.limit / EASED).max(START).min(state.limit);
+    /// As many as are answered in bearable time: more of them only wait for each other. Never below the start, which is no
+    /// reason to be slow.
+    fn ease(&self, state: &mut State, thousandths: u16) {
+        let limit = (state.limit * usize::from(thousandths) / 1_000).max(START).min(state.limit);
         if is_over(&mut state.eased) {
             self.lower_to(state, limit);
         }
@@ -249,15 +250,20 @@ mod tests {
         }
         let grown = limiter.limit();
         assert!(grown > 4 * START, "{grown}");
+        places.push(limiter.place().await);
         limiter.learn(Signal::Answered(Pace::Crowded));
-        limiter.learn(Signal::Answered(Pace::Good));
-        assert_eq!(limiter.limit(), grown, "from now on one a round");
-        limiter.learn(Signal::Answered(Pace::Overrun));
-        limiter.learn(Signal::Answered(Pace::Overrun));
-        assert_eq!(limiter.limit(), grown - grown / EASED);
+        assert_eq!(limiter.limit(), grown + 1, "at the start that is no reason to stop");
+        limiter.learn(Signal::Answered(Pace::Overrun(800)));
+        limiter.learn(Signal::Answered(Pace::Overrun(800)));
+        let eased = (grown + 1) * 4 / 5;
+        assert_eq!(limiter.limit(), eased);
+        for _ in 0..2 * eased {
+            limiter.learn(Signal::Answered(Pace::Crowded));
+        }
+        assert_eq!(limiter.limit(), eased, "it stays there");
         for _ in 0..100 {
             tokio::time::advance(COOL_DOWN).await;
-            limiter.learn(Signal::Answered(Pace::Overrun));
+            limiter.learn(Signal::Answered(Pace::Overrun(500)));
         }
         assert_eq!(limiter.limit(), START);
         limiter.learn(Signal::Overload);

@@ -4,7 +4,7 @@
 //! they took at best. Medians of small windows, because a few answers of every API stall.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,15 +23,38 @@ pub(crate) enum Pace {
     Good,
     /// More than half as slow again.
     Crowded,
-    /// More than twice as slow.
-    Overrun,
+    /// More than twice as slow. With so many thousandths of the requests in flight it would be just twice as slow, if what it
+    /// takes is all waiting in a queue; never fewer than half.
+    Overrun(u16),
+}
+
+impl Pace {
+    /// The thousandths of [`Pace::Overrun`], which are never so few, or one of these.
+    const GOOD: u16 = 0;
+    const CROWDED: u16 = 1;
+
+    fn code(self) -> u16 {
+        match self {
+            Pace::Good => Self::GOOD,
+            Pace::Crowded => Self::CROWDED,
+            Pace::Overrun(thousandths) => thousandths,
+        }
+    }
+
+    fn of(code: u16) -> Self {
+        match code {
+            Self::GOOD => Pace::Good,
+            Self::CROWDED => Pace::Crowded,
+            thousandths => Pace::Overrun(thousandths),
+        }
+    }
 }
 
 /// What answers take, now and at best.
 #[derive(Debug)]
 pub(crate) struct Watch {
     state: Mutex<State>,
-    pace: AtomicU8,
+    pace: AtomicU16,
 }
 
 #[derive(Debug)]
@@ -45,13 +68,13 @@ struct State {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::new()), pace: AtomicU8::new(Pace::Good as u8) }
+        Self { state: Mutex::new(State::new()), pace: AtomicU16::new(Pace::GOOD) }
     }
 
     /// Forgets all.
     pub(crate) fn start_anew(&self) {
         *super::lock(&self.state) = State::new();
-        self.pace.store(Pace::Good as u8, Ordering::Relaxed);
+        self.pace.store(Pace::GOOD, Ordering::Relaxed);
     }
 
     /// An answer took so long.
@@ -60,17 +83,13 @@ impl Watch {
         state.window.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         if state.window.len() >= WINDOW {
             let pace = state.judge(Instant::now());
-            self.pace.store(pace as u8, Ordering::Relaxed);
+            self.pace.store(pace.code(), Ordering::Relaxed);
         }
     }
 
     /// By the last median.
     pub(crate) fn pace(&self) -> Pace {
-        match self.pace.load(Ordering::Relaxed) {
-            0 => Pace::Good,
-            1 => Pace::Crowded,
-            _ => Pace::Overrun,
-        }
+        Pace::of(self.pace.load(Ordering::Relaxed))
     }
 }
 
@@ -88,12 +107,13 @@ impl State {
         }
         self.best[0] = Some(self.best[0].map_or(median, |best| best.min(median)));
         let best = Duration::from_micros(self.best.iter().flatten().copied().min().unwrap_or(median).into());
-        let above = Duration::from_micros(median.into()).saturating_sub(best);
-        match above {
-            _ if above > best + 2 * NOISE => Pace::Overrun,
-            _ if above > best / 2 + NOISE => Pace::Crowded,
-            _ => Pace::Good,
+        let median = Duration::from_micros(median.into());
+        let bearable = 2 * (best + NOISE);
+        if median > bearable {
+            let thousandths = bearable.as_micros() * 1_000 / median.as_micros();
+            return Pace::Overrun(u16::try_from(thousandths).unwrap_or(u16::MAX).clamp(500, 999));
         }
+        if median.saturating_sub(best) > best / 2 + NOISE { Pace::Crowded } else { Pace::Good }
     }
 }
 
@@ -116,7 +136,8 @@ mod tests {
         assert_eq!(answers(&watch, 1 + 5 * WINDOW, 20), Pace::Good);
         assert_eq!(answers(&watch, WINDOW, 29), Pace::Good);
         assert_eq!(answers(&watch, WINDOW, 35), Pace::Crowded);
-        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun);
+        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun(733));
+        assert_eq!(answers(&watch, WINDOW, 600), Pace::Overrun(500));
         assert_eq!(answers(&watch, WINDOW, 20), Pace::Good);
     }
 
@@ -124,7 +145,7 @@ mod tests {
     async fn a_host_that_has_become_slower_for_good_is_not_held_to_its_past() {
         let watch = Watch::new();
         answers(&watch, WINDOW, 20);
-        assert_eq!(answers(&watch, WINDOW, 90), Pace::Overrun);
+        assert!(matches!(answers(&watch, WINDOW, 90), Pace::Overrun(_)));
         for _ in 0..2 {
             tokio::time::advance(SPAN).await;
             answers(&watch, WINDOW, 90);

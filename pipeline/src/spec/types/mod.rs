@@ -105,7 +105,7 @@ pub struct Rate {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            concurrency: 512,
+            concurrency: 1_024,
             fixed_concurrency: false,
             rate: None,
             get_timeout: Duration::from_secs(3),
