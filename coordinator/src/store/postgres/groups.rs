@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ahead::Ahead;
+use super::connection::own_sql;
 use super::transactions::turn;
 use super::{PostgresStore, Shared};
 use crate::domain::LeaseRef;
@@ -166,6 +167,9 @@ async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Waiters
 fn run(shared: &Shared, mut group: Vec<Box<dyn Member>>, runtime: &Handle) {
     let leases: Vec<LeaseRef> = group.iter().map(|member| member.lease()).collect();
     let together = |tx: &Tx<'_>| {
+        if shared.looks_up {
+            tx.connection.query(own_sql!("look_up"), &[])?;
+        }
         let ahead = Ahead::of(tx.connection, &leases)?;
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)

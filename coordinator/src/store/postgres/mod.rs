@@ -61,6 +61,8 @@ struct Shared {
     notices: notices::Channel,
     writable: Writable,
     planted: Planted,
+    /// The planner can be told to look rows up. Other databases that speak PostgreSQL's protocol have another one.
+    looks_up: bool,
     /// Where it is, without a password.
     place: String,
 }

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{LOCK, STATEMENT};
+use super::connection::{LOCK, STATEMENT, own_sql};
 use super::notices::{self, Channel};
 use super::time::Time;
 use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, groups, migrations};
@@ -129,6 +129,7 @@ impl PostgresStore {
         let schema = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()";
         let schema: i64 = sqlx::query_scalar(schema).fetch_one(&mut first).await?;
         let notices = Channel::work_in(&mut first).await?;
+        let looks_up = sqlx::query(own_sql!("look_up").postgres).execute(&mut first).await.is_ok();
         if options.planted.has(Bug::SeveralOpen) {
             // The schema would notice what the program does not.
             let not_unique = "DROP INDEX deliveries_open;
@@ -146,6 +147,7 @@ impl PostgresStore {
             notices: Channel::new(schema, hex::encode(own), notices),
             writable: Writable::new(Instant::now()),
             planted: options.planted,
+            looks_up,
             place,
         });
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));

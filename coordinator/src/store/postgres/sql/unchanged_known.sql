@@ -1,2 +1,3 @@
--- unnest: all IDs of a page in one statement.
-SELECT u.id, u.page, u.version, u.seen FROM unnest($2::text[]) AS k (id) JOIN unchanged u ON u.run = $1 AND u.id = k.id
+-- unnest: all IDs of a page in one statement. LATERAL with a LIMIT: see records_known.
+SELECT u.id, u.page, u.version, u.seen FROM unnest($2::text[]) AS k (id)
+CROSS JOIN LATERAL (SELECT id, page, version, seen FROM unchanged WHERE run = $1 AND id = k.id LIMIT 1) u
