@@ -1,189 +1,18 @@
-//! Leases: granting, renewing, giving back, running out.
+//! Leases: holding, renewing, giving back, running out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::batches::{BatchRow, LeaseEnd, end_lease, settle_batch};
-use super::rows::{self, RunFacts, run_facts};
-use super::shares::Contest;
-use super::{Connection, Fault, Halt, Hold, OptionalRow, Row, SqlResult, Tx, deliveries, params, sql, suspects};
-use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
+use super::rows::{RunFacts, run_facts};
+use super::{Connection, Halt, Hold, OptionalRow, Row, SqlResult, Tx, deliveries, params, sql, suspects};
+use crate::domain::{BatchRef, LeaseRef, LeaseToken, RunState, Timestamp};
 use crate::planted::Bug;
-use crate::store::{
-    Acquire, Acquired, Event, Expired, ExpiredLease, GrantedLease, LEASE_TTL as TTL, Misuse, Renewal, Session,
-    StoreError,
-};
+use crate::store::{Event, Expired, ExpiredLease, LEASE_TTL as TTL, Misuse, Renewal};
 
-/// Bytes of record IDs in one answer, unless its one batch alone has more: 10,000 records of 512 bytes stay below the
-/// 8 MiB that a worker takes.
-const ANSWER_BYTES: usize = 384 * 1024;
 /// Leases that one transition ends at most, so that a mass expiry does not hold up the rest.
 const EXPIRE_AT_ONCE: u32 = 500;
 /// Of these, how many are told of one by one.
 const NAMED: usize = 20;
-/// Batches that one acquisition grants at most.
-const GRANT_AT_ONCE: u32 = 64;
-
-/// Leases batches: lost answers first, then what is ready, after ending what has run out.
-pub(super) fn acquire(tx: &Tx<'_>, acquire: &Acquire) -> SqlResult<(Acquired, Expired)> {
-    note_session(tx, &acquire.session)?;
-    let mut grant = Grant { tx, facts: BTreeMap::new(), bytes: 0, acquired: Acquired::default() };
-    grant.lost_answers(acquire)?;
-    let mut expired = Expired::default();
-    if acquire.capacity > 0 {
-        expired = expire(tx)?;
-        grant.ready(acquire)?;
-    }
-    for run in grant.facts.keys() {
-        let run = tx.connection.query_row(sql!("run_by_key"), params![run], rows::run)?;
-        grant.acquired.runs.push(run);
-    }
-    if grant.acquired.leases.is_empty() {
-        grant.acquired.next_in = next_in(tx)?;
-    }
-    Ok((grant.acquired, expired))
-}
-
-fn note_session(tx: &Tx<'_>, session: &Session) -> SqlResult<()> {
-    let row = params![session.id, session.name, session.version, session.embedded, tx.now.as_millis()];
-    tx.connection.execute(sql!("session_seen"), row).map(drop)
-}
-
-/// One acquisition on its way.
-struct Grant<'a, 'b> {
-    tx: &'a Tx<'b>,
-    facts: BTreeMap<i64, RunFacts>,
-    bytes: usize,
-    acquired: Acquired,
-}
-
-impl Grant<'_, '_> {
-    /// What the session holds and did not list: an answer was lost. It has the lease's full time again, unless its run
-    /// has stopped meanwhile: nobody may work on that, so it goes back to where the run's other batches wait.
-    fn lost_answers(&mut self, acquire: &Acquire) -> SqlResult<()> {
-        let held: HashSet<LeaseRef> = acquire.held.iter().map(LeaseToken::lease).collect();
-        let rows =
-            self.tx.connection.query_map(sql!("batches_held_by_session"), params![acquire.session.id], |row| {
-                let expires_at = rows::time(row, BatchRow::COLUMNS)?;
-                Ok((BatchRow::read(row)?, expires_at, row.get::<[u8; 16]>(BatchRow::COLUMNS + 1)?))
-            })?;
-        for (row, expires_at, secret) in rows.into_iter().filter(|(row, ..)| !held.contains(&row.lease())) {
-            if run_facts(self.tx.connection, row.batch.run)?.is_none_or(|facts| facts.state != RunState::Running) {
-                give_back(self.tx, &row)?;
-                continue;
-            }
-            let ids = row.ids(self.tx.connection)?;
-            if !self.fits(&ids) {
-                continue;
-            }
-            let expires_at = expires_at.max(self.tx.now + TTL);
-            self.extend(row.batch, expires_at)?;
-            self.hand_out(&row, &ids, secret, expires_at)?;
-        }
-        Ok(())
-    }
-
-    fn extend(&self, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
-        extend(self.tx.connection, batch, expires_at)
-    }
-
-    /// Grants ready batches, as runs share the workers.
-    fn ready(&mut self, acquire: &Acquire) -> SqlResult<()> {
-        let mut contest = Contest::open(self.tx, acquire)?;
-        let mut left = acquire.capacity.min(GRANT_AT_ONCE);
-        while left > 0 {
-            let batches = contest.next(left)?;
-            left = if batches.is_empty() { 0 } else { left - u32::try_from(batches.len()).unwrap_or(left) };
-            if !self.grant(acquire, batches)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Grants these batches; gives whether there was room in the answer for all.
-    fn grant(&mut self, acquire: &Acquire, batches: Vec<BatchRow>) -> SqlResult<bool> {
-        let (mut granted, mut leases) = (Vec::new(), Vec::new());
-        let expires_at = self.tx.now + TTL;
-        let mut all = true;
-        for mut row in batches {
-            let ids = row.ids(self.tx.connection)?;
-            if !self.fits(&ids) {
-                all = false;
-                break;
-            }
-            row.epoch += 1;
-            row.attempt += 1;
-            let secret = random_secret()?;
-            let BatchRef { run, round, batch } = row.batch;
-            granted.push(params![run, round, batch, row.epoch, row.attempt].to_vec());
-            leases.push(params![run, round, batch, row.epoch, row.attempt, secret].to_vec());
-            self.hand_out(&row, &ids, secret, expires_at)?;
-        }
-        let session = &acquire.session.id;
-        self.tx.connection.execute_each(sql!("batch_grant"), params![session, expires_at.as_millis()], &granted)?;
-        let values = params![session, self.tx.now.as_millis()];
-        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases)?;
-        Ok(all)
-    }
-
-    /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.
-    fn fits(&self, ids: &[String]) -> bool {
-        self.acquired.leases.is_empty() || self.bytes + bytes_of(ids) <= ANSWER_BYTES
-    }
-
-    /// Puts a granted batch into the answer.
-    fn hand_out(&mut self, row: &BatchRow, ids: &[String], secret: [u8; 16], expires_at: Timestamp) -> SqlResult<()> {
-        let connection = self.tx.connection;
-        let facts = match self.facts.entry(row.batch.run) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(run_facts(connection, row.batch.run)?.ok_or(Fault::NoRow)?)
-            }
-        };
-        // A first grant has no history.
-        let ledger = if row.epoch == 1 {
-            BatchLedger { size: row.size, ..BatchLedger::default() }
-        } else {
-            row.ledger(connection)?
-        };
-        let id = |place: u32| ids.get(place as usize).cloned().unwrap_or_default();
-        let parts = ledger.remaining(&facts.rules, row.singles).parts.into_iter();
-        let parts: Vec<_> = parts.map(|part| (part.positions.iter().map(id).collect(), part)).collect();
-        self.bytes += bytes_of(ids);
-        self.acquired.leases.push(GrantedLease {
-            token: LeaseToken::new(row.lease(), secret),
-            run_id: facts.id.clone(),
-            attempt: row.attempt,
-            ttl: expires_at.since(self.tx.now),
-            parts: parts.into_iter().map(|(ids, part)| (part, ids)).collect(),
-        });
-        Ok(())
-    }
-}
-
-/// What IDs take in a message, with their places.
-fn bytes_of(ids: &[String]) -> usize {
-    ids.iter().map(|id| id.len() + 8).sum()
-}
-
-fn random_secret() -> SqlResult<[u8; 16]> {
-    let mut secret = [0; 16];
-    let failed = |error| StoreError::Unavailable(format!("no randomness: {error}"));
-    getrandom::fill(&mut secret).map_err(|error| Fault::Store(failed(error)))?;
-    Ok(secret)
-}
-
-/// How long until something may be leased without any event.
-fn next_in(tx: &Tx<'_>) -> SqlResult<Option<Duration>> {
-    let (available, expires): (Option<i64>, Option<i64>) =
-        tx.connection.query_row(sql!("batch_next_available"), params![tx.now.as_millis()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    let available = available.map(Timestamp::from_millis);
-    let expires = expires.map(|millis| Timestamp::from_millis(millis).max(tx.serving_since + TTL));
-    Ok(available.into_iter().chain(expires).min().map(|next| next.since(tx.now)))
-}
 
 /// Never shortens a lease.
 pub(super) fn extend(connection: &dyn Connection, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
@@ -315,7 +144,7 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
 }
 
 /// Gives back one lease that holds, unless it has an open delivery.
-fn give_back(tx: &Tx<'_>, row: &BatchRow) -> SqlResult<bool> {
+pub(super) fn give_back(tx: &Tx<'_>, row: &BatchRow) -> SqlResult<bool> {
     if row.ledger(tx.connection)?.open_delivery().is_some() {
         return Ok(false);
     }

@@ -8,6 +8,7 @@
 //! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An
 //! acquisition that counts workers holds the granting of these runs before it takes batches, and waits for nothing after that.
 
+mod acquire;
 mod batches;
 mod dead_letters;
 mod declined;
@@ -42,6 +43,7 @@ mod unchanged;
 mod unknown;
 mod writable;
 
+pub(super) use acquire::acquire;
 pub(super) use leases::expire_embedded;
 pub(super) use listing::free_all;
 pub(super) use serving::Serving;

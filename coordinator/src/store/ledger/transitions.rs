@@ -121,10 +121,7 @@ impl<D: Database> Transitions for D {
     }
 
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {
-        let (acquired, expired) = self.call(move |tx| leases::acquire(tx, &acquire)).await?;
-        // The reaper finds nothing of these any more.
-        expired.log();
-        Ok(acquired)
+        self.acquire_together(acquire).await
     }
 
     async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>> {

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::ops::Deref;
 use std::time::Instant;
 
-use super::{Connection, Fault, SqlResult};
+use super::{Connection, Fault, SqlResult, acquire};
 use crate::domain::{LeaseRef, Timestamp};
 use crate::planted::Planted;
-use crate::store::{Event, Misuse, StoreError, StoreResult, WorkerResult};
+use crate::store::{Acquire, Acquired, Event, Misuse, StoreError, StoreResult, WorkerResult};
 
 /// Why a transition ends without a trace.
 #[derive(Debug)]
@@ -133,6 +133,17 @@ pub(in crate::store) trait Database: Send + Sync + 'static {
     {
         let _ = lease;
         self.call_worker(transition)
+    }
+
+    /// Leases batches; several acquisitions may share a transaction.
+    fn acquire_together(&self, acquire: Acquire) -> impl Future<Output = StoreResult<Acquired>> + Send {
+        async move {
+            let acquires = [acquire];
+            let (mut acquired, expired) = self.call(move |tx| acquire::acquire(tx, &acquires)).await?;
+            // The reaper finds nothing of these any more.
+            expired.log();
+            acquired.pop().ok_or_else(|| StoreError::Damaged("an acquisition has no answer".to_owned()))
+        }
     }
 
     /// Runs a query.

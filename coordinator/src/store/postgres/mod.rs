@@ -4,6 +4,7 @@
 //! when coordinators serve stand in the database (`time.rs`), who may list or reap is decided by row locks and fences, and
 //! what others wait for travels with the commit (`notices.rs`).
 
+mod acquisitions;
 mod ahead;
 mod connection;
 mod groups;
@@ -49,6 +50,7 @@ pub struct PostgresStore {
     writers: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     groups: groups::Queue,
+    acquisitions: acquisitions::Queue,
     /// Stops whoever listens for other coordinators.
     closing: CancellationToken,
 }

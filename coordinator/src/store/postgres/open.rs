@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{LOCK, STATEMENT, own_sql};
 use super::notices::{self, Channel};
 use super::time::Time;
-use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, groups, migrations};
+use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
 use crate::store::{Events, StoreError};
@@ -153,7 +153,8 @@ impl PostgresStore {
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
         let (writers, readers) = (permits(WRITERS), permits(READERS));
         let groups = groups::start(&shared, &writers);
-        let store = Self { shared, writers, readers, groups, closing: CancellationToken::new() };
+        let acquisitions = acquisitions::start(&shared, &writers);
+        let store = Self { shared, writers, readers, groups, acquisitions, closing: CancellationToken::new() };
         store.begin_to_serve().await?;
         tokio::spawn(notices::listen(Arc::clone(&store.shared), store.closing.clone()));
         Ok(store)

@@ -14,7 +14,7 @@ use super::open::ACQUIRE;
 use super::{CONNECTIONS, PostgresStore, Shared};
 use crate::domain::{LeaseRef, Timestamp};
 use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
-use crate::store::{Misuse, StoreError, StoreResult, WorkerResult};
+use crate::store::{Acquire, Acquired, Misuse, StoreError, StoreResult, WorkerResult};
 
 /// How often a transition is tried that another one was in the way of.
 const TRIES: u32 = 8;
@@ -49,6 +49,10 @@ impl Database for PostgresStore {
         F: Fn(&Tx<'_>) -> Result<T, Halt> + Send + 'static,
     {
         self.in_group(lease, transition).await
+    }
+
+    async fn acquire_together(&self, acquire: Acquire) -> StoreResult<Acquired> {
+        self.acquire_in_turn(acquire).await
     }
 
     async fn read<T, F>(&self, query: F) -> StoreResult<T>

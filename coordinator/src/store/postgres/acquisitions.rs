@@ -1,0 +1,91 @@
+//! Acquisitions, several in one transaction: at the same time they would look for the same ready batches, each passing over
+//! what the others hold, and each would read what is the same for all.
+//!
+//! Nobody waits for a group to fill: whatever has come while the one before was under way is the next.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::transactions::turn;
+use super::{PostgresStore, Shared};
+use crate::store::ledger::{Halt, Tx, acquire};
+use crate::store::{Acquire, Acquired, StoreError, StoreResult};
+
+/// Acquisitions in one transaction at most.
+const GROUP: usize = 32;
+
+/// Acquisitions that wait.
+pub(super) type Queue = mpsc::UnboundedSender<Waiting>;
+
+/// An acquisition, and who waits for what it brings.
+pub(super) struct Waiting {
+    acquire: Acquire,
+    reply: oneshot::Sender<StoreResult<Acquired>>,
+}
+
+impl PostgresStore {
+    /// Acquires together with whoever else waits.
+    pub(super) async fn acquire_in_turn(&self, acquire: Acquire) -> StoreResult<Acquired> {
+        let closed = || StoreError::Unavailable("the coordinator is shutting down".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.acquisitions.send(Waiting { acquire, reply }).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// Starts what does them; it ends with the store.
+pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>) -> Queue {
+    let (queue, mut waiting) = mpsc::unbounded_channel();
+    let (shared, writers) = (Arc::clone(shared), Arc::clone(writers));
+    tokio::spawn(async move {
+        let mut group = Vec::new();
+        while waiting.recv_many(&mut group, GROUP).await > 0 {
+            // Who has gone wants no lease.
+            let group = group.drain(..).filter(|waiting: &Waiting| !waiting.reply.is_closed()).collect();
+            let permit = turn(&writers).await;
+            let shared = Arc::clone(&shared);
+            let run = move || match permit {
+                Ok(_permit) => run(&shared, group, &Handle::current()),
+                Err(error) => answer(group, Err(error)),
+            };
+            if tokio::task::spawn_blocking(run).await.is_err() {
+                tracing::error!("a group of acquisitions has panicked");
+            }
+        }
+    });
+    queue
+}
+
+fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
+    let (acquires, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|of| (of.acquire, of.reply)).unzip();
+    if acquires.is_empty() {
+        return;
+    }
+    let done = shared.transition(&|tx: &Tx<'_>| acquire(tx, &acquires).map_err(Halt::Fault), runtime);
+    shared.note(&done);
+    let acquired = match done {
+        Ok(Ok((acquired, expired))) => {
+            // The reaper finds nothing of these any more.
+            expired.log();
+            Ok(acquired)
+        }
+        Ok(Err(misuse)) => Err(StoreError::Damaged(format!("unexpected: {misuse:?}"))),
+        Err(fault) => Err(StoreError::from(fault)),
+    };
+    let group = acquires.into_iter().zip(replies).map(|(acquire, reply)| Waiting { acquire, reply }).collect();
+    answer(group, acquired);
+}
+
+/// Where nobody waits any more, the next acquisition of the session brings its leases.
+fn answer(group: Vec<Waiting>, acquired: StoreResult<Vec<Acquired>>) {
+    match acquired {
+        Ok(acquired) => group.into_iter().zip(acquired).for_each(|(waiting, acquired)| {
+            let _ = waiting.reply.send(Ok(acquired));
+        }),
+        Err(error) => group.into_iter().for_each(|waiting| {
+            let _ = waiting.reply.send(Err(error.clone()));
+        }),
+    }
+}
