@@ -1,7 +1,7 @@
 //! Leases: who may work on a batch, and the proof of it.
 
 /// A batch of one round of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchRef {
     /// The run's number in its store.
     pub run: i64,

@@ -8,7 +8,7 @@ use super::batches::BatchRow;
 use super::leases::{expire, extend, give_back};
 use super::rows::{self, RunFacts, run_facts};
 use super::shares::Contest;
-use super::{Connection, Fault, SqlResult, Tx, params, sql};
+use super::{Connection, Fault, SqlResult, Tx, Value, params, sql};
 use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, Run, RunState, Timestamp};
 use crate::store::{Acquire, Acquired, Expired, GrantedLease, LEASE_TTL as TTL, Session, StoreError};
 
@@ -24,12 +24,105 @@ pub(in crate::store) fn acquire(tx: &Tx<'_>, acquires: &[Acquire]) -> SqlResult<
     note_sessions(tx, acquires)?;
     let mut runs = Runs::default();
     let mut grants: Vec<Grant<'_, '_>> = acquires.iter().map(|acquire| Grant::of(tx, acquire)).collect();
-    grants.iter_mut().try_for_each(|grant| grant.lost_answers(&mut runs))?;
+    let held = HeldRow::of(tx.connection, acquires)?;
+    for grant in &mut grants {
+        grant.lost_answers(held.get(&grant.acquire.session.id).map_or(&[], Vec::as_slice), &mut runs)?;
+    }
     let wanted = acquires.iter().any(|acquire| acquire.capacity > 0);
     let expired = if wanted { expire(tx)? } else { Expired::default() };
-    grants.iter_mut().try_for_each(|grant| grant.ready(&mut runs))?;
+    if wanted {
+        ready(tx, &mut grants, &mut runs)?;
+    }
     let acquired = grants.into_iter().map(|grant| grant.acquired(&mut runs)).collect::<SqlResult<_>>()?;
     Ok((acquired, expired))
+}
+
+/// Grants ready batches: out of one look at what is ready, unless who may have what depends on who asks.
+fn ready(tx: &Tx<'_>, grants: &mut [Grant<'_, '_>], runs: &mut Runs) -> SqlResult<()> {
+    let protocol = grants.first().map_or(0, |grant| grant.acquire.protocol);
+    if grants.len() > 1 && grants.iter().all(|grant| grant.acquire.protocol == protocol) {
+        let contest = Contest::of_all(tx, protocol)?;
+        if !contest.is_bounded() {
+            return ready_from(tx, contest.counted()?, grants, runs);
+        }
+    }
+    grants.iter_mut().filter(|grant| grant.wants() > 0).try_for_each(|grant| {
+        let contest = Contest::open(tx, grant.acquire)?;
+        ready_from(tx, contest, std::slice::from_mut(grant), runs)
+    })
+}
+
+/// Grants the batches of this contest to these, one after another.
+fn ready_from(
+    tx: &Tx<'_>,
+    mut contest: Contest<'_, '_>,
+    grants: &mut [Grant<'_, '_>],
+    runs: &mut Runs,
+) -> SqlResult<()> {
+    let mut granted = Granted::default();
+    loop {
+        let left = grants.iter().map(Grant::wants).sum();
+        let batches = if left > 0 { contest.next(left)? } else { Vec::new() };
+        if batches.is_empty() {
+            break;
+        }
+        let all_ids = ids_of(tx.connection, &batches)?;
+        for (row, ids) in batches.into_iter().zip(all_ids) {
+            // Whose answer has no room for a batch gets no other.
+            while let Some(grant) = grants.iter_mut().find(|grant| grant.wants() > 0) {
+                if grant.fits(&ids) {
+                    granted.note(grant.take(row, &ids, runs)?, &grant.acquire.session.id);
+                    break;
+                }
+                grant.is_full = true;
+            }
+        }
+    }
+    granted.write(tx)
+}
+
+/// What was granted, as it is written.
+#[derive(Default)]
+struct Granted {
+    batches: Vec<Vec<Value>>,
+    leases: Vec<Vec<Value>>,
+}
+
+impl Granted {
+    fn note(&mut self, (row, secret): (BatchRow, [u8; 16]), session: &str) {
+        let BatchRef { run, round, batch } = row.batch;
+        self.batches.push(params![session, run, round, batch, row.epoch, row.attempt].to_vec());
+        self.leases.push(params![session, run, round, batch, row.epoch, row.attempt, secret].to_vec());
+    }
+
+    fn write(&self, tx: &Tx<'_>) -> SqlResult<()> {
+        let (expires_at, now) = (tx.now + TTL, tx.now);
+        tx.connection.execute_each(sql!("batch_grant"), params![expires_at.as_millis()], &self.batches)?;
+        tx.connection.execute_each(sql!("lease_insert"), params![now.as_millis()], &self.leases).map(drop)
+    }
+}
+
+/// A batch that a session holds.
+struct HeldRow {
+    row: BatchRow,
+    expires_at: Timestamp,
+    secret: [u8; 16],
+}
+
+impl HeldRow {
+    /// Those of all sessions that acquire.
+    fn of(connection: &dyn Connection, acquires: &[Acquire]) -> SqlResult<BTreeMap<String, Vec<Self>>> {
+        let sessions: BTreeSet<&str> = acquires.iter().map(|acquire| acquire.session.id.as_str()).collect();
+        let each: Vec<_> = sessions.into_iter().map(|session| params![session].to_vec()).collect();
+        let mut held: BTreeMap<String, Vec<Self>> = BTreeMap::new();
+        for row in connection.query_each(sql!("batches_held_by_session"), &[], &each)? {
+            let at = BatchRow::COLUMNS;
+            let (expires_at, secret) = (rows::time(&row, at)?, row.get(at + 1)?);
+            held.entry(row.get(at + 2)?).or_default().push(Self { row: BatchRow::read(&row)?, expires_at, secret });
+        }
+        held.values_mut().for_each(|rows| rows.sort_by_key(|held| held.row.batch));
+        Ok(held)
+    }
 }
 
 /// Of several calls of the same session the last counts.
@@ -71,13 +164,17 @@ struct Grant<'a, 'b> {
     acquire: &'a Acquire,
     leases: Vec<GrantedLease>,
     bytes: usize,
+    /// So many batches that were ready.
+    taken: u32,
+    /// Its answer has no room for more.
+    is_full: bool,
     /// The runs of its leases.
     named: BTreeSet<i64>,
 }
 
 impl<'a, 'b> Grant<'a, 'b> {
     fn of(tx: &'a Tx<'b>, acquire: &'a Acquire) -> Self {
-        Self { tx, acquire, leases: Vec::new(), bytes: 0, named: BTreeSet::new() }
+        Self { tx, acquire, leases: Vec::new(), bytes: 0, taken: 0, is_full: false, named: BTreeSet::new() }
     }
 
     fn acquired(self, runs: &mut Runs) -> SqlResult<Acquired> {
@@ -88,75 +185,37 @@ impl<'a, 'b> Grant<'a, 'b> {
 
     /// What the session holds and did not list: an answer was lost. It has the lease's full time again, unless its run
     /// has stopped meanwhile: nobody may work on that, so it goes back to where the run's other batches wait.
-    fn lost_answers(&mut self, runs: &mut Runs) -> SqlResult<()> {
-        let acquire = self.acquire;
-        let held: HashSet<LeaseRef> = acquire.held.iter().map(LeaseToken::lease).collect();
-        let rows =
-            self.tx.connection.query_map(sql!("batches_held_by_session"), params![acquire.session.id], |row| {
-                let expires_at = rows::time(row, BatchRow::COLUMNS)?;
-                Ok((BatchRow::read(row)?, expires_at, row.get::<[u8; 16]>(BatchRow::COLUMNS + 1)?))
-            })?;
-        for (row, expires_at, secret) in rows.into_iter().filter(|(row, ..)| !held.contains(&row.lease())) {
+    fn lost_answers(&mut self, held: &[HeldRow], runs: &mut Runs) -> SqlResult<()> {
+        let listed: HashSet<LeaseRef> = self.acquire.held.iter().map(LeaseToken::lease).collect();
+        for HeldRow { row, expires_at, secret } in held.iter().filter(|held| !listed.contains(&held.row.lease())) {
             if run_facts(self.tx.connection, row.batch.run)?.is_none_or(|facts| facts.state != RunState::Running) {
-                give_back(self.tx, &row)?;
+                give_back(self.tx, row)?;
                 continue;
             }
             let ids = row.ids(self.tx.connection)?;
             if !self.fits(&ids) {
                 continue;
             }
-            let expires_at = expires_at.max(self.tx.now + TTL);
-            self.extend(row.batch, expires_at)?;
-            self.hand_out(&row, &ids, secret, expires_at, runs)?;
+            let expires_at = (*expires_at).max(self.tx.now + TTL);
+            extend(self.tx.connection, row.batch, expires_at)?;
+            self.hand_out(row, &ids, *secret, expires_at, runs)?;
         }
         Ok(())
     }
 
-    fn extend(&self, batch: BatchRef, expires_at: Timestamp) -> SqlResult<()> {
-        extend(self.tx.connection, batch, expires_at)
+    /// How many more ready batches it may have.
+    fn wants(&self) -> u32 {
+        if self.is_full { 0 } else { self.acquire.capacity.min(GRANT_AT_ONCE).saturating_sub(self.taken) }
     }
 
-    /// Grants ready batches, as runs share the workers.
-    fn ready(&mut self, runs: &mut Runs) -> SqlResult<()> {
-        if self.acquire.capacity == 0 {
-            return Ok(());
-        }
-        let mut contest = Contest::open(self.tx, self.acquire)?;
-        let mut left = self.acquire.capacity.min(GRANT_AT_ONCE);
-        while left > 0 {
-            let batches = contest.next(left)?;
-            left = if batches.is_empty() { 0 } else { left - u32::try_from(batches.len()).unwrap_or(left) };
-            if !self.grant(batches, runs)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Grants these batches; gives whether there was room in the answer for all.
-    fn grant(&mut self, batches: Vec<BatchRow>, runs: &mut Runs) -> SqlResult<bool> {
-        let (mut granted, mut leases) = (Vec::new(), Vec::new());
-        let expires_at = self.tx.now + TTL;
-        let mut all = true;
-        let all_ids = ids_of(self.tx.connection, &batches)?;
-        for (mut row, ids) in batches.into_iter().zip(all_ids) {
-            if !self.fits(&ids) {
-                all = false;
-                break;
-            }
-            row.epoch += 1;
-            row.attempt += 1;
-            let secret = random_secret()?;
-            let BatchRef { run, round, batch } = row.batch;
-            granted.push(params![run, round, batch, row.epoch, row.attempt].to_vec());
-            leases.push(params![run, round, batch, row.epoch, row.attempt, secret].to_vec());
-            self.hand_out(&row, &ids, secret, expires_at, runs)?;
-        }
-        let session = &self.acquire.session.id;
-        self.tx.connection.execute_each(sql!("batch_grant"), params![session, expires_at.as_millis()], &granted)?;
-        let values = params![session, self.tx.now.as_millis()];
-        self.tx.connection.execute_each(sql!("lease_insert"), values, &leases)?;
-        Ok(all)
+    /// Takes a ready batch; gives it as it is then, and the secret of its lease.
+    fn take(&mut self, mut row: BatchRow, ids: &[String], runs: &mut Runs) -> SqlResult<(BatchRow, [u8; 16])> {
+        row.epoch += 1;
+        row.attempt += 1;
+        self.taken += 1;
+        let secret = random_secret()?;
+        self.hand_out(&row, ids, secret, self.tx.now + TTL, runs)?;
+        Ok((row, secret))
     }
 
     /// Whether the answer has room for a batch of these IDs; the first always fits, or nobody would ever get it.

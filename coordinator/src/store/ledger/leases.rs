@@ -135,8 +135,8 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
     };
     let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
     if end {
-        for row in tx.connection.query_map(sql!("batches_held_by_session"), params![session], BatchRow::read)? {
-            give_back(tx, &row)?;
+        for row in tx.connection.query_each(sql!("batches_held_by_session"), &[], &[params![session].to_vec()])? {
+            give_back(tx, &BatchRow::read(&row)?)?;
         }
         tx.connection.execute(sql!("session_end"), params![session, tx.now.as_millis()])?;
     }

@@ -26,31 +26,45 @@ struct Place {
 impl<'a, 'b> Contest<'a, 'b> {
     /// Of all runs that this worker may work on.
     pub fn open(tx: &'a Tx<'b>, acquire: &Acquire) -> SqlResult<Self> {
+        let mut contest = Self::of_all(tx, acquire.protocol)?;
+        contest.leave_the_full(&acquire.session.id)?;
+        contest.counted()
+    }
+
+    /// Of all runs that workers who speak this version may work on. Which of them is full, and what each has, is not yet known.
+    pub fn of_all(tx: &'a Tx<'b>, protocol: i32) -> SqlResult<Self> {
         let mut places = BTreeMap::new();
-        let key = params![tx.now.as_millis(), acquire.protocol];
-        let mut contenders = tx.connection.query_map(sql!("runs_takeable"), key, |row| {
+        let key = params![tx.now.as_millis(), protocol];
+        let contenders = tx.connection.query_map(sql!("runs_takeable"), key, |row| {
             let run = row.get(0)?;
             places.insert(run, Place { round: row.get(1)?, last_batch: -1 });
             Ok(Contender { run, share: rows::share(row, 2)?, leased: 0 })
         })?;
-        let mut contest = Self { tx, contenders: Vec::new(), places };
-        contest.leave_the_full(&mut contenders, &acquire.session.id)?;
-        if contenders.len() > 1 {
+        Ok(Self { tx, contenders, places })
+    }
+
+    /// Whether who may work on one of them depends on who asks.
+    pub fn is_bounded(&self) -> bool {
+        self.contenders.iter().any(|contender| contender.share.max_workers > 0)
+    }
+
+    /// Looks up what each of them has, where there are several.
+    pub fn counted(mut self) -> SqlResult<Self> {
+        if self.contenders.len() > 1 {
             let leased =
-                tx.connection.query_map(sql!("leased_by_run"), params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                self.tx.connection.query_map(sql!("leased_by_run"), params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let leased: BTreeMap<i64, i64> = leased.into_iter().collect();
-            for contender in &mut contenders {
+            for contender in &mut self.contenders {
                 contender.leased = leased.get(&contender.run).map_or(0, |count| count.unsigned_abs());
             }
         }
-        contest.contenders = contenders;
-        Ok(contest)
+        Ok(self)
     }
 
     /// Leaves out runs whose `max_workers` other sessions hold leases of. From here on nobody else grants batches of runs
     /// that have such a bound, so that what is counted stays true.
-    fn leave_the_full(&self, contenders: &mut Vec<Contender>, session: &str) -> SqlResult<()> {
-        let bounded = contenders.iter().filter(|contender| contender.share.max_workers > 0);
+    fn leave_the_full(&mut self, session: &str) -> SqlResult<()> {
+        let bounded = self.contenders.iter().filter(|contender| contender.share.max_workers > 0);
         let bounded: Vec<(i64, u32)> = bounded.map(|of| (of.run, self.places[&of.run].round)).collect();
         if bounded.is_empty() || self.tx.planted.has(Bug::IgnoresMaxWorkers) {
             return Ok(());
@@ -60,7 +74,7 @@ impl<'a, 'b> Contest<'a, 'b> {
         let found = self.tx.connection.query_each(sql!("run_other_holders"), params![session], &runs)?;
         let others: BTreeMap<i64, u32> =
             found.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<SqlResult<_>>()?;
-        contenders.retain(|contender| {
+        self.contenders.retain(|contender| {
             let others = others.get(&contender.run).copied().unwrap_or(0);
             contender.share.max_workers == 0 || others < contender.share.max_workers
         });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::connection::own_sql;
 use super::transactions::turn;
 use super::{PostgresStore, Shared};
 use crate::store::ledger::{Halt, Tx, acquire};
@@ -63,7 +64,13 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
     if acquires.is_empty() {
         return;
     }
-    let done = shared.transition(&|tx: &Tx<'_>| acquire(tx, &acquires).map_err(Halt::Fault), runtime);
+    let together = |tx: &Tx<'_>| {
+        if shared.looks_up {
+            tx.connection.query(own_sql!("look_up"), &[])?;
+        }
+        acquire(tx, &acquires).map_err(Halt::Fault)
+    };
+    let done = shared.transition(&together, runtime);
     shared.note(&done);
     let acquired = match done {
         Ok(Ok((acquired, expired))) => {

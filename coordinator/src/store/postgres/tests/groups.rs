@@ -1,12 +1,14 @@
 //! Transitions that share a transaction.
 
+use std::collections::HashSet;
+
 use futures::future::join_all;
 
 use super::backend;
-use crate::domain::{DeliveryState, Run};
+use crate::domain::{DeliveryState, Run, ShareChange};
 use crate::store::conformance::Bench;
-use crate::store::conformance::bench::{A, B, begin, dead, page, report, run_with};
-use crate::store::{Begun, Completion, GrantedLease, Misuse};
+use crate::store::conformance::bench::{A, B, begin, dead, page, report, run_with, worker};
+use crate::store::{Acquire, Begun, Completion, GrantedLease, Misuse, Renewal};
 
 /// A run of so many batches of two records, all of them leased by one session.
 async fn leased(bench: &Bench, batches: u32) -> (Run, Vec<GrantedLease>) {
@@ -76,4 +78,36 @@ async fn a_misuse_is_the_affair_of_one() {
     assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
     assert_eq!(bench.run(&run.id).await.acknowledged, 3);
     assert_eq!(bench.counts(&run).await.loaded, 6);
+}
+
+/// Who asks for batches at the same time gets different ones, and of a run that is for few workers only these get any.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_acquire_at_the_same_time_share_what_is_ready() {
+    const BATCHES: usize = 30;
+    for max_workers in [0, 2] {
+        let bench = Bench::new(&backend()).await;
+        let (run, leases) = leased(&bench, u32::try_from(BATCHES).unwrap()).await;
+        let tokens: Vec<_> = leases.iter().map(|lease| lease.token).collect();
+        assert!(bench.store().release(A, &tokens, true).await.unwrap().unwrap().iter().all(|released| *released));
+        let change = ShareChange { max_workers: Some(max_workers), ..ShareChange::default() };
+        bench.store().set_share(&run.id, change).await.unwrap();
+        let store = bench.store();
+        let sessions: Vec<String> = (0..10).map(|number| format!("session-of-worker-{number}")).collect();
+        let acquired = join_all(sessions.iter().map(|session| {
+            let acquire = Acquire { session: worker(session), capacity: 4, protocol: 3, ..Acquire::default() };
+            store.acquire(acquire)
+        }))
+        .await;
+        let leases: Vec<Vec<GrantedLease>> = acquired.into_iter().map(|acquired| acquired.unwrap().leases).collect();
+        let with_some = leases.iter().filter(|leases| !leases.is_empty()).count();
+        assert!(max_workers == 0 || with_some == 2, "{with_some} workers");
+        let granted: Vec<_> = leases.iter().flatten().map(|lease| lease.token.lease().batch).collect();
+        assert_eq!(granted.len(), if max_workers == 0 { BATCHES } else { 8 });
+        assert_eq!(granted.iter().collect::<HashSet<_>>().len(), granted.len(), "a batch was granted twice");
+        for (session, leases) in sessions.iter().zip(&leases) {
+            let tokens: Vec<_> = leases.iter().map(|lease| lease.token).collect();
+            let renewed = store.renew(session, &tokens).await.unwrap().unwrap();
+            assert!(renewed.iter().all(|renewal| matches!(renewal, Renewal::Held(_))), "{renewed:?}");
+        }
+    }
 }
