@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_shares.sql"),
     include_str!("migrations/0004_identities.sql"),
     include_str!("migrations/0005_resumed.sql"),
+    include_str!("migrations/0006_lookups.sql"),
 ];
 
 /// Whoever looks at or changes the schema holds this lock: "MSTR", and the ledger of which schema.
