@@ -14,7 +14,7 @@ const WINDOW: usize = 64;
 /// The best is that of the last two such spans, so that a host which has become slower for good is not held to its past.
 const SPAN: Duration = Duration::from_secs(30);
 /// What a median may be above the best in any case, so that noise on a fast network is none.
-const NOISE: Duration = Duration::from_millis(2);
+const NOISE: Duration = Duration::from_millis(1);
 
 /// How a host answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(answers(&watch, 1 + 5 * WINDOW, 20), Pace::Good);
         assert_eq!(answers(&watch, WINDOW, 29), Pace::Good);
         assert_eq!(answers(&watch, WINDOW, 35), Pace::Crowded);
-        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun(733));
+        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun(700));
         assert_eq!(answers(&watch, WINDOW, 600), Pace::Overrun(500));
         assert_eq!(answers(&watch, WINDOW, 20), Pace::Good);
     }
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn noise_of_a_fast_network_is_none() {
         let watch = Watch::new();
-        for micros in [150, 900, 2_100] {
+        for micros in [150, 600, 1_100] {
             for _ in 0..WINDOW {
                 watch.record(Duration::from_micros(micros));
             }
