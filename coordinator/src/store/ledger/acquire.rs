@@ -15,6 +15,8 @@ use crate::store::{Acquire, Acquired, Expired, GrantedLease, LEASE_TTL as TTL, S
 /// Bytes of record IDs in one answer, unless its one batch alone has more: 10,000 records of 512 bytes stay below the
 /// 8 MiB that a worker takes.
 const ANSWER_BYTES: usize = 384 * 1024;
+/// Records whose IDs are read before it is known whether the answers have room for them, unless a batch alone has more.
+const READ_AT_ONCE: u32 = 10_000;
 /// Batches that one acquisition grants at most.
 const GRANT_AT_ONCE: u32 = 64;
 
@@ -66,19 +68,40 @@ fn ready_from(
         if batches.is_empty() {
             break;
         }
-        let all_ids = ids_of(tx.connection, &batches)?;
-        for (row, ids) in batches.into_iter().zip(all_ids) {
-            // Whose answer has no room for a batch gets no other.
-            while let Some(grant) = grants.iter_mut().find(|grant| grant.wants() > 0) {
-                if grant.fits(&ids) {
-                    granted.note(grant.take(row, &ids, runs)?, &grant.acquire.session.id);
-                    break;
-                }
-                grant.is_full = true;
+        let mut batches = batches.into_iter().peekable();
+        while batches.peek().is_some() && grants.iter().any(|grant| grant.wants() > 0) {
+            let mut records = 0;
+            let some: Vec<BatchRow> = std::iter::from_fn(|| {
+                let next = batches.next_if(|row| records == 0 || records + row.size <= READ_AT_ONCE)?;
+                records += next.size;
+                Some(next)
+            })
+            .collect();
+            let all_ids = ids_of(tx.connection, &some)?;
+            for (row, ids) in some.into_iter().zip(all_ids) {
+                give(row, &ids, grants, runs, &mut granted)?;
             }
         }
     }
     granted.write(tx)
+}
+
+/// Gives a batch to the first who has room for it. Whose answer has none gets no other.
+fn give(
+    row: BatchRow,
+    ids: &[String],
+    grants: &mut [Grant<'_, '_>],
+    runs: &mut Runs,
+    granted: &mut Granted,
+) -> SqlResult<()> {
+    while let Some(grant) = grants.iter_mut().find(|grant| grant.wants() > 0) {
+        if grant.fits(ids) {
+            granted.note(grant.take(row, ids, runs)?, &grant.acquire.session.id);
+            return Ok(());
+        }
+        grant.is_full = true;
+    }
+    Ok(())
 }
 
 /// What was granted, as it is written.
@@ -133,11 +156,13 @@ fn note_sessions(tx: &Tx<'_>, acquires: &[Acquire]) -> SqlResult<()> {
     tx.connection.execute_each(sql!("session_seen"), params![tx.now.as_millis()], &each).map(drop)
 }
 
-/// What the acquisitions of one transaction have read of runs. Their batches are held, and so are they.
+/// What the acquisitions of one transaction have read. Batches are held, and so are their runs.
 #[derive(Default)]
 struct Runs {
     facts: BTreeMap<i64, RunFacts>,
     shown: BTreeMap<i64, Run>,
+    /// How long until something may be leased without any event.
+    next_in: Option<Option<Duration>>,
 }
 
 impl Runs {
@@ -146,6 +171,15 @@ impl Runs {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(run_facts(tx.connection, run)?.ok_or(Fault::NoRow)?),
         })
+    }
+
+    fn next_in(&mut self, tx: &Tx<'_>) -> SqlResult<Option<Duration>> {
+        if let Some(known) = self.next_in {
+            return Ok(known);
+        }
+        let next_in = next_in(tx)?;
+        self.next_in = Some(next_in);
+        Ok(next_in)
     }
 
     fn shown(&mut self, tx: &Tx<'_>, run: i64) -> SqlResult<Run> {
@@ -178,7 +212,7 @@ impl<'a, 'b> Grant<'a, 'b> {
     }
 
     fn acquired(self, runs: &mut Runs) -> SqlResult<Acquired> {
-        let next_in = if self.leases.is_empty() { next_in(self.tx)? } else { None };
+        let next_in = if self.leases.is_empty() { runs.next_in(self.tx)? } else { None };
         let shown = self.named.into_iter().map(|run| runs.shown(self.tx, run)).collect::<SqlResult<_>>()?;
         Ok(Acquired { leases: self.leases, runs: shown, next_in })
     }

@@ -126,8 +126,11 @@ pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result
 /// Gives leases back: back in the queue, the attempt not charged. With the session ends whatever it still holds, also
 /// what it never heard of because an answer was lost.
 pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
+    let batches: BTreeSet<BatchRef> = tokens.iter().map(|token| token.lease().batch).collect();
+    let runs: BTreeSet<i64> = batches.iter().map(|batch| batch.run).collect();
+    runs.into_iter().try_for_each(|run| tx.connection.hold(run, Hold::Together))?;
+    tx.connection.hold_batches(&batches.into_iter().collect::<Vec<_>>())?;
     let release = |token: &LeaseToken| {
-        tx.connection.hold(token.lease().batch.run, Hold::Together)?;
         // One after another: the same token again finds what came of it.
         let Some(held) = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten() else { return Ok(false) };
         // Released before: the same request again gets the same answer.
@@ -135,9 +138,10 @@ pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bo
     };
     let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
     if end {
-        for row in tx.connection.query_each(sql!("batches_held_by_session"), &[], &[params![session].to_vec()])? {
-            give_back(tx, &BatchRow::read(&row)?)?;
-        }
+        let held = tx.connection.query_each(sql!("batches_held_by_session"), &[], &[params![session].to_vec()])?;
+        let mut held = held.iter().map(BatchRow::read).collect::<SqlResult<Vec<_>>>()?;
+        held.sort_by_key(|row| row.batch);
+        held.iter().try_for_each(|row| give_back(tx, row).map(drop))?;
         tx.connection.execute(sql!("session_end"), params![session, tx.now.as_millis()])?;
     }
     Ok(released)
@@ -169,7 +173,9 @@ pub(super) fn expire(tx: &Tx<'_>) -> SqlResult<Expired> {
         return Ok(Expired::default());
     }
     let key = params![tx.now.as_millis(), EXPIRE_AT_ONCE];
-    let lapsed = tx.connection.query_map(sql!("batches_expired"), key, Lapsed::read)?;
+    let mut lapsed = tx.connection.query_map(sql!("batches_expired"), key, Lapsed::read)?;
+    // The counters of several runs are held one after another.
+    lapsed.sort_by_key(|lapsed| lapsed.batch.batch);
     let mut expired = Expired::default();
     for row in &lapsed {
         let in_doubt = row.end(tx.connection, tx.now)?;

@@ -81,8 +81,14 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
         Ok(Err(misuse)) => Err(StoreError::Damaged(format!("unexpected: {misuse:?}"))),
         Err(fault) => Err(StoreError::from(fault)),
     };
-    let group = acquires.into_iter().zip(replies).map(|(acquire, reply)| Waiting { acquire, reply }).collect();
-    answer(group, acquired);
+    let group: Vec<_> = acquires.into_iter().zip(replies).map(|(acquire, reply)| Waiting { acquire, reply }).collect();
+    match acquired {
+        // What is wrong may be with what one of them asks for.
+        Err(StoreError::Damaged(_)) if group.len() > 1 => {
+            group.into_iter().for_each(|one| run(shared, vec![one], runtime))
+        }
+        acquired => answer(group, acquired),
+    }
 }
 
 /// Where nobody waits any more, the next acquisition of the session brings its leases.

@@ -58,6 +58,8 @@ struct Form {
     key: usize,
 }
 
+/// They are written in the order in which they were first asked for. That a delivery is settled before the next of its batch is
+/// announced needs no more: settling in an announcement looks at the round at once, which writes what waits.
 const FORMS: [Form; 5] = [
     Form { name: "delivery_insert", many: own_sql!("deliveries_insert"), key: 5 },
     Form { name: "delivery_settle", many: own_sql!("deliveries_settle"), key: 5 },

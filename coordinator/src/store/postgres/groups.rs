@@ -145,26 +145,46 @@ async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Waiters
         }
         let mut batches = HashSet::new();
         (group, later) = group.into_iter().partition(|member| batches.insert(member.lease().batch));
-        let permit = match turn(&writers).await {
-            Ok(permit) => permit,
-            Err(error) => {
-                group.into_iter().for_each(|member| member.failed(error.clone()));
-                continue;
-            }
-        };
-        let shared = Arc::clone(&shared);
-        let run = move || {
-            let _permit = permit;
-            run(&shared, group, &Handle::current());
-        };
-        if tokio::task::spawn_blocking(run).await.is_err() {
-            tracing::error!("a group of transitions has panicked");
+        // The counters of several runs are held one after another: in one order, so that nobody waits in a circle.
+        group.sort_by_key(|member| member.lease().batch);
+        let alone = blocking(&shared, &writers, group, run).await;
+        for member in alone.into_iter().flatten() {
+            let (shared, writers) = (Arc::clone(&shared), Arc::clone(&writers));
+            // Whatever this one waits for, the others do not.
+            tokio::spawn(async move { blocking(&shared, &writers, vec![member], run_alone).await });
         }
     }
 }
 
-/// Runs a group, and answers each.
-fn run(shared: &Shared, mut group: Vec<Box<dyn Member>>, runtime: &Handle) {
+/// Runs this on a thread, once there is a connection for it; where there is none in time, all are told.
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    writers: &Arc<Semaphore>,
+    group: Vec<Box<dyn Member>>,
+    what: impl FnOnce(&Shared, Vec<Box<dyn Member>>, &Handle) -> T + Send + 'static,
+) -> Option<T> {
+    let permit = match turn(writers).await {
+        Ok(permit) => permit,
+        Err(error) => {
+            group.into_iter().for_each(|member| member.failed(error.clone()));
+            return None;
+        }
+    };
+    let shared = Arc::clone(shared);
+    let run = move || {
+        let _permit = permit;
+        what(&shared, group, &Handle::current())
+    };
+    let done = tokio::task::spawn_blocking(run).await;
+    done.inspect_err(|_| tracing::error!("a group of transitions has panicked")).ok()
+}
+
+fn run_alone(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) {
+    group.into_iter().for_each(|member| member.alone(shared, runtime));
+}
+
+/// Runs a group once, and answers each; gives those that have to run by themselves, because it was undone.
+fn run(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) -> Vec<Box<dyn Member>> {
     let leases: Vec<LeaseRef> = group.iter().map(|member| member.lease()).collect();
     let together = |tx: &Tx<'_>| {
         if shared.looks_up {
@@ -174,20 +194,19 @@ fn run(shared: &Shared, mut group: Vec<Box<dyn Member>>, runtime: &Handle) {
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)
     };
-    let done = shared.transition(&together, runtime);
+    let done = shared.tried(1, &together, runtime);
     match done {
-        Ok(Ok(())) => {
-            shared.note(&done);
-            group.into_iter().for_each(|member| member.committed());
-        }
+        Ok(Ok(())) => group.into_iter().for_each(|member| member.committed()),
         Err(Fault::Store(error @ (StoreError::Unavailable(_) | StoreError::ReadOnly))) => {
             shared.note::<()>(&Err(Fault::Store(error.clone())));
             group.into_iter().for_each(|member| member.failed(error.clone()));
+            return Vec::new();
         }
         Ok(Err(misuse)) if group.len() == 1 => {
-            shared.note::<()>(&Ok(()));
-            group.drain(..).for_each(|member| member.misused(misuse.clone()));
+            group.into_iter().for_each(|member| member.misused(misuse.clone()));
         }
-        Ok(Err(_)) | Err(_) => group.into_iter().for_each(|member| member.alone(shared, runtime)),
+        Ok(Err(_)) | Err(_) => return group,
     }
+    shared.note::<()>(&Ok(()));
+    Vec::new()
 }

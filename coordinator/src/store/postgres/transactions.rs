@@ -85,12 +85,22 @@ impl Shared {
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
+        self.tried(TRIES, transition, runtime)
+    }
+
+    /// The same, at most so many times.
+    pub(super) fn tried<T>(
+        &self,
+        tries: u32,
+        transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
+        runtime: &Handle,
+    ) -> SqlResult<Result<T, Misuse>> {
         let mut pause = AGAIN_AFTER;
         for tried in 1.. {
             let (mut connection, times) = self.first(runtime, |wire| self.time.seen(wire))?;
             let done = self.attempt(&Wire::new(&mut connection, runtime, STATEMENT), times, transition);
             match done {
-                Err(Fault::InTheWay(reason)) if tried < TRIES => {
+                Err(Fault::InTheWay(reason)) if tried < tries => {
                     tracing::debug!(reason, tried, "a transition is tried again");
                 }
                 Err(Fault::InTheWay(_)) | Ok(_) => return done,
