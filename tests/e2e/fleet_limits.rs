@@ -249,8 +249,9 @@ fn came(book: &Book) -> u64 {
 }
 
 /// How long requests may still come that were on their way when a host asked to be left alone, and those of workers that
-/// have not heard of it yet.
-const ON_THE_WAY: Duration = Duration::from_millis(400);
+/// have not heard of it yet, on a machine that is busy with something else: half of the pause, in which who was not told would
+/// go on asking.
+const ON_THE_WAY: Duration = Duration::from_millis(1_500);
 /// Workers that leave the machine idle for most of the time: what takes long then is no lack of it.
 const AT_LEISURE: [&str; 2] = ["--concurrency", "4"];
 
