@@ -13,7 +13,7 @@ use muster_tests::judge::assert_nothing_lost;
 use muster_tests::ledger::{Ledger, State};
 
 /// So slow that a run is under way for as long as it takes.
-const SLOW_MS: u64 = 700;
+const SLOW_MS: u64 = 1_500;
 
 /// More animals come home: nobody waits for an operator.
 async fn some_progress(server: &Server) {

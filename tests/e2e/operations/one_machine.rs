@@ -35,7 +35,7 @@ async fn installed(server: &Server) -> Operator {
 #[tokio::test(flavor = "multi_thread")]
 async fn services_are_scaled_drained_upgraded_backed_up_and_restored_amid_a_run() {
     let _turn = turn::heavy().await;
-    let server = stand_in(Config { page_size: 100, ..Config::calm(9_000) });
+    let server = stand_in(Config { page_size: 100, ..Config::calm(30_000) });
     server.turn(|knobs| knobs.latency_ms = SLOW_MS);
     let operator = &mut installed(&server).await;
     let run_id = run_id(operator).await;

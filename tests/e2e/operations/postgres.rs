@@ -76,7 +76,7 @@ async fn certificates_are_rotated(operator: &mut Operator) {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_it_is_scaled_backed_up_rotated_and_restored_amid_a_run() {
     let _turn = turn::heavy().await;
-    let server = stand_in(Config { page_size: 100, ..Config::calm(9_000) });
+    let server = stand_in(Config { page_size: 100, ..Config::calm(30_000) });
     server.turn(|knobs| knobs.latency_ms = SLOW_MS);
     let database = self::server();
     let operator = &mut operator(&server.base_url(), &database);
