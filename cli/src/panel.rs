@@ -24,8 +24,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 /// The lines of a display on standard error.
 pub struct Panel {
     term: Term,
-    /// As drawn last; nothing before the first frame and after the last.
-    frame: Mutex<String>,
+    /// As drawn last, empty before the first frame and after the last; nothing once it was left for good.
+    frame: Mutex<Option<String>>,
 }
 
 /// Rows and columns of a terminal.
@@ -40,7 +40,7 @@ pub struct Size {
 impl Panel {
     /// A panel, if standard error is a terminal that can move its cursor.
     pub fn on_stderr() -> Option<Arc<Panel>> {
-        Panel::is_possible().then(|| Arc::new(Panel { term: Term::stderr(), frame: Mutex::default() }))
+        Panel::is_possible().then(|| Arc::new(Panel { term: Term::stderr(), frame: Mutex::new(Some(String::new())) }))
     }
 
     /// Whether standard error is a terminal that can move its cursor.
@@ -59,22 +59,23 @@ impl Panel {
     /// it.
     pub fn draw(&self, lines: &[String]) {
         let mut frame = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
+        // The process may take a moment to end.
+        let Some(frame) = frame.as_mut() else { return };
         *frame = drawn(lines, self.size().rows);
         write(&format!("{BEGIN}{frame}{END}"));
     }
 
     /// Takes the lines off the terminal; what is said next takes their place.
     pub fn clear(&self) {
-        cleared(&mut self.frame.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut frame = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
+        erase(frame.as_mut().map(std::mem::take));
     }
 }
 
 impl Screen for Panel {
     fn suspend(&self, lines: &mut dyn FnMut()) {
         let frame = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
-        if frame.is_empty() {
-            return lines();
-        }
+        let Some(frame) = frame.as_ref().filter(|frame| !frame.is_empty()) else { return lines() };
         write(&format!("{BEGIN}{ERASE_BELOW}"));
         lines();
         write(&format!("{frame}{END}"));
@@ -84,15 +85,16 @@ impl Screen for Panel {
         // A terminal that takes nothing any more holds whoever draws. Who wants to end must not wait for that.
         for _ in 0..TRIES_TO_LEAVE {
             if let Ok(mut frame) = self.frame.try_lock() {
-                return cleared(&mut frame);
+                return erase(frame.take());
             }
             std::thread::sleep(BETWEEN_TRIES);
         }
     }
 }
 
-fn cleared(frame: &mut String) {
-    if !std::mem::take(frame).is_empty() {
+/// Takes this frame off the terminal, if it is there.
+fn erase(frame: Option<String>) {
+    if frame.is_some_and(|frame| !frame.is_empty()) {
         write(ERASE_BELOW);
     }
 }
