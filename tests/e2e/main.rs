@@ -26,6 +26,7 @@ mod load_forms;
 mod manifests;
 mod operations;
 mod outage;
+mod over_https;
 mod parts_and_drift;
 mod pipeline_tools;
 mod probe;

@@ -27,6 +27,7 @@ mod race;
 mod rate;
 mod redact;
 mod requester;
+mod roots;
 mod shared;
 mod token;
 mod transport;

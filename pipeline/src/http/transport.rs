@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
-use super::RequesterError;
+use super::{RequesterError, roots};
 
 /// How much of an answer that refuses or fails is read: enough for what it says.
 pub(crate) const MAX_REASON: usize = 2 << 10;
@@ -79,14 +79,14 @@ pub(crate) struct TransportConfig<'a> {
 
 /// HTTP by reqwest, with everything off that acts behind the caller's back.
 pub(crate) fn over_reqwest(config: &TransportConfig<'_>) -> Result<Transport, RequesterError> {
-    // The first one installed stays, which is all that is wanted here.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let tls = roots::tls().map_err(|error| RequesterError(error.to_string()))?;
     let mut builder = reqwest::Client::builder()
         .user_agent(config.user_agent)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
         .tcp_nodelay(true)
+        .tls_backend_preconfigured(tls)
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(config.connections);
