@@ -32,10 +32,11 @@ impl Latency {
         Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0), watch: Watch::new() }
     }
 
-    /// An answer took so long. A refusal, which is `served: false`, says nothing of how fast the host can serve.
-    pub(crate) fn record(&self, took: Duration, served: bool) {
+    /// An answer took so long, while there may be so many in flight. A refusal, which is `served: false`, says nothing of how
+    /// fast the host can serve.
+    pub(crate) fn record(&self, took: Duration, served: bool, in_flight: usize) {
         if served {
-            self.watch.record(took);
+            self.watch.record(took, in_flight);
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut seen = super::lock(&self.seen);
@@ -116,16 +117,16 @@ mod tests {
     fn the_percentile_follows_what_is_seen() {
         let latency = Latency::new();
         for _ in 0..31 {
-            latency.record(Duration::from_millis(10), true);
+            latency.record(Duration::from_millis(10), true, 1);
         }
         assert_eq!(latency.p95(), None);
         for _ in 0..300 {
-            latency.record(Duration::from_millis(10), true);
+            latency.record(Duration::from_millis(10), true, 1);
         }
         let early = latency.p95().unwrap();
         assert!((Duration::from_millis(10)..Duration::from_millis(13)).contains(&early), "{early:?}");
         for _ in 0..20_000 {
-            latency.record(Duration::from_millis(200), true);
+            latency.record(Duration::from_millis(200), true, 1);
         }
         let late = latency.p95().unwrap();
         assert!((Duration::from_millis(200)..Duration::from_millis(250)).contains(&late), "{late:?}");

@@ -2,6 +2,7 @@
 //! enough are refusals, lost requests in bulk, and answers that take longer the more there are.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,6 +24,8 @@ const BULK: u32 = 4;
 pub(crate) struct Limiter {
     places: Semaphore,
     state: Mutex<State>,
+    /// The limit, for who only looks.
+    limit: AtomicUsize,
     max: usize,
     /// The number does not adapt.
     fixed: bool,
@@ -38,18 +41,41 @@ struct State {
     lost: u32,
     lowered: Option<Instant>,
     eased: Option<Instant>,
-    /// It was enough once: from now on slowly.
-    enough: bool,
+    enough: Enough,
+}
+
+/// Whether the host has shown what it bears, and how: from then on slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Enough {
+    /// Not yet.
+    No,
+    /// By answers that took too long. As many more each round as the square root of what there are (Netflix's Gradient2): it
+    /// finds back soon when it was not the host that was slow.
+    Slow,
+    /// By a refusal, or requests that were lost. One more each round: each of those costs.
+    Refused,
 }
 
 impl State {
     fn new(limit: usize) -> Self {
-        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, eased: None, enough: false }
+        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, eased: None, enough: Enough::No }
     }
 
-    fn found_out(&mut self) {
-        self.enough = true;
+    fn found_out(&mut self, enough: Enough) {
+        // What was refused once may be refused again, however fast the rest is answered.
+        if self.enough != Enough::Refused {
+            self.enough = enough;
+        }
         self.successes = 0;
+    }
+
+    /// How many answers make room for one more.
+    fn answers_for_one(&self) -> usize {
+        match self.enough {
+            Enough::No => 1,
+            Enough::Slow => self.limit.isqrt(),
+            Enough::Refused => self.limit,
+        }
     }
 }
 
@@ -73,13 +99,22 @@ pub(crate) enum Signal {
 impl Limiter {
     pub(crate) fn new(max: usize) -> Self {
         let limit = max.clamp(1, START);
-        Self { places: Semaphore::new(limit), state: Mutex::new(State::new(limit)), max: max.max(1), fixed: false }
+        Self::with(limit, max.max(1), false)
     }
 
     /// One that does not adapt: the pipeline knows better.
     pub(crate) fn fixed(number: usize) -> Self {
-        let state = State::new(number.max(1));
-        Self { places: Semaphore::new(state.limit), max: state.limit, state: Mutex::new(state), fixed: true }
+        Self::with(number.max(1), number.max(1), true)
+    }
+
+    fn with(limit: usize, max: usize, fixed: bool) -> Self {
+        let state = Mutex::new(State::new(limit));
+        Self { places: Semaphore::new(limit), state, limit: AtomicUsize::new(limit), max, fixed }
+    }
+
+    /// How many requests there may be in flight.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn place(&self) -> Place<'_> {
@@ -98,8 +133,8 @@ impl Limiter {
             Signal::Lost => state.lost += 1,
             Signal::Answered(Pace::Good) => self.raise(&mut state),
             // What is borne best is a little more than what is borne at once.
-            Signal::Answered(Pace::Crowded) if state.enough => state.successes = 0,
-            Signal::Answered(Pace::Crowded) => self.raise(&mut state),
+            Signal::Answered(Pace::Crowded) if state.enough == Enough::No => self.raise(&mut state),
+            Signal::Answered(Pace::Crowded | Pace::Late) => state.successes = 0,
             Signal::Answered(Pace::Overrun(thousandths)) => self.ease(&mut state, thousandths),
         }
         if state.answers >= WINDOW {
@@ -116,21 +151,17 @@ impl Limiter {
         *state = State { debt: state.debt, ..State::new(state.limit) };
     }
 
-    #[cfg(test)]
-    fn limit(&self) -> usize {
-        super::lock(&self.state).limit
-    }
-
-    /// One place more for each answer as long as the host bore everything, and for each round of answers once it did
-    /// not; while places are what requests wait for.
+    /// One place more for each answer as long as the host bore everything, and for several once it did not; while places
+    /// are what requests wait for.
     fn raise(&self, state: &mut State) {
         state.successes += 1;
-        let round = if state.enough { state.limit } else { 1 };
-        if state.successes < round || state.limit >= self.max || self.places.available_permits() > 0 {
+        let is_early = state.successes < state.answers_for_one();
+        if is_early || state.limit >= self.max || self.places.available_permits() > 0 {
             return;
         }
         state.successes = 0;
         state.limit += 1;
+        self.limit.store(state.limit, Ordering::Relaxed);
         if state.debt > 0 {
             state.debt -= 1;
         } else {
@@ -143,21 +174,22 @@ impl Limiter {
     fn ease(&self, state: &mut State, thousandths: u16) {
         let limit = (state.limit * usize::from(thousandths) / 1_000).max(START).min(state.limit);
         if is_over(&mut state.eased) {
-            self.lower_to(state, limit);
+            self.lower_to(state, limit, Enough::Slow);
         }
     }
 
     /// Half as many: whatever was eased before, a refusal counts by itself.
     fn lower(&self, state: &mut State) {
         if is_over(&mut state.lowered) {
-            self.lower_to(state, (state.limit / 2).max(1));
+            self.lower_to(state, (state.limit / 2).max(1), Enough::Refused);
         }
     }
 
-    fn lower_to(&self, state: &mut State, limit: usize) {
-        state.found_out();
+    fn lower_to(&self, state: &mut State, limit: usize, enough: Enough) {
+        state.found_out(enough);
         let fewer = state.limit - limit;
         state.limit = limit;
+        self.limit.store(limit, Ordering::Relaxed);
         state.debt += fewer - self.places.forget_permits(fewer);
     }
 }
@@ -186,6 +218,8 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -257,10 +291,17 @@ mod tests {
         limiter.learn(Signal::Answered(Pace::Overrun(800)));
         let eased = (grown + 1) * 4 / 5;
         assert_eq!(limiter.limit(), eased);
-        for _ in 0..2 * eased {
-            limiter.learn(Signal::Answered(Pace::Crowded));
+        for pace in [Pace::Crowded, Pace::Late] {
+            (0..2 * eased).for_each(|_| limiter.learn(Signal::Answered(pace)));
+            assert_eq!(limiter.limit(), eased, "it stays there");
         }
-        assert_eq!(limiter.limit(), eased, "it stays there");
+        places.truncate(eased);
+        for _ in 0..eased {
+            limiter.learn(Signal::Answered(Pace::Good));
+            places.extend(limiter.place().now_or_never());
+        }
+        let more = limiter.limit() - eased;
+        assert!((eased.isqrt() - 1..=eased.isqrt()).contains(&more), "{more} in a round of {eased}");
         for _ in 0..100 {
             tokio::time::advance(COOL_DOWN).await;
             limiter.learn(Signal::Answered(Pace::Overrun(500)));

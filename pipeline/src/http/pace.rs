@@ -1,16 +1,18 @@
 //! Whether a host answers slower than it can: then more requests at once only wait in its queue instead of ours.
 //!
 //! After Netflix's concurrency-limits (Gradient2) and Vector's adaptive request concurrency: what answers take now against what
-//! they took at best. Medians of small windows, because a few answers of every API stall.
+//! they took at best. Medians, because a few answers of every API stall; each of a whole round of requests, and of two rounds
+//! before it costs anything, because a process that stood still for a moment finds all answers late that came meanwhile.
 
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Answers that make a median.
-const WINDOW: usize = 64;
+/// Answers that make a median: as many as there may be in flight, within these bounds.
+const WINDOW: RangeInclusive<usize> = 64..=1_024;
 /// The best is that of the last two such spans, so that a host which has become slower for good is not held to its past.
 const SPAN: Duration = Duration::from_secs(30);
 /// What a median may be above the best in any case, so that noise on a fast network is none.
@@ -23,7 +25,9 @@ pub(crate) enum Pace {
     Good,
     /// More than half as slow again.
     Crowded,
-    /// More than twice as slow. With so many thousandths of the requests in flight it would be just twice as slow, if what it
+    /// More than twice as slow, for the first time.
+    Late,
+    /// More than twice as slow once more. With so many thousandths of the requests in flight it would be just twice as slow, if what it
     /// takes is all waiting in a queue; never fewer than half.
     Overrun(u16),
 }
@@ -32,11 +36,13 @@ impl Pace {
     /// The thousandths of [`Pace::Overrun`], which are never so few, or one of these.
     const GOOD: u16 = 0;
     const CROWDED: u16 = 1;
+    const LATE: u16 = 2;
 
     fn code(self) -> u16 {
         match self {
             Pace::Good => Self::GOOD,
             Pace::Crowded => Self::CROWDED,
+            Pace::Late => Self::LATE,
             Pace::Overrun(thousandths) => thousandths,
         }
     }
@@ -45,6 +51,7 @@ impl Pace {
         match code {
             Self::GOOD => Pace::Good,
             Self::CROWDED => Pace::Crowded,
+            Self::LATE => Pace::Late,
             thousandths => Pace::Overrun(thousandths),
         }
     }
@@ -64,6 +71,8 @@ struct State {
     /// The best medians of this span and of the one before.
     best: [Option<u32>; 2],
     span_began: Instant,
+    /// The last median was more than twice the best.
+    late: bool,
 }
 
 impl Watch {
@@ -77,11 +86,11 @@ impl Watch {
         self.pace.store(Pace::GOOD, Ordering::Relaxed);
     }
 
-    /// An answer took so long.
-    pub(crate) fn record(&self, took: Duration) {
+    /// An answer took so long, while there may be so many in flight.
+    pub(crate) fn record(&self, took: Duration, in_flight: usize) {
         let mut state = super::lock(&self.state);
         state.window.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        if state.window.len() >= WINDOW {
+        if state.window.len() >= in_flight.clamp(*WINDOW.start(), *WINDOW.end()) {
             let pace = state.judge(Instant::now());
             self.pace.store(pace.code(), Ordering::Relaxed);
         }
@@ -95,11 +104,12 @@ impl Watch {
 
 impl State {
     fn new() -> Self {
-        Self { window: Vec::with_capacity(WINDOW), best: [None; 2], span_began: Instant::now() }
+        Self { window: Vec::new(), best: [None; 2], span_began: Instant::now(), late: false }
     }
 
     fn judge(&mut self, now: Instant) -> Pace {
-        let (_, median, _) = self.window.select_nth_unstable(WINDOW / 2);
+        let middle = self.window.len() / 2;
+        let (_, median, _) = self.window.select_nth_unstable(middle);
         let median = *median;
         self.window.clear();
         if now.duration_since(self.span_began) >= SPAN {
@@ -109,7 +119,11 @@ impl State {
         let best = Duration::from_micros(self.best.iter().flatten().copied().min().unwrap_or(median).into());
         let median = Duration::from_micros(median.into());
         let bearable = 2 * (best + NOISE);
-        if median > bearable {
+        let was_late = std::mem::replace(&mut self.late, median > bearable);
+        if self.late && !was_late {
+            return Pace::Late;
+        }
+        if self.late {
             let thousandths = bearable.as_micros() * 1_000 / median.as_micros();
             return Pace::Overrun(u16::try_from(thousandths).unwrap_or(u16::MAX).clamp(500, 999));
         }
@@ -121,10 +135,12 @@ impl State {
 mod tests {
     use super::*;
 
+    const ROUND: usize = *WINDOW.start();
+
     fn answers(watch: &Watch, count: usize, millis: u64) -> Pace {
         for at in 0..count {
             // One of ten stalls.
-            watch.record(Duration::from_millis(if at % 10 == 9 { 5_000 } else { millis }));
+            watch.record(Duration::from_millis(if at % 10 == 9 { 5_000 } else { millis }), 1);
         }
         watch.pace()
     }
@@ -132,23 +148,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slower_answers_are_noticed_and_stalls_are_not() {
         let watch = Watch::new();
-        assert_eq!(answers(&watch, WINDOW - 1, 500), Pace::Good, "too few to say");
-        assert_eq!(answers(&watch, 1 + 5 * WINDOW, 20), Pace::Good);
-        assert_eq!(answers(&watch, WINDOW, 29), Pace::Good);
-        assert_eq!(answers(&watch, WINDOW, 35), Pace::Crowded);
-        assert_eq!(answers(&watch, WINDOW, 60), Pace::Overrun(700));
-        assert_eq!(answers(&watch, WINDOW, 600), Pace::Overrun(500));
-        assert_eq!(answers(&watch, WINDOW, 20), Pace::Good);
+        assert_eq!(answers(&watch, ROUND - 1, 500), Pace::Good, "too few to say");
+        assert_eq!(answers(&watch, 1 + 5 * ROUND, 20), Pace::Good);
+        assert_eq!(answers(&watch, ROUND, 29), Pace::Good);
+        assert_eq!(answers(&watch, ROUND, 35), Pace::Crowded);
+        assert_eq!(answers(&watch, ROUND, 60), Pace::Late);
+        assert_eq!(answers(&watch, ROUND, 20), Pace::Good, "it was a moment");
+        assert_eq!(answers(&watch, ROUND, 60), Pace::Late);
+        assert_eq!(answers(&watch, ROUND, 60), Pace::Overrun(700));
+        assert_eq!(answers(&watch, ROUND, 600), Pace::Overrun(500));
+        assert_eq!(answers(&watch, ROUND, 20), Pace::Good);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_has_become_slower_for_good_is_not_held_to_its_past() {
         let watch = Watch::new();
-        answers(&watch, WINDOW, 20);
-        assert!(matches!(answers(&watch, WINDOW, 90), Pace::Overrun(_)));
+        answers(&watch, ROUND, 20);
+        assert!(matches!(answers(&watch, 2 * ROUND, 90), Pace::Overrun(_)));
         for _ in 0..2 {
             tokio::time::advance(SPAN).await;
-            answers(&watch, WINDOW, 90);
+            answers(&watch, ROUND, 90);
         }
         assert_eq!(watch.pace(), Pace::Good);
     }
@@ -157,10 +176,26 @@ mod tests {
     async fn noise_of_a_fast_network_is_none() {
         let watch = Watch::new();
         for micros in [150, 600, 1_100] {
-            for _ in 0..WINDOW {
-                watch.record(Duration::from_micros(micros));
+            for _ in 0..ROUND {
+                watch.record(Duration::from_micros(micros), 1);
             }
             assert_eq!(watch.pace(), Pace::Good, "{micros}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_judgement_takes_as_many_answers_as_there_are_in_flight() {
+        let watch = Watch::new();
+        answers(&watch, ROUND, 20);
+        for _ in 0..300 {
+            watch.record(Duration::from_millis(60), 301);
+        }
+        assert_eq!(watch.pace(), Pace::Good);
+        watch.record(Duration::from_millis(60), 301);
+        assert_eq!(watch.pace(), Pace::Late);
+        for _ in 0..=*WINDOW.end() {
+            watch.record(Duration::from_millis(20), usize::MAX);
+        }
+        assert_eq!(watch.pace(), Pace::Good, "however many there are");
     }
 }

@@ -154,7 +154,8 @@ impl Drop for Next<'_> {
 fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
     let Finish { copy, sent, result } = finish;
     if let Ok(answer) = &result {
-        host.latency.record(sent.elapsed(), !answer.status.is_server_error() && !classify::is_overload(answer));
+        let served = !answer.status.is_server_error() && !classify::is_overload(answer);
+        host.latency.record(sent.elapsed(), served, host.limiter.limit());
         host.hedges.refund(copy);
     }
     Race { hedge_won: copy > 0 && result.is_ok(), result, hedges }
