@@ -26,9 +26,19 @@ impl Postgres {
     pub fn start() -> Postgres {
         // In memory, where there is such a folder: fsync is on, as a coordinator demands it, and costs nothing there.
         let memory = Path::new("/dev/shm");
-        let builder = tempfile::Builder::new();
-        let place =
-            if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() }.expect("a folder").keep();
+        let place = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Postgres::start_in(place.expect("a folder").keep())
+    }
+
+    /// The same with its data on the disk, where fsync costs what it costs: for benchmarks.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn start_on_disk() -> Postgres {
+        Postgres::start_in(tempfile::tempdir().expect("a folder").keep())
+    }
+
+    fn start_in(place: PathBuf) -> Postgres {
         // The server runs as somebody else.
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).expect("the owner may");
         let keeper = keeper(&place);

@@ -42,7 +42,7 @@ pub async fn play(play: Play) -> anyhow::Result<Round> {
     let folder = tempfile::tempdir()?;
     let count = play.records.to_string();
     let api = Api::start(folder.path(), &["--animals", &count, "--chaos", "0", "--page-size", "1000"]).await;
-    let server = play.postgres.then(Postgres::start);
+    let server = play.postgres.then(Postgres::start_on_disk);
     let mut cluster = match &server {
         Some(server) => Cluster::sharing(folder.path(), &server.url(), &[], &[]).await,
         None => Cluster::start(folder.path()).await,
@@ -87,11 +87,16 @@ pub async fn play(play: Play) -> anyhow::Result<Round> {
 /// Lets workers work until nothing is left, and gives how long that took and how long acquisitions took, in milliseconds.
 async fn work_off(cluster: &Cluster, play: Play) -> anyhow::Result<(f64, Vec<f64>)> {
     let left = Arc::new(AtomicU64::new(play.records.div_ceil(100)));
+    // Connected before the clock starts: 200 handshakes at once are a question of their own.
+    let endpoint = Endpoint::from_shared(cluster.url())?.tcp_nodelay(true);
+    let mut crew = Vec::with_capacity(play.workers);
+    for number in 0..play.workers {
+        crew.push(Simulated::new(number, endpoint.connect().await?));
+    }
     let mut workers = JoinSet::new();
     let began = Instant::now();
-    for number in 0..play.workers {
-        let channel = Endpoint::from_shared(cluster.url())?.tcp_nodelay(true).connect_lazy();
-        workers.spawn(Simulated::new(number, channel).work(Arc::clone(&left)));
+    for simulated in crew {
+        workers.spawn(simulated.work(Arc::clone(&left)));
     }
     let mut waits = Vec::new();
     while let Some(worker) = workers.join_next().await {

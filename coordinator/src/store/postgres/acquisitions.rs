@@ -14,8 +14,9 @@ use super::{PostgresStore, Shared};
 use crate::store::ledger::{Halt, Tx, acquire};
 use crate::store::{Acquire, Acquired, StoreError, StoreResult};
 
-/// Acquisitions in one transaction at most.
-const GROUP: usize = 32;
+/// Acquisitions in one transaction at most: what takes time are its statements, whose number does not grow with them, so
+/// that a whole fleet that asks at the same moment is answered at once.
+const GROUP: usize = 256;
 
 /// Acquisitions that wait.
 pub(super) type Queue = mpsc::UnboundedSender<Waiting>;
