@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use animals_api::Config;
 use muster_tests::process::{Ended, Start};
 use muster_tests::turn;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::Acceptor;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::{base_url, stand_in};
 
@@ -25,8 +27,8 @@ fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
     authority
 }
 
-/// TLS in front of a server, with a certificate of this authority; gives where.
-async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair>) -> String {
+/// TLS in front of a server, with a certificate of this authority; gives where, and whether all who came speak HTTP/2 as well.
+async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, Arc<AtomicBool>) {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, authority).expect("a certificate");
@@ -40,21 +42,26 @@ async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair
             PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
         )
         .expect("a certificate and its key");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (config, offered) = (Arc::new(config), Arc::new(AtomicBool::new(true)));
+    let all_offered = Arc::clone(&offered);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            let (acceptor, server) = (acceptor.clone(), server.clone());
+            let (config, server, offered) = (Arc::clone(&config), server.clone(), Arc::clone(&offered));
             tokio::spawn(async move {
+                let greeting = LazyConfigAcceptor::new(Acceptor::default(), connection).await.expect("a greeting");
+                let has_h2 =
+                    greeting.client_hello().alpn().is_some_and(|mut offers| offers.any(|offer| offer == b"h2"));
+                offered.fetch_and(has_h2, Ordering::Relaxed);
                 // A client that does not like the certificate hangs up.
-                let Ok(mut connection) = acceptor.accept(connection).await else { return };
+                let Ok(mut connection) = greeting.into_stream(config).await else { return };
                 let mut server = TcpStream::connect(server).await.expect("the stand-in");
                 let _ = copy_bidirectional(&mut connection, &mut server).await;
             });
         }
     });
-    format!("base_url=https://{address}")
+    (format!("base_url=https://{address}"), all_offered)
 }
 
 /// A run on a machine whose authorities are those in this file.
@@ -77,7 +84,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     authority(&folder.join("others.pem"));
     let server = stand_in(Config::calm(ANIMALS));
     let plain = server.base_url();
-    let encrypted = tls_before(plain.trim_start_matches("http://").to_owned(), &ours).await;
+    let (encrypted, speak_h2) = tls_before(plain.trim_start_matches("http://").to_owned(), &ours).await;
 
     let refused = run(folder, &encrypted, "others.pem").await;
     assert!(
@@ -89,6 +96,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     assert_eq!(server.book().counters().details, 0, "nothing was asked for");
     run(folder, &encrypted, "ours.pem").await.with_code(0);
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+    assert!(speak_h2.load(Ordering::Relaxed), "a server that speaks HTTP/2 would be spoken to in it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

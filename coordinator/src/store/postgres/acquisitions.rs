@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use super::connection::own_sql;
 use super::transactions::turn;
@@ -17,6 +18,9 @@ use crate::store::{Acquire, Acquired, StoreError, StoreResult};
 /// Acquisitions in one transaction at most: what takes time are its statements, whose number does not grow with them, so
 /// that a whole fleet that asks at the same moment is answered at once.
 const GROUP: usize = 256;
+/// Groups at a time: whoever comes while one is under way does not wait for its end. They pass over what the other holds, as
+/// those of several coordinators do.
+const LANES: usize = 2;
 
 /// Acquisitions that wait.
 pub(super) type Queue = mpsc::UnboundedSender<Waiting>;
@@ -39,25 +43,29 @@ impl PostgresStore {
 
 /// Starts what does them; it ends with the store.
 pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>) -> Queue {
-    let (queue, mut waiting) = mpsc::unbounded_channel();
-    let (shared, writers) = (Arc::clone(shared), Arc::clone(writers));
-    tokio::spawn(async move {
-        let mut group = Vec::new();
-        while waiting.recv_many(&mut group, GROUP).await > 0 {
-            // Who has gone wants no lease.
-            let group = group.drain(..).filter(|waiting: &Waiting| !waiting.reply.is_closed()).collect();
-            let permit = turn(&writers).await;
-            let shared = Arc::clone(&shared);
-            let run = move || match permit {
-                Ok(_permit) => run(&shared, group, &Handle::current()),
-                Err(error) => answer(group, Err(error)),
-            };
-            if tokio::task::spawn_blocking(run).await.is_err() {
-                tracing::error!("a group of acquisitions has panicked");
-            }
-        }
-    });
+    let (queue, waiting) = mpsc::unbounded_channel();
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..LANES {
+        tokio::spawn(lane(Arc::clone(shared), Arc::clone(writers), Arc::clone(&waiting)));
+    }
     queue
+}
+
+async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Mutex<UnboundedReceiver<Waiting>>>) {
+    let mut group = Vec::new();
+    while waiting.lock().await.recv_many(&mut group, GROUP).await > 0 {
+        // Who has gone wants no lease.
+        let group = group.drain(..).filter(|waiting: &Waiting| !waiting.reply.is_closed()).collect();
+        let permit = turn(&writers).await;
+        let shared = Arc::clone(&shared);
+        let run = move || match permit {
+            Ok(_permit) => run(&shared, group, &Handle::current()),
+            Err(error) => answer(group, Err(error)),
+        };
+        if tokio::task::spawn_blocking(run).await.is_err() {
+            tracing::error!("a group of acquisitions has panicked");
+        }
+    }
 }
 
 fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
