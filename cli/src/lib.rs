@@ -92,6 +92,22 @@ fn in_runtime(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
 }
 
 async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
+    muster_telemetry::trace::start(service(&command)).map_err(|error| Failure::usage(error.to_string()))?;
+    let ended = carry_out(command, stderr).await;
+    muster_telemetry::trace::flush().await;
+    ended
+}
+
+/// Who this process is among those that export traces: a coordinator is one, whichever program it is in.
+fn service(command: &Command) -> &'static str {
+    match command {
+        Command::Coordinator(_) => "muster-coordinator",
+        Command::Worker(_) => "muster-worker",
+        _ => "muster",
+    }
+}
+
+async fn carry_out(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
     let exit = match command {
         Command::Coordinator(args) => return served(muster_coordinator::serve(args).await.map(|()| ExitCode::SUCCESS)),
         Command::Worker(args) => return served(muster_worker::serve(args).await),

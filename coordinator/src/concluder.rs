@@ -11,6 +11,7 @@ use crate::audit::audit;
 use crate::audit_files::AuditFiles;
 use crate::domain::{Run, Verdict};
 use crate::store::{Fenced, Store, StoreResult};
+use crate::traces;
 
 /// Changes that come in quick succession are looked at together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -48,6 +49,7 @@ pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> S
         }
         if store.conclude(&run, &verdict).await? == Fenced::Committed(()) {
             log(&run, &verdict);
+            traces::concluded(&run, &verdict);
         }
     }
     for stale in store.stale_rounds().await? {

@@ -9,6 +9,7 @@ use muster_proto::v1::fleet_service_server::FleetServiceServer;
 use muster_proto::v1::pipeline_service_server::PipelineServiceServer;
 use muster_proto::v1::run_service_server::RunServiceServer;
 use muster_proto::v1::worker_service_server::WorkerServiceServer;
+use muster_telemetry::trace::ServerLayer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -111,6 +112,8 @@ pub(crate) async fn serve(
     let incoming = ReceiverStream::new(access.door(listener, Speaks::Http2).open());
     let server = Server::builder()
         .layer(access.layer())
+        // Behind the judge: whoever may not come in has no say in what is exported.
+        .layer(ServerLayer)
         .timeout(DEADLINE)
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use muster_telemetry::trace::ServerLayer;
 use tokio::io::DuplexStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,7 +17,8 @@ const PIPE: usize = 256 * 1024;
 /// Serves these routes to one channel until `stop`.
 pub(crate) fn channel(routes: Routes, stop: CancellationToken) -> Channel {
     let (connect, connections) = mpsc::channel::<Result<DuplexStream, std::io::Error>>(1);
-    let serve = Server::builder().add_routes(routes).serve_with_incoming(ReceiverStream::new(connections));
+    let serve =
+        Server::builder().layer(ServerLayer).add_routes(routes).serve_with_incoming(ReceiverStream::new(connections));
     tokio::spawn(async move {
         if let Some(Err(error)) = stop.run_until_cancelled(serve).await {
             tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "calls fail", "the in-process server has ended");

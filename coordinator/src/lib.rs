@@ -17,6 +17,7 @@ mod reaper;
 mod service;
 pub mod store;
 mod sweeper;
+mod traces;
 mod web;
 
 pub use access::{Access, AccessArgs, AccessError};

@@ -30,7 +30,12 @@ async fn main() -> ExitCode {
     if let Err(error) = muster_telemetry::init(Logging { format: cli.log_format, ..Logging::default() }) {
         return fail(ErrorKind::ValueValidation, &error);
     }
-    match serve(cli.coordinator).await {
+    if let Err(error) = muster_telemetry::trace::start("muster-coordinator") {
+        return fail(ErrorKind::ValueValidation, &error);
+    }
+    let ended = serve(cli.coordinator).await;
+    muster_telemetry::trace::flush().await;
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_usage(&error) => fail(ErrorKind::ValueValidation, &error),
         Err(error) => fail(ErrorKind::Io, &error),

@@ -29,8 +29,8 @@ pub use error::{Place, SpecError};
 pub use format::FORMAT_SCHEMA;
 pub use http::{
     Cassette, CassetteError, ClosedHosts, Cost, FetchError, Fleet, Get, LookError, Looked, Played, Player, PostOutcome,
-    ProbeOutcome, Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Turn, excerpt,
-    host_of, look,
+    ProbeOutcome, Process, Recorder, Requester, RequesterConfig, RequesterError, RequesterStats, Sent, SentEnding,
+    Turn, excerpt, host_of, look,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Nameless, Page};
 pub use load::{Loader, Prober, RecordAnswer, idempotency_key, sha256};

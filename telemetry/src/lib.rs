@@ -1,12 +1,15 @@
-//! Logging of all of Muster's programs: one set-up, one place for the names of attributes.
+//! Logging and traces of all of Muster's programs: one set-up, one place for the names of attributes.
 //!
 //! Logs go to standard error, never to standard output, which belongs to what a command was asked for. A program logs
 //! a failure once, where it is handled, with the fields of [`names`].
 
+mod json;
 mod stderr;
 mod text;
 
 pub mod names;
+pub mod spans;
+pub mod trace;
 
 use std::io::IsTerminal;
 
@@ -137,7 +140,8 @@ where
     // A closed standard error must not end the program: what cannot be logged is lost (Stderr swallows it too).
     let layer = fmt::layer().log_internal_errors(false).with_writer(writer);
     if format == Format::Json || (format == Format::Auto && !terminal) {
-        return Box::new(layer.json().flatten_event(true).with_current_span(false).with_span_list(true));
+        let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(true);
+        return Box::new(layer.map_event_format(json::InTrace));
     }
     // https://no-color.org: any value but the empty one switches colours off.
     let wanted = || terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

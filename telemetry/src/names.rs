@@ -1,4 +1,4 @@
-//! The names of all attributes of our logs (and, later, spans and metrics).
+//! The names of all attributes of our logs and spans; those that only spans have are in [`crate::spans`].
 //!
 //! Use them as `info!({ names::RUN } = %run, "…")`. Names that OpenTelemetry's semantic conventions have are theirs; our
 //! own begin with `muster.`. The words are those of the ledger.
@@ -39,3 +39,7 @@ pub const ERROR: &str = "error.type";
 pub const HTTP_STATUS: &str = "http.response.status_code";
 /// A URL without credentials.
 pub const URL: &str = "url.full";
+/// The trace that a log line belongs to, in hex.
+pub const TRACE: &str = "trace_id";
+/// The span in it.
+pub const SPAN: &str = "span_id";

@@ -10,6 +10,9 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::names;
+use crate::trace::Ids;
+
 /// Formats one event as one line.
 pub(crate) struct TextEvent;
 
@@ -46,6 +49,9 @@ where
                 write!(writer, "{gap}{fields}")?;
                 gap = " ";
             }
+        }
+        if let Some(Ids { trace, span }) = Ids::current() {
+            write!(writer, "{gap}{}={trace} {}={span}", names::TRACE, names::SPAN)?;
         }
         writeln!(writer)
     }
@@ -147,7 +153,6 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-    use crate::names;
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);

@@ -11,6 +11,7 @@ use muster_proto::v1::{Run, RunState, StartRunRequest};
 use muster_tests::cluster::Cluster;
 use muster_tests::judge::assert_nothing_lost;
 use muster_tests::ledger::Ledger;
+use muster_tests::otlp::{By, Receiver};
 use muster_tests::pipelines::{folder, impatient, variant};
 use muster_tests::process::{Process, Start};
 use muster_tests::turn;
@@ -366,14 +367,14 @@ async fn a_run_of_ones_own_shows_no_secret_either() {
     // Refused first, by a source that says what it refuses.
     let refused = start(&format!("{CANARY}?")).run().await;
     assert!(refused.stdout.contains("[secret]") || refused.stderr.contains("[secret]"), "{}", refused.stdout);
-    let told = Start::muster(here, line.iter().chain(&["--resume"]))
-        .env("ZOO_CANARY", CANARY)
-        .env("RUST_LOG", "trace")
-        .run()
-        .await
-        .with_code(3)
-        .json();
+    let receiver = Receiver::start(here).await;
+    let headers = [("OTEL_EXPORTER_OTLP_HEADERS", format!("x-api-key={CANARY}"))];
+    let again = Start::muster(here, line.iter().chain(&["--resume"])).env("ZOO_CANARY", CANARY);
+    let again = again.env("RUST_LOG", "trace");
+    let env = receiver.env(By::Grpc).into_iter().chain(headers);
+    let told = env.fold(again, |start, (name, value)| start.env(name, value)).run().await.with_code(3).json();
     let run_id = told["run_id"].as_str().expect("an ID");
+    assert!(receiver.spans().iter().any(|span| span.name == "batch"), "no trace to look into");
     for command in ["export", "dead-letters", "in-doubt"] {
         Start::muster(here, [command, run_id, "--db", "my.db"]).env("RUST_LOG", "trace").run().await;
     }

@@ -39,6 +39,7 @@ mod stopped;
 mod targets;
 mod terminal;
 mod together;
+mod traces;
 mod tutorial;
 mod upgrade;
 mod versions;

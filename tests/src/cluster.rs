@@ -57,6 +57,12 @@ impl Cluster {
         Cluster::begin_by(program.to_owned(), folder, database, &[], &env).await
     }
 
+    /// The same in this environment, with its ledger in this folder.
+    pub async fn by(program: &Path, folder: &Path, env: &[(&str, String)]) -> Cluster {
+        let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Cluster::begin_by(program.to_owned(), folder, Some(folder.join("muster.db")), &[], &env).await
+    }
+
     async fn begin(folder: &Path, database: Option<PathBuf>, flags: &[&str], env: &[(&str, &str)]) -> Cluster {
         Cluster::begin_by(programs::muster(), folder, database, flags, env).await
     }

@@ -12,6 +12,7 @@ pub mod disk;
 pub mod http;
 pub mod judge;
 pub mod ledger;
+pub mod otlp;
 pub mod pipelines;
 pub mod powerless;
 pub mod process;

@@ -77,7 +77,7 @@ impl Start {
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
-            if ["MUSTER_", "ANIMALS_API_", "RUST_LOG"].iter().any(|start| name_text.starts_with(start)) {
+            if ["MUSTER_", "ANIMALS_API_", "OTEL_", "RUST_LOG"].iter().any(|start| name_text.starts_with(start)) {
                 command.env_remove(&name);
             }
         }

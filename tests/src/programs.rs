@@ -39,6 +39,11 @@ pub fn datasette() -> PathBuf {
     tool("datasette", "datasette")
 }
 
+/// A Python that has OpenTelemetry's messages.
+pub fn python() -> PathBuf {
+    tool("python3", "grpcio opentelemetry-proto")
+}
+
 /// A program of a Python package: in the folder of tools that `MUSTER_TEST_TOOLS` names (a venv), else on the PATH.
 fn tool(name: &str, package: &str) -> PathBuf {
     let tools = std::env::var_os("MUSTER_TEST_TOOLS").map(PathBuf::from);

@@ -26,8 +26,9 @@ pub(crate) struct Message {
 /// What came of an announcement.
 #[derive(Debug)]
 pub(crate) enum Announced {
-    /// It is in the ledger. The lease lasts until `deadline`, which was counted from the sending of the request.
-    Begun { deadline: Instant },
+    /// It is in the ledger, under a number. The lease lasts until `deadline`, which was counted from the sending of the
+    /// request.
+    Begun { deadline: Instant, number: i64 },
     /// It must not be sent, nor anything else under this lease.
     Refused(Ending),
 }
@@ -49,7 +50,7 @@ pub(crate) async fn announce(work: &Work, chunk: &Chunk, message: &Message, book
                     book.all_told();
                     work.session.leases.renewed(work.lease.token(), deadline);
                     log_begun(work, &request, begun.delivery_number);
-                    return Announced::Begun { deadline };
+                    return Announced::Begun { deadline, number: begun.delivery_number };
                 }
                 Some(Answer::Refused(refused)) => refused.reason(),
                 None => DeliveryRefusal::Unspecified,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_proto::v1::LeasedRun;
 use muster_telemetry::names;
+use muster_telemetry::trace::in_trace;
 use tracing::{debug, warn};
 
 use crate::delivery::{self, Ending};
@@ -27,6 +28,11 @@ pub(crate) struct Work {
 
 /// Works on a granted batch until the coordinator knows what came of it.
 pub(crate) async fn work(session: Arc<Session>, granted: Granted) {
+    let lease = Arc::clone(&granted.held);
+    in_trace(lease.trace().map(|trace| trace.tail()), until_known(session, granted)).await;
+}
+
+async fn until_known(session: Arc<Session>, granted: Granted) {
     let lease = Arc::clone(&granted.held);
     debug!(
         { names::RUN } = lease.run_id(),

@@ -17,6 +17,7 @@ use crate::planted::{self, Bug};
 use crate::ready::Posted;
 use crate::report::{Book, Failure, LOAD};
 use crate::session::count;
+use crate::trace::DeliveryNumbers;
 
 /// Pauses before records that were certainly not applied are sent again.
 const RESEND: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -164,15 +165,16 @@ async fn pause(work: &Work, pause: Duration) {
 async fn send(work: &Work, chunk: &Chunk, turn: Turn, book: &mut Book) -> Result<Posted, Ending> {
     let body = work.pipeline.body(chunk.records.iter().map(|record| &record.body[..]));
     let message = Message { sha256: sha256(&body), body };
+    let ordinal = book.next_ordinal();
     let (early, turn) = match planted::is(Bug::PostBeforeBegin) {
-        true => (Some(post(work, chunk, &message, turn).await), None),
+        true => (Some(post(work, chunk, &message, turn, (0, ordinal)).await), None),
         false => (None, Some(turn)),
     };
     let posted = match announce(work, chunk, &message, book).await {
         Announced::Refused(ending) => return Err(ending),
-        Announced::Begun { deadline } => match (early, still_allowed(work, deadline), turn) {
+        Announced::Begun { deadline, number } => match (early, still_allowed(work, deadline), turn) {
             (Some(posted), ..) => posted,
-            (None, Ok(()), Some(turn)) => post(work, chunk, &message, turn).await,
+            (None, Ok(()), Some(turn)) => post(work, chunk, &message, turn, (number, ordinal)).await,
             (None, Err(why), _) => Posted::not_sent(why),
             (None, Ok(()), None) => Posted::not_sent("not sent: it was not its turn"),
         },
@@ -198,13 +200,21 @@ fn still_allowed(work: &Work, deadline: Instant) -> Result<(), &'static str> {
     Ok(())
 }
 
-async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn) -> Posted {
+/// `numbers` are those of the delivery in its run and in its lease.
+async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn, numbers: (i64, i32)) -> Posted {
     let run = work.lease.run_id();
     let ids: Vec<_> = chunk.records.iter().map(|record| &record.id).collect();
     let key = idempotency_key(run, ids.iter().copied(), &message.sha256);
     let records = chunk.records.iter().map(|record| &record.body[..]).collect();
     let delivery = Delivery { run, ids, records, body: message.body.clone(), key: &key };
+    let traced = work.lease.trace().map(|trace| (trace, Instant::now()));
     let mut posted = work.pipeline.deliver(delivery, turn).await;
+    if let Some((trace, from)) = traced {
+        let (number, ordinal) = numbers;
+        let (records, body_size) = (chunk.records.len(), message.body.len());
+        let numbers = DeliveryNumbers { number, ordinal, records, body_size, tries: chunk.tries() };
+        trace.note_delivery(&work.pipeline.wire(), &posted, numbers, from);
+    }
     if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
         posted.verdict = Verdict::NotApplied { retry_after: None };
     }

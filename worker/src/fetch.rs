@@ -13,6 +13,7 @@ use crate::items::{self, Item, Items};
 use crate::plan::{Chunk, MAX_TRIES, ReadyRecord};
 use crate::ready::{FETCH, Fetched};
 use crate::report::{Book, Failure};
+use crate::trace::RecordNotes;
 
 /// Why not all records were fetched.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
 /// likely the source answers everybody so: nobody is judged.
 async fn still_sound(work: &Work, sound: Option<(&RecordId, Option<&Item>)>, book: &mut Book) -> bool {
     let Some((id, item)) = sound else { return false };
-    let (again, costs) = work.pipeline.fetch(id, item).await;
+    let (again, costs) = read(work, id, item).await;
     costs.into_iter().for_each(|cost| book.add_cost(cost));
     matches!(again, Fetched::Record(_))
 }
@@ -129,8 +130,18 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>,
         }
     };
     let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
-    let (fetched, costs) = work.pipeline.fetch(&id, items.get(&spot.position)).await;
+    let (fetched, costs) = read(work, &id, items.get(&spot.position)).await;
     (spot, Some(id), fetched, costs)
+}
+
+/// Reads a record, and tells the batch's trace of it where there is one.
+async fn read(work: &Work, id: &RecordId, item: Option<&Item>) -> (Fetched, Vec<Cost>) {
+    let mut notes = work.lease.trace().map(|_| RecordNotes::default());
+    let answer = work.pipeline.fetch(id, item, &mut notes).await;
+    if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {
+        trace.note_record(id, notes);
+    }
+    answer
 }
 
 /// Notes a record that is not sent.

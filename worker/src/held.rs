@@ -13,6 +13,7 @@ use crate::capacity::Load;
 use crate::coordinator::CALL_DEADLINE;
 use crate::planted::{self, Bug};
 use crate::ready::ReadyPipeline;
+use crate::trace::BatchTrace;
 
 /// The most tokens that the coordinator takes in one call.
 const MAX_TOKENS: usize = 1_000;
@@ -42,6 +43,8 @@ pub(crate) struct HeldLease {
     unfetched: AtomicUsize,
     /// What it is worked on with, once that is there.
     pipeline: OnceLock<Arc<ReadyPipeline>>,
+    /// Where this process exports traces.
+    trace: Option<Arc<BatchTrace>>,
     ending: AtomicBool,
     changed: Arc<Notify>,
 }
@@ -61,6 +64,16 @@ impl HeldLease {
 
     pub(crate) fn attempt(&self) -> i32 {
         self.attempt
+    }
+
+    /// What is noted of the work on it, where anybody wants to know.
+    pub(crate) fn trace(&self) -> Option<&Arc<BatchTrace>> {
+        self.trace.as_ref()
+    }
+
+    /// What it is worked on with, if that is there.
+    pub(crate) fn pipeline(&self) -> Option<&ReadyPipeline> {
+        self.pipeline.get().map(Arc::as_ref)
     }
 
     /// What the worker was told so far.
@@ -151,6 +164,7 @@ impl HeldLeases {
             deadline: Mutex::new(sent_at + ttl(lease.ttl)),
             unfetched: AtomicUsize::new(lease.parts.iter().map(|part| part.record_ids.len()).sum()),
             pipeline: OnceLock::new(),
+            trace: BatchTrace::begin(lease, run, sent_at),
             ending: AtomicBool::new(false),
             changed: Arc::clone(&self.changed),
         });

@@ -43,6 +43,7 @@ mod report;
 mod serve;
 mod session;
 mod slots;
+mod trace;
 mod unknown;
 mod worker;
 

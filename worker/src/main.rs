@@ -31,7 +31,12 @@ async fn main() -> ExitCode {
     if let Err(error) = muster_telemetry::init(Logging { format: cli.log_format, ..Logging::default() }) {
         return fail(ErrorKind::ValueValidation, &error);
     }
-    match serve(cli.worker).await {
+    if let Err(error) = muster_telemetry::trace::start("muster-worker") {
+        return fail(ErrorKind::ValueValidation, &error);
+    }
+    let ended = serve(cli.worker).await;
+    muster_telemetry::trace::flush().await;
+    match ended {
         Ok(code) => code,
         Err(error) => match error.downcast_ref() {
             Some(WorkerError::BadUrl { .. } | WorkerError::BadFile { .. } | WorkerError::BadSetting { .. }) => {

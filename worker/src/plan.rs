@@ -47,6 +47,11 @@ impl Chunk {
         self.tries > 0 || self.retry_of != 0
     }
 
+    /// How often these records, as they are, were sent before under this lease.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries
+    }
+
     /// What met an outage says nothing about these records.
     pub(crate) fn count_anew(&mut self) {
         self.tries = 0;

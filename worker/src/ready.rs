@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_pipeline::{
-    CompiledPipeline, Delivery, ItemTooLarge, Pipeline, ProbeOutcome, Process, RecordId, Requester, RequesterConfig,
-    Turn,
+    CompiledPipeline, Delivery, Get, ItemTooLarge, Pipeline, ProbeOutcome, Process, RecordId, Requester,
+    RequesterConfig, Turn,
 };
 use tokio::time::Instant;
 
@@ -75,6 +75,21 @@ impl ReadyPipeline {
         url.map(|url| without_query(url.as_str()).to_owned()).unwrap_or_default()
     }
 
+    /// Where a part of a record is read, as it may be shown.
+    pub(crate) fn url_of(&self, get: Get, id: &RecordId) -> String {
+        match get {
+            Get::Enrich(index) => self.compiled.enrich().get(index).map(|part| part.url(id)),
+            _ => self.compiled.detail_url(id),
+        }
+        .map(|url| without_query(url.as_str()).to_owned())
+        .unwrap_or_default()
+    }
+
+    /// How records go to the target, as it may be shown.
+    pub(crate) fn wire(&self) -> Wire<'_> {
+        Wire { method: self.compiled.target().http().map(|loader| loader.method().as_str()), url: self.target() }
+    }
+
     /// Whether the records came whole with the list.
     pub(crate) fn lists_whole_records(&self) -> bool {
         self.compiled.lists_whole_records()
@@ -135,6 +150,14 @@ impl ReadyPipeline {
         let outcome = self.compiled.target().deliver(&self.requester, delivery, deadline, turn).await;
         posted::posted(outcome, &self.target())
     }
+}
+
+/// How records go to a target.
+#[derive(Debug)]
+pub(crate) struct Wire<'a> {
+    /// Where that is HTTP.
+    pub(crate) method: Option<&'a str>,
+    pub(crate) url: Cow<'a, str>,
 }
 
 /// A URL as it may be shown: what stands in its query may be nobody's business.

@@ -122,6 +122,7 @@ impl Book {
             stats: Some(stats),
             retry_after: end.retry_after.and_then(|after| prost_types::Duration::try_from(after).ok()),
             probes,
+            trace_id: lease.trace().and_then(|trace| trace.id_if_kept()).map(Vec::from).unwrap_or_default(),
         }
     }
 }
@@ -180,10 +181,36 @@ pub(crate) async fn settle(session: &Session, lease: &HeldLease, book: Book, end
     if stop == Stop::Lost {
         count(&session.tally.leases_lost, 1);
     }
+    let trouble = lease.trace().and_then(|trace| {
+        let trouble = trouble(&book, &end, stop)?;
+        trace.tail().keep(trouble);
+        Some(trouble)
+    });
     match farewell(&book, &end, stop) {
         Farewell::Silence => {}
         Farewell::Release => release(session, lease).await,
         Farewell::Complete => complete(session, lease, book, &end).await,
+    }
+    if let Some(trace) = lease.trace() {
+        trace.end(lease.pipeline(), &session.config.name, trouble);
+    }
+}
+
+/// Why somebody will want to see the batch's trace, in a word or two.
+fn trouble(book: &Book, end: &End, stop: Stop) -> Option<&'static str> {
+    let is = |outcome: DeliveryOutcome| book.deliveries.iter().any(|delivery| delivery.outcome() == outcome);
+    if is(DeliveryOutcome::InDoubt) || !book.probes.is_empty() {
+        Some("doubt")
+    } else if end.pause_reason.is_some() {
+        Some("pipeline does not work")
+    } else if stop == Stop::Lost {
+        Some("lease lost")
+    } else if book.records.iter().any(|record| record.outcome() == RecordOutcome::DeadLetter) {
+        Some("dead letter")
+    } else if is(DeliveryOutcome::Rejected) || is(DeliveryOutcome::PartlyApplied) {
+        Some("rejected")
+    } else {
+        end.retry_after.map(|_| "given back")
     }
 }
 
@@ -204,6 +231,9 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
             Ok(answer) => return log_completed(session, lease, &request, answer.state()),
             Err(status) if is_final(&status) => {
                 session.leases.refused(lease);
+                if let Some(trace) = lease.trace() {
+                    trace.tail().keep("report refused");
+                }
                 return log_refused(lease, &request, &status);
             }
             Err(status) => {

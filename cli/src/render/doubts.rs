@@ -36,6 +36,9 @@ fn one(delivery: &DeliveryInDoubt) -> String {
     if delivery.retry_of > 0 {
         lines.push(("repeats", format!("delivery {}", delivery.retry_of)));
     }
+    if !delivery.trace_id.is_empty() {
+        lines.push(("trace", delivery.trace_id.clone()));
+    }
     lines.push(("IDs", ids(&delivery.record_ids)));
     format!("{head}{}", fields("  ", lines))
 }

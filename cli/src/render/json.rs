@@ -36,6 +36,7 @@ pub fn run(run: &Run) -> Value {
         "overall": run.overall.as_ref().map(counts),
         "unknown_fields": run.unknown_fields.iter().map(unknown_field).collect::<Vec<_>>(),
         "share": run.share.as_ref().map(share),
+        "trace_id": run.trace_id,
     })
 }
 
@@ -167,6 +168,7 @@ fn lease(lease: &LeaseStory) -> Value {
         "granted_at": time(lease.granted_at.as_ref()),
         "ended_at": time(lease.ended_at.as_ref()),
         "ending": lease.ending,
+        "trace_id": lease.trace_id,
     })
 }
 
@@ -186,6 +188,7 @@ fn delivery(delivery: &DeliveryStory) -> Value {
         "records": delivery.records,
         "settled_by": delivery.settled_by,
         "note": delivery.note,
+        "trace_id": delivery.trace_id,
     })
 }
 
@@ -202,6 +205,7 @@ pub fn dead_letter(letter: &DeadLetter) -> Value {
         "body": letter.body,
         "at": time(letter.at.as_ref()),
         "redriven_in_round": letter.redriven_in_round,
+        "trace_id": letter.trace_id,
     })
 }
 
@@ -213,6 +217,7 @@ pub fn dead_letter_group(group: &DeadLetterGroup) -> Value {
         "http_status": group.http_status,
         "count": group.count,
         "sample_record_id": group.sample_record_id,
+        "sample_trace_id": group.sample_trace_id,
     })
 }
 
@@ -236,6 +241,7 @@ pub fn delivery_in_doubt(delivery: &DeliveryInDoubt) -> Value {
         "record_ids": delivery.record_ids,
         "plan": plan,
         "retry_of": delivery.retry_of,
+        "trace_id": delivery.trace_id,
     })
 }
 

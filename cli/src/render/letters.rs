@@ -102,6 +102,7 @@ mod tests {
             http_status: 422,
             count: 1_200,
             sample_record_id: "9".into(),
+            ..DeadLetterGroup::default()
         };
         assert_eq!(
             summary(&[group], None),

@@ -34,6 +34,9 @@ pub fn show(run: &Run) -> String {
     if run.audit_mode {
         lines.push(("audit", "acknowledged IDs are written as files too".to_owned()));
     }
+    if !run.trace_id.is_empty() {
+        lines.push(("trace", run.trace_id.clone()));
+    }
     if let Some(share) = run.share.filter(|share| *share != DEFAULT_SHARE) {
         lines.push(("share", share_in_words(&share)));
     }

@@ -95,7 +95,13 @@ fn granted(lease: &LeaseStory) -> Event {
 
 fn ended(lease: &LeaseStory) -> Event {
     match lease.ended_at {
-        Some(_) => (lease.ended_at, format!("lease {} {}", lease.epoch, clean(&lease.ending))),
+        Some(_) if lease.trace_id.is_empty() => {
+            (lease.ended_at, format!("lease {} {}", lease.epoch, clean(&lease.ending)))
+        }
+        Some(_) => {
+            let (ending, trace) = (clean(&lease.ending), clean(&lease.trace_id));
+            (lease.ended_at, format!("lease {} {ending}, trace {trace}", lease.epoch))
+        }
         None => (None, format!("lease {} is held", lease.epoch)),
     }
 }
@@ -150,6 +156,7 @@ mod tests {
             granted_at: at(from),
             ended_at: to,
             ending: ending.into(),
+            trace_id: if epoch == 2 { "7f".repeat(16) } else { String::new() },
         };
         let delivery = |number, epoch, state: &str, status, begun, settled, retry_of| DeliveryStory {
             number,
@@ -191,7 +198,7 @@ mod tests {
              \x20 00:00:31.000Z  leased to w1 (worker 1), attempt 2, epoch 2\n\
              \x20 00:00:32.000Z  delivery 7 announced: 100 records, body abababababab, repeats delivery 4\n\
              \x20 00:00:33.000Z  delivery 7 applied, HTTP 200 (batch_9.json)\n\
-             \x20 00:00:33.000Z  lease 2 completed\n"
+             \x20 00:00:33.000Z  lease 2 completed, trace 7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f\n"
         );
     }
 

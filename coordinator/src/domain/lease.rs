@@ -11,6 +11,9 @@ pub struct BatchRef {
     pub batch: i64,
 }
 
+/// The trace of the work under a lease, as its worker exported it.
+pub type TraceId = [u8; 16];
+
 /// One grant of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseRef {

@@ -17,7 +17,7 @@ pub use batch::{BatchLedger, Declined, OpenPart, Remaining, Rules, Tally};
 pub use delivery::{
     DeliveryFact, DeliveryReport, DeliveryState, Evidence, ExceptionFact, ExceptionKind, Finding, Said,
 };
-pub use lease::{BatchRef, LeaseRef, LeaseToken};
+pub use lease::{BatchRef, LeaseRef, LeaseToken, TraceId};
 pub use listing::{ListedItem, ListedPage, ListingLease, ListingProgress, Problem};
 pub use positions::Positions;
 pub use rates::{Pace, Timetable};

@@ -2,7 +2,7 @@
 
 use muster_proto::v1;
 
-use super::render::{count, record_state, small, timestamp};
+use super::render::{count, record_state, small, timestamp, trace};
 use crate::store::{DeadLetter, DeadLetterGroup, Doubt, DoubtPlan, LedgerRow};
 
 /// A record given up on.
@@ -18,6 +18,7 @@ pub(super) fn dead_letter(letter: DeadLetter) -> v1::DeadLetter {
         body: letter.body,
         at: Some(timestamp(letter.at)),
         redriven_in_round: letter.redriven.map_or(0, small),
+        trace_id: trace(letter.trace),
     }
 }
 
@@ -29,6 +30,7 @@ pub(super) fn group(group: DeadLetterGroup) -> v1::DeadLetterGroup {
         http_status: group.http_status.into(),
         count: count(group.count),
         sample_record_id: group.sample,
+        sample_trace_id: trace(group.sample_trace),
     }
 }
 
@@ -51,6 +53,7 @@ pub(super) fn doubt(doubt: Doubt) -> v1::DeliveryInDoubt {
         }
         .into(),
         retry_of: doubt.retry_of,
+        trace_id: trace(doubt.trace),
     }
 }
 

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, status};
 use crate::domain::{
-    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, Timestamp,
+    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, Timestamp, TraceId,
 };
 use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session};
 
@@ -187,6 +187,8 @@ pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status
         cost: [stats.requests, stats.retries, stats.hedges, stats.bytes_received].map(|count| count.max(0)),
         retry_after: duration(request.retry_after).min(MAX_RETRY_AFTER),
         probes: request.probes.into_iter().map(finding).collect::<Result<_, _>>()?,
+        // Whatever else it may be is no trace that anybody could look for.
+        trace: TraceId::try_from(request.trace_id).ok(),
     })
 }
 

@@ -6,11 +6,13 @@ use muster_proto::v1;
 
 use super::share;
 use crate::domain::{
-    Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, UnknownField, Verdict,
+    Counts, DeliveryState, DiscrepancyKind, Progress, RecordState, Run, RunState, Timestamp, TraceId, UnknownField,
+    Verdict,
 };
 use crate::store::{
     Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Reserved, Round, WorkerRow,
 };
+use crate::traces;
 
 /// A number of things.
 pub(super) fn count(value: u64) -> i64 {
@@ -78,7 +80,13 @@ pub(super) fn run(
         since_run: run.since.as_ref().map(ToString::to_string).unwrap_or_default(),
         unknown_fields: unknown_fields.iter().map(unknown_field).collect(),
         share: Some(share::render(run.share)),
+        trace_id: traces::of_run(run),
     }
+}
+
+/// A trace's ID, if there is a trace.
+pub(super) fn trace(id: Option<TraceId>) -> String {
+    id.map(hex::encode).unwrap_or_default()
 }
 
 /// What each round made of its records, without what a later one took over; nothing while a round goes on.
@@ -226,6 +234,7 @@ fn lease_story(lease: &LeaseStory) -> v1::LeaseStory {
         granted_at: Some(timestamp(lease.granted_at)),
         ended_at: lease.ended_at.map(timestamp),
         ending: ending.to_owned(),
+        trace_id: trace(lease.trace),
     }
 }
 
@@ -252,6 +261,7 @@ fn delivery_story(delivery: &DeliveryStory) -> v1::DeliveryStory {
         retry_of: fact.retry_of,
         settled_by: delivery.settled_by.clone(),
         note: delivery.note.clone(),
+        trace_id: trace(delivery.trace),
         applied_number: delivery.acknowledged.unwrap_or(0),
         records: small(fact.positions.len()),
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use muster_telemetry::names;
 
 use super::StoreResult;
-use crate::domain::{DeliveryReport, ExceptionKind, Finding, LeaseToken, OpenPart, Positions, Run, RunId};
+use crate::domain::{DeliveryReport, ExceptionKind, Finding, LeaseToken, OpenPart, Positions, Run, RunId, TraceId};
 
 /// What a worker did that no lost race explains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,8 @@ pub struct Report {
     pub cost: [i64; 4],
     /// Before the batch is leased again.
     pub retry_after: Duration,
+    /// The trace of the work, when it is exported.
+    pub trace: Option<TraceId>,
 }
 
 /// How a report was taken.

@@ -1,6 +1,6 @@
 //! What operators ask of the store: other rounds, settlements, retention; and what they read of it.
 
-use crate::domain::{Counts, RecordState, Run, RunId, Terms, Timestamp, Verdict};
+use crate::domain::{Counts, RecordState, Run, RunId, Terms, Timestamp, TraceId, Verdict};
 
 /// Which outcomes are given another try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -171,6 +171,8 @@ pub struct DeadLetter {
     pub at: Timestamp,
     /// The later round that took it over.
     pub redriven: Option<u32>,
+    /// The trace of the work that gave it up, where its worker exported it.
+    pub trace: Option<TraceId>,
 }
 
 /// Dead letters with the same reason.
@@ -186,6 +188,8 @@ pub struct DeadLetterGroup {
     pub count: u64,
     /// One of them, as JSON text.
     pub sample: String,
+    /// Its trace, if it has one.
+    pub sample_trace: Option<TraceId>,
 }
 
 /// A delivery in doubt on which the fate of records hangs.
@@ -213,6 +217,8 @@ pub struct Doubt {
     pub plan: DoubtPlan,
     /// The delivery in doubt that it repeats; 0 for none.
     pub retry_of: i64,
+    /// The trace of the work that it was part of, where its worker exported it.
+    pub trace: Option<TraceId>,
 }
 
 /// What happens to a doubt by itself.

@@ -1,6 +1,6 @@
 //! What happened to one record: its whole story, for people.
 
-use crate::domain::{DeliveryFact, RecordState, RunId, Timestamp};
+use crate::domain::{DeliveryFact, RecordState, RunId, Timestamp, TraceId};
 
 /// What happened to one record in one round.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct LeaseStory {
     pub ended_at: Option<Timestamp>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// The trace of the work under it, where its worker exported it.
+    pub trace: Option<TraceId>,
 }
 
 /// How a lease ended.
@@ -81,6 +83,8 @@ pub struct DeliveryStory {
     pub settled_by: String,
     /// An operator's words.
     pub note: String,
+    /// The trace of its lease.
+    pub trace: Option<TraceId>,
 }
 
 /// Why a record was not sent.

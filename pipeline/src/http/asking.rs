@@ -11,9 +11,10 @@ use url::Url;
 use super::access::Purpose;
 use super::classify::GetOutcome;
 use super::credentials::Pass;
+use super::notes::Notes;
 use super::requester::{Requester, Wanted};
 use super::transport::{Answer, Exchange};
-use super::{Cost, FetchError, Get};
+use super::{FetchError, Get};
 
 /// How often a request is sent as somebody, when the host refuses whoever it was before. More than twice only where each
 /// of those was good for others: where a token lives for few requests, others may use it up while this one waits for its
@@ -27,7 +28,7 @@ impl Requester {
         url: &Url,
         kind: Get,
         meaning: impl Fn(Answer) -> GetOutcome<T>,
-        cost: &mut Cost,
+        notes: &mut Notes,
     ) -> Result<T, FetchError> {
         let (began, limit) = (Instant::now(), self.shared.limit(kind));
         let mut passes = 0;
@@ -47,7 +48,7 @@ impl Requester {
                 }
                 meaning(answer)
             };
-            let result = self.tried(&wanted, noted, cost).await;
+            let result = self.tried(&wanted, noted, notes).await;
             let again = StatusCode::from_u16(refused.load(Ordering::Relaxed))
                 .is_ok_and(|status| passes < MOST_PASSES && self.shared.credentials.refused(&pass, status, began));
             if !again {
@@ -85,7 +86,7 @@ impl Requester {
         let client = credentials.client(purpose.side()).map_err(no_credentials)?;
         let exchange = || client.exchange();
         let wanted = Wanted { url: &client.url, get: None, exchange: &exchange, copies: 1 };
-        let fetched = self.tried(&wanted, |answer| client.read(&answer), &mut Cost::default()).await;
+        let fetched = self.tried(&wanted, |answer| client.read(&answer), &mut Notes::default()).await;
         let token = fetched.map_err(|error| match error {
             FetchError::NoCredentials { .. } => error,
             other => client.no_token(&other.to_string()),

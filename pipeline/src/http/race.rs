@@ -10,6 +10,7 @@ use tower::Service;
 
 use super::classify;
 use super::host::Host;
+use super::notes::{Sent, SentEnding};
 use super::transport::{Answer, Exchange, Transport, TransportError};
 use crate::spec::Limits;
 
@@ -34,12 +35,13 @@ struct Finish {
     result: Result<Answer, TransportError>,
 }
 
-/// Sends a GET, and copies of it when it is slow; `exchange` makes one.
+/// Sends a GET, and copies of it when it is slow; `exchange` makes one. Each is noted in `sent`, where there is such.
 pub(crate) async fn run(
     transport: &mut Transport,
     host: &Host,
     limits: &Limits,
     exchange: impl Fn() -> Exchange,
+    sent: Option<&mut Vec<Sent>>,
 ) -> Race {
     let start = Instant::now();
     let mut deadline = start + limits.get_timeout;
@@ -49,10 +51,15 @@ pub(crate) async fn run(
     // One timer serves the hedges and the deadline; most requests end before it rings even once.
     let timer = sleep_until(deadline.min(start + patience));
     tokio::pin!(timer);
+    let mut noted = Noted::new(sent);
+    noted.sent(start, false);
     let mut first = transport.call(exchange());
     tokio::select! {
         biased;
-        result = &mut first => return ended(host, Finish { copy: 0, sent: start, result }, 0),
+        result = &mut first => {
+            noted.ended(0, &result);
+            return ended(host, Finish { copy: 0, sent: start, result }, 0);
+        }
         () = &mut timer => {}
     }
 
@@ -66,6 +73,7 @@ pub(crate) async fn run(
     loop {
         let now = Instant::now();
         if now >= deadline {
+            noted.silent();
             let silence = || Finish { copy: 0, sent: start, result: Err(silence_of(now - start)) };
             return ended(host, failed.unwrap_or_else(silence), hedges);
         }
@@ -86,6 +94,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             Some(finish) = copies.next() => {
+                noted.ended(finish.copy, &finish.result);
                 let good = matches!(&finish.result, Ok(answer) if !answer.status.is_server_error());
                 if good || !more || copies.is_empty() {
                     return ended(host, finish, hedges);
@@ -97,10 +106,59 @@ pub(crate) async fn run(
                 next.due = now + patience;
                 if next.takes_it() {
                     hedges += 1;
+                    noted.sent(now, true);
                     copies.push(follow(hedges, now, transport.call(exchange())));
                 }
             }
             () = &mut timer => {}
+        }
+    }
+}
+
+/// The copies of one try, for whoever wants to know of them.
+struct Noted<'a> {
+    sent: Option<&'a mut Vec<Sent>>,
+    /// Where the first of them stands.
+    first: usize,
+}
+
+impl<'a> Noted<'a> {
+    fn new(sent: Option<&'a mut Vec<Sent>>) -> Self {
+        let first = sent.as_ref().map_or(0, |sent| sent.len());
+        Self { sent, first }
+    }
+
+    fn sent(&mut self, at: Instant, hedge: bool) {
+        if let Some(sent) = &mut self.sent {
+            let resend = u32::try_from(sent.len()).unwrap_or(u32::MAX);
+            sent.push(Sent { at, took: Duration::ZERO, resend, hedge, ending: SentEnding::Outrun });
+        }
+    }
+
+    fn ended(&mut self, copy: u32, result: &Result<Answer, TransportError>) {
+        if let Some(sent) = self.sent.as_mut().and_then(|sent| sent.get_mut(self.first + copy as usize)) {
+            (sent.took, sent.ending) = (sent.at.elapsed(), SentEnding::of(result));
+        }
+    }
+
+    /// None of those still under way was answered in time.
+    fn silent(&mut self) {
+        for sent in self.under_way() {
+            (sent.took, sent.ending) = (sent.at.elapsed(), SentEnding::Broken);
+        }
+    }
+
+    fn under_way(&mut self) -> impl Iterator<Item = &mut Sent> {
+        let all = self.sent.iter_mut().flat_map(|sent| sent.iter_mut());
+        all.skip(self.first).filter(|sent| sent.ending == SentEnding::Outrun)
+    }
+}
+
+impl Drop for Noted<'_> {
+    /// The race is over: those that are still under way have been waited for until now.
+    fn drop(&mut self) {
+        for sent in self.under_way() {
+            sent.took = sent.at.elapsed();
         }
     }
 }

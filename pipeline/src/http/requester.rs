@@ -19,6 +19,7 @@ use super::counters::Counters;
 use super::credentials::Credentials;
 use super::host::{Host, Question};
 use super::limit::Signal;
+use super::notes::{Notes, Sent};
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
 use super::tries::Tries;
@@ -112,10 +113,16 @@ impl Requester {
     ///
     /// Dropping the future stops it at once; a GET changes nothing.
     pub async fn get(&self, url: &Url, kind: Get) -> (Result<Bytes, FetchError>, Cost) {
-        let mut cost = Cost::default();
-        let limit = self.shared.limit(kind);
-        let result = self.read(url, kind, |answer| classify::get(answer, kind, limit), &mut cost).await;
+        let (result, cost, _) = self.get_noting(url, kind, false).await;
         (result, cost)
+    }
+
+    /// The same; with `note` also each request that went over the wire, in the order of their sending.
+    pub async fn get_noting(&self, url: &Url, kind: Get, note: bool) -> (Result<Bytes, FetchError>, Cost, Vec<Sent>) {
+        let mut notes = Notes { sent: note.then(Vec::new), ..Notes::default() };
+        let limit = self.shared.limit(kind);
+        let result = self.read(url, kind, |answer| classify::get(answer, kind, limit), &mut notes).await;
+        (result, notes.cost, notes.sent.unwrap_or_default())
     }
 
     /// Gets a page of a list as [`Requester::get`] gets JSON, with the headers that came with it.
@@ -129,7 +136,7 @@ impl Requester {
                 GetOutcome::Failed(error) => GetOutcome::Failed(error),
             }
         };
-        self.read(url, Get::List, meaning, &mut Cost::default()).await
+        self.read(url, Get::List, meaning, &mut Notes::default()).await
     }
 
     /// Asks the target whether it has a record, through failures, stalls and refusals as [`Requester::get`]; and says
@@ -137,14 +144,14 @@ impl Requester {
     ///
     /// Dropping the future stops it at once; a GET changes nothing.
     pub async fn probe(&self, prober: &Prober, id: &RecordId) -> (ProbeOutcome, Cost) {
-        let mut cost = Cost::default();
+        let mut notes = Notes::default();
         let meaning = |answer: Answer| classify::probe(prober, &answer);
-        let result = self.read(&prober.url(id), Get::Probe, meaning, &mut cost).await;
+        let result = self.read(&prober.url(id), Get::Probe, meaning, &mut notes).await;
         let outcome = result.unwrap_or_else(|error| match error {
             FetchError::NoCredentials { reason } => ProbeOutcome::NoCredentials { reason },
             error => ProbeOutcome::Unknown { reason: error.to_string() },
         });
-        (self.shared.credentials.redactor.probed(outcome), cost)
+        (self.shared.credentials.redactor.probed(outcome), notes.cost)
     }
 
     /// Tries a request until `meaning` finds in its answer what was wanted, or why there is no point.
@@ -152,7 +159,7 @@ impl Requester {
         &self,
         wanted: &Wanted<'_>,
         meaning: impl Fn(Answer) -> GetOutcome<T>,
-        cost: &mut Cost,
+        Notes { cost, sent }: &mut Notes,
     ) -> Result<T, FetchError> {
         let shared = &*self.shared;
         let url = wanted.url;
@@ -179,7 +186,7 @@ impl Requester {
             }
             cost.attempts += 1;
             tries.count += 1;
-            let race = race::run(&mut transport, &host, &limits, wanted.exchange).await;
+            let race = race::run(&mut transport, &host, &limits, wanted.exchange, sent.as_mut()).await;
             drop(place);
             shared.count(&race, cost);
             let outcome = shared.judge(&host, get, race.result, &meaning);

@@ -16,6 +16,7 @@ use super::*;
 use crate::spec::Limits;
 use crate::target::Delivery;
 
+mod notes;
 mod outage;
 mod tokens;
 

@@ -142,6 +142,12 @@ impl Loader {
         &self.url
     }
 
+    /// POST, PUT or PATCH.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// How long one POST may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {

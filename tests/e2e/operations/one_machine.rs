@@ -1,8 +1,9 @@
 //! A coordinator and its workers as services of one machine.
 
-use animals_api::{Config, Server};
+use animals_api::{Amount, Config, Server};
 use muster_tests::deadline::until_some;
 use muster_tests::ledger::Ledger;
+use muster_tests::otlp::{By, Receiver};
 use muster_tests::turn;
 use serde_json::Value;
 
@@ -87,4 +88,27 @@ async fn what_the_page_says_of_health_is_what_one_sees() {
     })
     .await;
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_says_of_traces_is_what_one_sees() {
+    let _turn = turn::light().await;
+    let server = stand_in(Config { malformed: Amount::Count(2), ..Config::calm(600) });
+    let operator = &mut installed(&server).await;
+    // There are dead letters to look for.
+    operator.may_end("muster watch latest", 3);
+    operator.may_end("muster start animals --set base_url=http://127.0.0.1:3123 --watch", 3);
+    operator.command("muster watch latest").await;
+    let receiver = Receiver::start(operator.folder()).await;
+    operator.means("http://127.0.0.1:4317", &receiver.env(By::Grpc)[0].1);
+    operator.does("Observe / Traces").await;
+    let told = operator.told("muster dead-letters latest").stdout.clone();
+    operator.command("systemctl stop muster-worker@1 muster-worker@2 muster-coordinator").await;
+    let traces = receiver.traces();
+    assert_eq!(told.lines().count(), 2, "{told}");
+    for line in told.lines() {
+        let (_, trace) = line.rsplit_once(' ').expect("an ID and a trace");
+        let batch = traces[trace].iter().find(|span| span.name == "batch").expect("a root");
+        assert_eq!((batch.service(), batch.words.as_str()), ("muster-worker", "dead letter"));
+    }
 }

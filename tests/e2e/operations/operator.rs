@@ -298,7 +298,12 @@ impl Operator {
         let line = line.replace("%i", instance);
         let mut words = line.split_whitespace();
         let program = Path::new(words.next().expect("a program"));
-        let mut process = Start::program(program, self.folder(), words).start();
+        let file = text.lines().find_map(|line| line.strip_prefix("EnvironmentFile=-")).expect("an environment");
+        // There need be none.
+        let environment = std::fs::read_to_string(file).unwrap_or_default();
+        let variables = environment.lines().filter_map(|line| line.split_once('='));
+        let start = Start::program(program, self.folder(), words);
+        let mut process = variables.fold(start, |start, (name, value)| start.env(name, value)).start();
         if line.contains(" coordinator ") {
             serves(self.port(), &mut process).await;
         }

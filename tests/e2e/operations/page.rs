@@ -46,6 +46,7 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Restore / Containers", CONTAINERS),
     ("Rotate / Tokens", Who::Postgres),
     ("Rotate / Certificates", Who::Postgres),
+    ("Observe / Traces", Who::OneMachine),
     ("Runs / What did not go well", Who::Runs),
     ("Runs / Dead letters: another try", Who::Runs),
     ("Runs / Doubts: settle them", Who::Runs),
@@ -132,5 +133,5 @@ fn every_section_with_commands_has_somebody_who_runs_them() {
 fn an_operator_finds_the_operations_by_their_names() {
     let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).expect("the page");
     let chapters: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    assert_eq!(chapters, ["Install", "Scale", "Drain", "Upgrade", "Back up", "Restore", "Rotate", "Runs"]);
+    assert_eq!(chapters, ["Install", "Scale", "Drain", "Upgrade", "Back up", "Restore", "Rotate", "Observe", "Runs"]);
 }

@@ -6,6 +6,7 @@ pub mod control;
 pub mod outage;
 pub mod runs;
 pub mod sheet;
+pub mod tracing;
 
 mod scene;
 

@@ -9,6 +9,7 @@ use muster_tests::bench::Sheet;
 use muster_tests::bench::control::{Play, play};
 use muster_tests::bench::outage::outage;
 use muster_tests::bench::runs::{Round, latency, plain, reality, scale, small, workers};
+use muster_tests::bench::tracing::tracing;
 
 /// Measure whole runs beside a bare HTTP client
 #[derive(Debug, Parser)]
@@ -28,6 +29,9 @@ struct Flags {
     /// Where the figures are kept, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// A `muster` from before there were traces, for the scenario that says what they cost
+    #[arg(long, value_name = "PROGRAM")]
+    untraced: Option<PathBuf>,
     /// A sheet of figures that was kept before, to compare with
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -49,6 +53,8 @@ enum Scenario {
     Scale,
     /// A source that serves nothing for 30 s
     Outage,
+    /// 100,000 animals that are there at once: without traces, with 1% of them, with all
+    Tracing,
     /// Simulated workers, the ledger on SQLite
     Control,
     /// Simulated workers, the ledger on PostgreSQL
@@ -65,6 +71,7 @@ async fn round(scenario: Scenario, flags: &Flags, number: usize) -> anyhow::Resu
         Scenario::Workers => Box::pin(workers(number)).await,
         Scenario::Scale => Box::pin(scale(number)).await,
         Scenario::Outage => Box::pin(outage(number)).await,
+        Scenario::Tracing => Box::pin(tracing(number, flags.untraced.as_deref())).await,
         Scenario::Control => Box::pin(control(false)).await,
         Scenario::ControlPostgres => Box::pin(control(true)).await,
     }

@@ -3,9 +3,11 @@
 mod credentials;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use credentials::{Bearer, CredentialArgs};
+use muster_telemetry::trace::Traced;
 use tls::{Connector, Trouble};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -13,12 +15,12 @@ use tonic::transport::{Channel, Endpoint};
 use crate::WorkerError;
 
 /// What calls go through: a connection, and who makes them.
-pub type CallChannel = InterceptedService<Channel, Bearer>;
+pub type CallChannel = InterceptedService<Traced<Channel>, Bearer>;
 
 /// The way to one coordinator.
 #[derive(Debug, Clone)]
 pub struct Way {
-    channel: Channel,
+    channel: Traced<Channel>,
     bearer: Bearer,
     trouble: Trouble,
 }
@@ -32,8 +34,9 @@ impl Way {
     pub fn to(url: &str, credentials: &CredentialArgs) -> Result<Self, WorkerError> {
         let (endpoint, connector, bearer) = prepare(url, credentials, Duration::from_secs(3))?;
         let trouble = connector.trouble.clone();
+        let peer = peer(&endpoint);
         let channel = endpoint.keep_alive_while_idle(true).connect_with_connector_lazy(connector);
-        Ok(Self { channel, bearer, trouble })
+        Ok(Self { channel: Traced::new(channel, peer), bearer, trouble })
     }
 
     /// The same, connected now.
@@ -43,8 +46,9 @@ impl Way {
     pub async fn connected(url: &str, credentials: &CredentialArgs) -> Result<Self, WorkerError> {
         let (endpoint, connector, bearer) = prepare(url, credentials, Duration::from_secs(5))?;
         let trouble = connector.trouble.clone();
+        let peer = peer(&endpoint);
         match endpoint.connect_with_connector(connector).await {
-            Ok(channel) => Ok(Self { channel, bearer, trouble }),
+            Ok(channel) => Ok(Self { channel: Traced::new(channel, peer), bearer, trouble }),
             Err(_) => Err(WorkerError::NoConnection { why: trouble.words() }),
         }
     }
@@ -65,7 +69,7 @@ impl Way {
 impl From<Channel> for Way {
     /// A connection that somebody else has made, by which nobody asks who comes.
     fn from(channel: Channel) -> Self {
-        Self { channel, bearer: Bearer::none(), trouble: Trouble::default() }
+        Self { channel: Traced::new(channel, None), bearer: Bearer::none(), trouble: Trouble::default() }
     }
 }
 
@@ -130,6 +134,12 @@ fn prepare(
     let endpoint =
         endpoint.http2_keep_alive_interval(Duration::from_secs(5)).keep_alive_timeout(Duration::from_secs(5));
     Ok((endpoint, Connector::new(credentials.clone(), patience), bearer))
+}
+
+/// Who is called, as traces have it.
+fn peer(endpoint: &Endpoint) -> Option<(Arc<str>, u16)> {
+    let usual = if endpoint.uri().scheme_str() == Some("https") { 443 } else { 80 };
+    Some((endpoint.uri().host()?.into(), endpoint.uri().port_u16().unwrap_or(usual)))
 }
 
 /// Names other than localhost may lead anywhere.

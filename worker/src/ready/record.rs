@@ -4,11 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use muster_pipeline::{Cost, EnrichPart, FetchError, Get, Processed, RecordError, RecordId, Stage};
+use muster_pipeline::{Cost, EnrichPart, FetchError, Get, Processed, RecordError, RecordId, Sent, Stage};
+use tokio::time::Instant;
 
 use super::{ReadyPipeline, without_query};
 use crate::items::Item;
 use crate::report::{Failure, clip};
+use crate::trace::{Processing, RecordNotes};
 
 /// The most of a record's body that goes into a dead letter, in bytes.
 pub(crate) const MAX_BODY: usize = 2_048;
@@ -38,28 +40,42 @@ pub(crate) enum Fetched {
 
 impl ReadyPipeline {
     /// Reads a record with all its parts, validates and transforms it; and says what that cost. `item` is what came of it
-    /// with the list, where that is the record itself.
-    pub(crate) async fn fetch(&self, id: &RecordId, item: Option<&Item>) -> (Fetched, Vec<Cost>) {
+    /// with the list, where that is the record itself. What is in `notes` wants to know all about it.
+    pub(crate) async fn fetch(
+        &self,
+        id: &RecordId,
+        item: Option<&Item>,
+        notes: &mut Option<RecordNotes>,
+    ) -> (Fetched, Vec<Cost>) {
+        let note = notes.is_some();
         let (body, cost) = match self.compiled.detail_url(id) {
-            Some(url) => match self.requester.get(&url, Get::Detail).await {
-                (Ok(body), cost) => (body, Some(cost)),
-                (Err(error), cost) => return (fetch_failed(error, url.as_str()), vec![cost]),
-            },
+            Some(url) => {
+                let (answer, cost, sent) = self.requester.get_noting(&url, Get::Detail, note).await;
+                take_down(notes, Get::Detail, sent);
+                match answer {
+                    Ok(body) => (body, Some(cost)),
+                    Err(error) => return (fetch_failed(error, url.as_str()), vec![cost]),
+                }
+            }
             None => match taken(item) {
                 Ok(body) => (body, None),
                 Err(failure) => return (Fetched::Failed(self.redacted(failure)), Vec::new()),
             },
         };
         if self.compiled.enrich().is_empty() {
-            return (self.process(&body), cost.into_iter().collect());
+            return (self.process(&body, notes), cost.into_iter().collect());
         }
-        let parts =
-            join_all(self.compiled.enrich().iter().enumerate().map(|(index, part)| self.part(index, part, id))).await;
+        let reading = self.compiled.enrich().iter().enumerate().map(|(index, part)| self.part(index, part, id, note));
         // All are awaited, so that what they cost is known whichever fails.
-        let costs = cost.into_iter().chain(parts.iter().map(|(_, cost)| *cost)).collect();
-        let parts: Result<Vec<_>, Fetched> = parts.into_iter().map(|(part, _)| part).collect();
+        let (mut costs, mut parts) = (Vec::from_iter(cost), Vec::new());
+        for (index, (part, cost, sent)) in join_all(reading).await.into_iter().enumerate() {
+            costs.push(cost);
+            parts.push(part);
+            take_down(notes, Get::Enrich(index), sent);
+        }
+        let parts: Result<Vec<_>, Fetched> = parts.into_iter().collect();
         let fetched = match parts.map(|parts| self.compiled.join(&body, &parts)) {
-            Ok(Ok(joined)) => self.process(&joined),
+            Ok(Ok(joined)) => self.process(&joined, notes),
             Ok(Err(error)) => Fetched::Failed(self.redacted(invalid(error, &body))),
             Err(failed) => failed,
         };
@@ -67,18 +83,33 @@ impl ReadyPipeline {
     }
 
     /// Fetches a further part of a record; nothing where there need be none.
-    async fn part<'a>(&self, index: usize, part: &'a EnrichPart, id: &RecordId) -> (Result<Part<'a>, Fetched>, Cost) {
+    async fn part<'a>(
+        &self,
+        index: usize,
+        part: &'a EnrichPart,
+        id: &RecordId,
+        note: bool,
+    ) -> (Result<Part<'a>, Fetched>, Cost, Vec<Sent>) {
         let url = part.url(id);
-        let (answer, cost) = self.requester.get(&url, Get::Enrich(index)).await;
+        let (answer, cost, sent) = self.requester.get_noting(&url, Get::Enrich(index), note).await;
         let fetched = match answer {
             Ok(body) => Ok((part.name(), Some(body))),
             Err(FetchError::Gone { .. }) if part.is_optional() => Ok((part.name(), None)),
             Err(error) => Err(part_failed(part.name(), error, url.as_str())),
         };
-        (fetched, cost)
+        (fetched, cost, sent)
     }
 
-    fn process(&self, raw: &[u8]) -> Fetched {
+    fn process(&self, raw: &[u8], notes: &mut Option<RecordNotes>) -> Fetched {
+        let Some(notes) = notes else { return self.processed(raw) };
+        let from = Instant::now();
+        let fetched = self.processed(raw);
+        let until = Instant::now();
+        notes.processing = Some(Processing { from, until, busy: until - from });
+        fetched
+    }
+
+    fn processed(&self, raw: &[u8]) -> Fetched {
         // A bug in the validator or the transform that one record meets must not take the others with it.
         match catch_unwind(AssertUnwindSafe(|| self.compiled.process(raw))) {
             Ok(Ok(Processed { body, unknown })) => {
@@ -99,6 +130,13 @@ impl ReadyPipeline {
     fn redacted(&self, failure: Failure) -> Failure {
         let (reason, body) = (self.requester.redact(failure.reason), self.requester.redact(failure.body));
         Failure { reason, body, ..failure }
+    }
+}
+
+/// Takes requests down, for whoever wants to know of them.
+fn take_down(notes: &mut Option<RecordNotes>, get: Get, sent: Vec<Sent>) {
+    if let Some(notes) = notes {
+        notes.sent.extend(sent.into_iter().map(|sent| (get, sent)));
     }
 }
 

@@ -7,7 +7,7 @@ use super::bench::{
     A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, holding_run, new_run, page, report, run_with, signed,
 };
 use crate::domain::{DeliveryState, NewRun, RecordState, RunState};
-use crate::store::{Begin, Begun, Completion, LEASE_TTL, Misuse, Refusal, Report};
+use crate::store::{Begin, Begun, Completion, DeadLetterFilter, LEASE_TTL, Misuse, Refusal, Report};
 
 /// Reporting batches.
 pub async fn reporting(backend: &dyn Backend) {
@@ -24,6 +24,7 @@ pub async fn reporting(backend: &dyn Backend) {
     certainty_stays(&Bench::new(backend).await).await;
     an_unmentioned_delivery_is_in_doubt(&Bench::new(backend).await).await;
     dead_letters_keep_their_reason(&Bench::new(backend).await).await;
+    a_trace_stays_with_its_lease(&Bench::new(backend).await).await;
     a_loaded_record_is_no_dead_letter(&Bench::new(backend).await).await;
     a_doubtful_record_is_no_dead_letter(&Bench::new(backend).await).await;
     too_many_gone_records_pause_the_run(&Bench::new(backend).await).await;
@@ -216,6 +217,26 @@ async fn dead_letters_keep_their_reason(bench: &Bench) {
     assert_eq!((stage, reason, kept.http_status, body), ("validate", "it has no name", 0, "{}"));
     let story = bench.story(&run, "2").await;
     assert_eq!((story.state, story.exception.unwrap().http_status), (RecordState::Gone, 404));
+}
+
+async fn a_trace_stays_with_its_lease(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 4).await;
+    let first = bench.lease(A).await;
+    bench.announce(A, &first, begin(1, [2], 0)).await;
+    let doubt = report(&[(1, DeliveryState::InDoubt)], &[dead(0)]);
+    bench.complete(A, &first, signed(Report { trace: Some([7; 16]), ..doubt })).await;
+    bench.pass(POST_TIMEOUT).await;
+    let second = bench.lease(B).await;
+    bench.complete(B, &second, report(&[], &[dead(1)])).await;
+    let letters = bench.store().dead_letters(&run, &DeadLetterFilter::default(), None, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.trace).collect::<Vec<_>>(), [Some([7; 16]), None]);
+    let groups = bench.store().dead_letter_groups(&run, &DeadLetterFilter::default(), 10).await.unwrap();
+    assert_eq!((groups[0].count, groups[0].sample_trace), (2, Some([7; 16])));
+    let doubts = bench.store().doubts(&run, 0, 10).await.unwrap();
+    assert_eq!(doubts.iter().map(|doubt| doubt.trace).collect::<Vec<_>>(), [Some([7; 16])]);
+    let story = bench.story(&run, "3").await;
+    assert_eq!(story.leases.iter().map(|lease| lease.trace).collect::<Vec<_>>(), [Some([7; 16]), None]);
+    assert_eq!(story.deliveries[0].trace, Some([7; 16]));
 }
 
 async fn a_loaded_record_is_no_dead_letter(bench: &Bench) {

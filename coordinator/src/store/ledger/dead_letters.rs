@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use super::rows::batch_ledger;
 use super::{Connection, Row, SqlResult, params, sql};
-use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp};
+use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp, TraceId};
 use crate::store::{DeadLetter, DeadLetterFilter, DeadLetterGroup, RecordPlace};
 
 /// Reasons that are told apart; the rest are counted together.
 const GROUPS: usize = 10_000;
+/// One of a group: its ID, and its trace if it has one.
+type Sample = (String, Option<TraceId>);
 /// Read at once: they come with bodies.
 const AT_ONCE: i64 = 500;
 
@@ -35,17 +37,23 @@ pub(super) fn groups(
     filter: &DeadLetterFilter,
     limit: usize,
 ) -> SqlResult<Vec<DeadLetterGroup>> {
-    let mut groups: HashMap<(String, u16, String), (u64, String)> = HashMap::new();
+    let mut groups: HashMap<(String, u16, String), (u64, Sample)> = HashMap::new();
     each(view, run, filter, None, |letter| {
         let mut key = (letter.stage, letter.http_status, letter.reason);
         if groups.len() >= GROUPS && !groups.contains_key(&key) {
             key = (key.0, 0, "other reasons".to_owned());
         }
-        groups.entry(key).or_insert((0, letter.record_id)).0 += 1;
+        groups.entry(key).or_insert((0, (letter.record_id, letter.trace))).0 += 1;
         true
     })?;
-    let group =
-        |((stage, http_status, reason), (count, sample))| DeadLetterGroup { stage, reason, http_status, count, sample };
+    let group = |((stage, http_status, reason), (count, (sample, sample_trace)))| DeadLetterGroup {
+        stage,
+        reason,
+        http_status,
+        count,
+        sample,
+        sample_trace,
+    };
     let mut groups: Vec<_> = groups.into_iter().map(group).collect();
     groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
     groups.truncate(limit);
@@ -115,6 +123,7 @@ fn read(row: &Row) -> SqlResult<(DeadLetter, u32, bool)> {
         body: row.get(7)?,
         at: Timestamp::from_millis(row.get(8)?),
         redriven: row.get(9)?,
+        trace: row.get(12)?,
     };
     Ok((letter, row.get(10)?, row.get(11)?))
 }

@@ -32,6 +32,7 @@ pub(super) fn page(view: &dyn Connection, run: &Run, after: i64, limit: usize) -
             record_ids: hanging.iter().filter_map(|place| ids.get(place as usize).cloned()).collect(),
             plan: plan(&ledger, number, round, &facts),
             retry_of: row.get(7)?,
+            trace: row.get(8)?,
         });
         if found.len() >= limit {
             break;

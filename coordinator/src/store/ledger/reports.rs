@@ -34,7 +34,9 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
     let BatchRef { run, round, batch: number } = batch;
     let [requests, retries, hedges, bytes] = report.cost;
     let answer = completion_code(done);
-    let row = params![run, round, number, held.lease.epoch, report.digest, answer, requests, retries, hedges, bytes];
+    let epoch = held.lease.epoch;
+    let (digest, trace) = (report.digest, report.trace);
+    let row = params![run, round, number, epoch, digest, answer, requests, retries, hedges, bytes, trace];
     tx.connection.execute(sql!("lease_report"), row)?;
     tx.tell_work();
     Ok(done)

@@ -73,6 +73,7 @@ fn leases(view: &dyn Connection, batch: BatchRef) -> SqlResult<Vec<LeaseStory>> 
             granted_at: rows::time(row, 4)?,
             ended_at: rows::time_opt(row, 5)?,
             ending,
+            trace: row.get(7)?,
         })
     })
 }
@@ -86,6 +87,7 @@ fn deliveries(view: &dyn Connection, batch: BatchRef, size: u32) -> SqlResult<Ve
             acknowledged: row.get(rows::DELIVERY_COLUMNS + 2)?,
             settled_by: row.get(rows::DELIVERY_COLUMNS + 3)?,
             note: row.get(rows::DELIVERY_COLUMNS + 4)?,
+            trace: row.get(rows::DELIVERY_COLUMNS + 5)?,
         })
     })
 }

@@ -1,4 +1,5 @@
 -- No INDEXED BY here: PostgreSQL keeps statistics, and plans by them.
-SELECT number, round, batch, begun_at, http_status, detail, size, retry_of
-FROM deliveries
+SELECT number, round, batch, begun_at, http_status, detail, size, retry_of,
+       (SELECT l.trace_id FROM leases l WHERE l.run = d.run AND l.round = d.round AND l.batch = d.batch AND l.epoch = d.epoch)
+FROM deliveries d
 WHERE run = $1 AND state = 4 AND withdrawn = 0 AND number > $2 ORDER BY number

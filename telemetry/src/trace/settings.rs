@@ -1,0 +1,166 @@
+//! Whether traces are exported, and which: by OpenTelemetry's own environment variables.
+
+use opentelemetry_sdk::trace::Sampler;
+
+/// Where a collector listens, for traces alone; it wins over [`ENDPOINT`].
+pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Where a collector listens.
+pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// What it speaks, for traces alone; it wins over [`PROTOCOL`].
+const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
+/// What it speaks.
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+const DISABLED: &str = "OTEL_SDK_DISABLED";
+const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+/// A variable whose value is no use: which, and what would be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} is {value:?}: {advice}")]
+pub struct BadSetting {
+    /// Name of the variable.
+    pub variable: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it may be.
+    pub advice: &'static str,
+}
+
+/// What is to be exported, and where to.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// As it may be shown: without what may be a password.
+    pub(super) endpoint: String,
+    /// Whether there is a password in it.
+    pub(super) has_secret: bool,
+    /// Which traces, by their IDs.
+    pub(super) sampler: Sampler,
+}
+
+impl Settings {
+    /// The settings of an environment; nothing when no endpoint is set, or somebody has switched all off.
+    pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Settings>, BadSetting> {
+        // As the specification wants it, an empty variable is an unset one.
+        let variable =
+            |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        if variable(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Ok(None);
+        }
+        match variable(EXPORTER).as_deref() {
+            None | Some("otlp") => {}
+            Some("none") => return Ok(None),
+            Some(other) => {
+                let advice = "traces are exported by OTLP alone: say otlp or none, or leave it out";
+                return Err(BadSetting { variable: EXPORTER, value: other.to_owned(), advice });
+            }
+        }
+        let named = |name: &'static str| variable(name).map(|value| (name, value));
+        let Some((place, endpoint)) = named(TRACES_ENDPOINT).or_else(|| named(ENDPOINT)) else { return Ok(None) };
+        for name in [TRACES_PROTOCOL, PROTOCOL] {
+            if let Some(value) = variable(name).filter(|value| !matches!(value.as_str(), "grpc" | "http/protobuf")) {
+                return Err(BadSetting { variable: name, value, advice: "say grpc or http/protobuf" });
+            }
+        }
+        let sampler = sampler(variable(SAMPLER).as_deref(), variable(SAMPLER_ARGUMENT))?;
+        let (endpoint, has_secret) = shown(&endpoint);
+        let protocol = variable(TRACES_PROTOCOL).or_else(|| variable(PROTOCOL));
+        // The TLS of tonic would take the place of ours in the ways to coordinators.
+        if protocol.as_deref() == Some("grpc") && !endpoint.starts_with("http://") {
+            let advice = "by grpc traces go to an http:// URL alone, as in http://127.0.0.1:4317; to a collector behind \
+                          https:// they go with OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
+            return Err(BadSetting { variable: place, value: endpoint, advice });
+        }
+        Ok(Some(Settings { endpoint, has_secret, sampler }))
+    }
+}
+
+/// A URL without user, password and query, and whether it had any.
+fn shown(url: &str) -> (String, bool) {
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = place.split_once("://").map_or(("", place), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let shown = if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") };
+    let has_secret = shown != url;
+    (shown, has_secret)
+}
+
+/// All of them are based on the parent where there is one: it is our own, and decided by the same rule.
+fn sampler(name: Option<&str>, argument: Option<String>) -> Result<Sampler, BadSetting> {
+    match name {
+        None | Some("always_on" | "parentbased_always_on") => Ok(Sampler::AlwaysOn),
+        Some("always_off" | "parentbased_always_off") => Ok(Sampler::AlwaysOff),
+        Some("traceidratio" | "parentbased_traceidratio") => {
+            let value = argument.unwrap_or_else(|| "1".to_owned());
+            match value.parse::<f64>() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Sampler::TraceIdRatioBased(ratio)),
+                _ => Err(BadSetting { variable: SAMPLER_ARGUMENT, value, advice: "say a number from 0 to 1" }),
+            }
+        }
+        Some(other) => {
+            let advice = "say always_on, always_off or traceidratio, or one of these with parentbased_ before it";
+            Err(BadSetting { variable: SAMPLER, value: other.to_owned(), advice })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Option<Settings>, BadSetting> {
+        Settings::of(|name| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn nothing_is_exported_unless_an_endpoint_is_set() {
+        assert!(settings(&[]).unwrap().is_none());
+        assert!(settings(&[(ENDPOINT, " "), (SAMPLER, "always_on")]).unwrap().is_none());
+        let there = (ENDPOINT, "http://collector:4318");
+        assert!(settings(&[there, (DISABLED, "true")]).unwrap().is_none());
+        assert!(settings(&[there, (EXPORTER, "none")]).unwrap().is_none());
+        let found = settings(&[there]).unwrap().unwrap();
+        assert!(matches!(found.sampler, Sampler::AlwaysOn), "as the specification has it");
+        assert_eq!((found.endpoint.as_str(), found.has_secret), ("http://collector:4318", false));
+        let own = settings(&[there, (TRACES_ENDPOINT, "http://traces:4317")]).unwrap().unwrap();
+        assert_eq!(own.endpoint, "http://traces:4317");
+    }
+
+    #[test]
+    fn a_ratio_is_read_and_a_wrong_one_is_refused() {
+        let with = |argument| {
+            settings(&[(ENDPOINT, "http://c:1"), (SAMPLER, "parentbased_traceidratio"), (SAMPLER_ARGUMENT, argument)])
+        };
+        assert!(matches!(with("0.01").unwrap().unwrap().sampler, Sampler::TraceIdRatioBased(ratio) if ratio == 0.01));
+        for wrong in ["1%", "2", "-0.1", "NaN"] {
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(error.contains(SAMPLER_ARGUMENT) && error.ends_with("from 0 to 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_refused_with_those_that_are() {
+        let there = (ENDPOINT, "http://c:1");
+        for (wrong, right) in
+            [((SAMPLER, "xray"), "always_on"), ((PROTOCOL, "http/json"), "grpc"), ((EXPORTER, "zipkin"), "otlp")]
+        {
+            let error = settings(&[there, wrong]).unwrap_err().to_string();
+            assert!(error.starts_with(wrong.0) && error.contains(right), "{error}");
+        }
+    }
+
+    #[test]
+    fn tls_is_for_http() {
+        let behind = |url, protocol| settings(&[(ENDPOINT, url), (TRACES_PROTOCOL, protocol)]);
+        assert!(behind("https://c:1", "http/protobuf").is_ok());
+        for url in ["https://c:1", "c:1"] {
+            let error = behind(url, "grpc").unwrap_err().to_string();
+            assert!(error.contains(url) && error.contains("PROTOCOL=http/protobuf"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(shown("https://me:canary@host:1/x?key=canary"), ("https://host:1/x".to_owned(), true));
+    }
+}

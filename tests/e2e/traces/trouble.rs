@@ -1,0 +1,47 @@
+//! Tracing that does not work: the work goes on, and somebody is told, once.
+
+use animals_api::Config;
+use muster_tests::cluster::free_port;
+use muster_tests::process::Start;
+use muster_tests::turn;
+
+use crate::{base_url, stand_in};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_not_there_costs_one_warning() {
+    let _turn = turn::light().await;
+    for protocol in ["grpc", "http/protobuf"] {
+        let server = stand_in(Config::calm(2_000));
+        let folder = tempfile::tempdir().expect("a folder");
+        let endpoint = format!("http://127.0.0.1:{}", free_port());
+        let arguments = ["run", "animals", "--set", &base_url(&server), "--db", "my.db", "--json"];
+        let start = Start::muster(folder.path(), arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+        let start = start.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).env("OTEL_BSP_SCHEDULE_DELAY", "100");
+        let ended = start.run().await.with_code(0);
+        assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+        let told: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("traces cannot be exported")).collect();
+        let [line] = told[..] else { panic!("{protocol}: {}", ended.stderr) };
+        assert!(line.contains(&endpoint) && line.contains("does a collector listen there"), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_is_no_use_is_refused_and_says_what_would_be() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = [
+        ("OTEL_TRACES_SAMPLER_ARG", "1%", "from 0 to 1"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc or http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[", "say where a collector listens"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+    ];
+    for (name, value, advice) in wrong {
+        for program in ["coordinator", "worker"] {
+            let start = Start::muster(folder.path(), [program]);
+            let start = start.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+            let start = start.env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc").env("OTEL_TRACES_SAMPLER", "traceidratio");
+            let ended = start.env(name, value).run().await.with_code(2);
+            assert!(ended.stderr.contains(name) && ended.stderr.contains(advice), "{program}: {}", ended.stderr);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! A batch as a trace: one for each lease of it, exported or forgotten when the lease is over.
+//!
+//! Where nothing is exported a lease has none, and nothing here is ever called. While a batch is worked on, requests are
+//! noted as they came to pass, in a few bytes each; only of a batch that is exported does any become a span.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use http::Uri;
+use muster_pipeline::{Get, RecordId, Sent, SentEnding};
+use muster_proto::v1::{Lease, LeasedRun};
+use muster_telemetry::trace::{self, KeyValue, Place, SpanData, SpanKind, Status, Tail};
+use muster_telemetry::{names, spans};
+use tokio::time::Instant;
+
+use crate::plan::Verdict;
+use crate::ready::{Posted, ReadyPipeline, Wire};
+
+/// The most requests that are noted of one batch.
+const MOST_REQUESTS: usize = 4_096;
+/// The most earlier attempts that are linked to: the last ones.
+const MOST_LINKS: i32 = 8;
+
+/// The trace of one lease.
+#[derive(Debug)]
+pub(crate) struct BatchTrace {
+    tail: Arc<Tail>,
+    run_id: String,
+    lease: LeaseNames,
+    /// The same moment by both clocks.
+    day: SystemTime,
+    own: Instant,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug)]
+struct LeaseNames {
+    round: i32,
+    batch: i64,
+    epoch: i32,
+    attempt: i32,
+    records: usize,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    requests: Vec<(RecordId, Get, Sent)>,
+    processing: Option<Processing>,
+}
+
+/// When records were validated and transformed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Processing {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+    pub(crate) busy: Duration,
+}
+
+/// What reading a record was, for its trace.
+#[derive(Debug, Default)]
+pub(crate) struct RecordNotes {
+    pub(crate) sent: Vec<(Get, Sent)>,
+    pub(crate) processing: Option<Processing>,
+}
+
+impl BatchTrace {
+    /// The trace of a lease that was just granted, in answer to a request of that time, where this process exports any. A
+    /// batch that was leased before, or that repeats a doubt, is worth looking at whatever the ratio says.
+    pub(crate) fn begin(lease: &Lease, run: &LeasedRun, asked_at: Instant) -> Option<Arc<Self>> {
+        let traces = trace::of_this_process()?;
+        let tail = Tail::begin(traces, Place::of_batch(&run.run_id, lease.round, lease.batch, lease.epoch));
+        if lease.parts.iter().any(|part| part.retry_of != 0) {
+            tail.keep("doubt");
+        } else if lease.attempt > 1 {
+            tail.keep("earlier attempt");
+        }
+        let this = Arc::new(Self {
+            day: tail.began(),
+            tail,
+            run_id: run.run_id.clone(),
+            lease: LeaseNames {
+                round: lease.round,
+                batch: lease.batch,
+                epoch: lease.epoch,
+                attempt: lease.attempt,
+                records: lease.parts.iter().map(|part| part.record_ids.len()).sum(),
+            },
+            own: Instant::now(),
+            noted: Mutex::default(),
+        });
+        let (asked, granted) = (this.time(asked_at), this.tail.began());
+        this.tail.note(this.tail.span(spans::LEASE, SpanKind::Internal, asked, granted));
+        Some(this)
+    }
+
+    pub(crate) fn tail(&self) -> &Arc<Tail> {
+        &self.tail
+    }
+
+    /// The trace's ID, once it is certain to be exported.
+    pub(crate) fn id_if_kept(&self) -> Option<[u8; 16]> {
+        self.tail.is_kept().then(|| self.tail.root().trace.to_bytes())
+    }
+
+    /// Takes in what reading a record was.
+    pub(crate) fn note_record(&self, id: &RecordId, record: RecordNotes) {
+        let mut noted = self.lock();
+        if noted.requests.len() < MOST_REQUESTS {
+            noted.requests.extend(record.sent.into_iter().map(|(get, sent)| (id.clone(), get, sent)));
+        }
+        noted.processing = match (noted.processing, record.processing) {
+            (Some(all), Some(this)) => Some(Processing {
+                from: all.from.min(this.from),
+                until: all.until.max(this.until),
+                busy: all.busy + this.busy,
+            }),
+            (all, this) => all.or(this),
+        };
+    }
+
+    /// Takes in a delivery that was sent at `from`, and what came of it.
+    pub(crate) fn note_delivery(&self, wire: &Wire<'_>, posted: &Posted, numbers: DeliveryNumbers, from: Instant) {
+        let (from, until) = (self.time(from), self.time(Instant::now()));
+        let name = wire.method.map_or(spans::DELIVER, method_name);
+        let mut span = self.tail.span(name, SpanKind::Client, from, until);
+        if let Some(method) = wire.method {
+            span.attributes.push(KeyValue::new(spans::HTTP_METHOD, method.to_owned()));
+        }
+        span.attributes.extend(at(wire.url.clone().into_owned()));
+        span.attributes.push(KeyValue::new(spans::HTTP_REQUEST_BODY_SIZE, count(numbers.body_size)));
+        span.attributes.push(KeyValue::new(names::DELIVERY, numbers.number));
+        span.attributes.push(KeyValue::new(names::ORDINAL, i64::from(numbers.ordinal)));
+        span.attributes.push(KeyValue::new(names::RECORDS, count(numbers.records)));
+        span.attributes.push(KeyValue::new(names::OUTCOME, outcome(&posted.verdict)));
+        if numbers.tries > 0 {
+            span.attributes.push(KeyValue::new(spans::HTTP_RESEND_COUNT, i64::from(numbers.tries)));
+        }
+        if posted.http_status > 0 {
+            span.attributes.push(KeyValue::new(names::HTTP_STATUS, i64::from(posted.http_status)));
+        }
+        let error = match (posted.http_status, &posted.verdict) {
+            (status @ 400.., _) => Some(status.to_string()),
+            (_, Verdict::InDoubt | Verdict::WrongContent | Verdict::NotSent | Verdict::PipelineWrong) => {
+                Some(outcome(&posted.verdict).to_owned())
+            }
+            _ => None,
+        };
+        fail(&mut span, error);
+        self.tail.note(span);
+    }
+
+    /// Ends the trace. `pipeline` is what the batch was worked on with, if it came to that.
+    pub(crate) fn end(&self, pipeline: Option<&ReadyPipeline>, worker: &str, trouble: Option<&'static str>) {
+        let Noted { requests, processing } = std::mem::take(&mut *self.lock());
+        if self.tail.is_kept() {
+            if let Some(pipeline) = pipeline {
+                for (id, get, sent) in requests {
+                    self.tail.note(self.request(pipeline, &id, get, &sent));
+                }
+            }
+            if let Some(Processing { from, until, busy }) = processing {
+                let (from, until) = (self.time(from), self.time(until));
+                let mut span = self.tail.span(spans::PROCESS, SpanKind::Internal, from, until);
+                span.attributes.push(KeyValue::new(names::RECORDS, count(self.lease.records)));
+                span.attributes.push(KeyValue::new(spans::BUSY, busy.as_secs_f64() * 1e3));
+                self.tail.note(span);
+            }
+        }
+        let LeaseNames { round, batch, epoch, attempt, records } = self.lease;
+        let mut about = vec![
+            KeyValue::new(names::RUN, self.run_id.clone()),
+            KeyValue::new(spans::ROUND, i64::from(round)),
+            KeyValue::new(names::BATCH, batch),
+            KeyValue::new(spans::EPOCH, i64::from(epoch)),
+            KeyValue::new(names::ATTEMPT, i64::from(attempt)),
+            KeyValue::new(names::RECORDS, count(records)),
+            KeyValue::new(names::WORKER, worker.to_owned()),
+        ];
+        about.extend(pipeline.map(|pipeline| KeyValue::new(names::PIPELINE, pipeline.name().to_owned())));
+        let mut links = vec![trace::link(Place::of_round(&self.run_id, round), "run")];
+        links.extend(
+            (1.max(epoch - MOST_LINKS)..epoch)
+                .map(|earlier| trace::link(Place::of_batch(&self.run_id, round, batch, earlier), "earlier attempt")),
+        );
+        self.tail.end(spans::BATCH, about, links, trouble.map(str::to_owned));
+    }
+
+    /// A GET that went over the wire.
+    fn request(&self, pipeline: &ReadyPipeline, id: &RecordId, get: Get, sent: &Sent) -> SpanData {
+        let from = self.time(sent.at);
+        let mut span = self.tail.span("GET", SpanKind::Client, from, from + sent.took);
+        span.attributes.push(KeyValue::new(spans::HTTP_METHOD, "GET"));
+        span.attributes.extend(at(pipeline.url_of(get, id)));
+        span.attributes.push(KeyValue::new(names::RECORD, id.as_text().to_owned()));
+        if sent.resend > 0 {
+            span.attributes.push(KeyValue::new(spans::HTTP_RESEND_COUNT, i64::from(sent.resend)));
+        }
+        if sent.hedge {
+            span.attributes.push(KeyValue::new(spans::HEDGE, true));
+        }
+        let error = match sent.ending {
+            SentEnding::Answered(status) => {
+                span.attributes.push(KeyValue::new(names::HTTP_STATUS, i64::from(status)));
+                (status >= 400).then(|| status.to_string())
+            }
+            SentEnding::NotSent => Some("not_sent".to_owned()),
+            SentEnding::Broken => Some("broken".to_owned()),
+            SentEnding::Outrun => {
+                span.attributes.push(KeyValue::new(spans::OUTRUN, true));
+                None
+            }
+        };
+        fail(&mut span, error);
+        span
+    }
+
+    /// A moment of the process's own clock, as the time of the day.
+    fn time(&self, at: Instant) -> SystemTime {
+        match at.checked_duration_since(self.own) {
+            Some(after) => self.day + after,
+            None => self.day - self.own.duration_since(at),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // Each critical section leaves it whole.
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which delivery it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryNumbers {
+    /// In its run.
+    pub(crate) number: i64,
+    /// In its lease.
+    pub(crate) ordinal: i32,
+    pub(crate) records: usize,
+    pub(crate) body_size: usize,
+    /// How often the same was sent before under this lease.
+    pub(crate) tries: u32,
+}
+
+fn outcome(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Applied => "applied",
+        Verdict::Rejected => "rejected",
+        Verdict::NotApplied { .. } => "not_applied",
+        Verdict::NotSent => "not_sent",
+        Verdict::PerRecord { .. } => "partly_applied",
+        Verdict::InDoubt => "in_doubt",
+        Verdict::WrongContent => "wrong_content",
+        Verdict::PipelineWrong => "pipeline_wrong",
+    }
+}
+
+/// A span's name is one of few.
+fn method_name(method: &str) -> &'static str {
+    match method {
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        _ => "HTTP",
+    }
+}
+
+/// Where a request goes.
+fn at(url: String) -> impl Iterator<Item = KeyValue> {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host).map(|host| KeyValue::new(spans::SERVER_ADDRESS, host.to_owned()));
+    let port = uri.as_ref().and_then(|uri| {
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        uri.host().map(|_| KeyValue::new(spans::SERVER_PORT, i64::from(uri.port_u16().unwrap_or(usual))))
+    });
+    [host, port, Some(KeyValue::new(names::URL, url))].into_iter().flatten()
+}
+
+fn fail(span: &mut SpanData, error: Option<String>) {
+    if let Some(error) = error {
+        span.attributes.push(KeyValue::new(names::ERROR, error));
+        span.status = Status::error("");
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
