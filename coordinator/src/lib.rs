@@ -18,6 +18,7 @@ mod service;
 pub mod store;
 mod sweeper;
 mod web;
+pub mod words;
 
 pub use access::{Access, AccessArgs, AccessError};
 pub use args::{CoordinatorArgs, is_usage, serve};
