@@ -42,6 +42,7 @@ mod together;
 mod tutorial;
 mod upgrade;
 mod versions;
+mod web;
 mod whole_items;
 
 use std::collections::HashSet;
