@@ -193,14 +193,15 @@ impl Coordinator {
 
     /// Serves HTTP on a listener, to whom `access` lets in, until `stop`. Besides addresses and this machine's own name,
     /// it answers to the names in `hosts`.
-    pub async fn serve_http(
+    pub fn serve_http(
         &self,
         listener: TcpListener,
         access: Arc<Access>,
         hosts: Vec<String>,
         stop: CancellationToken,
-    ) {
-        crate::web::serve(&self.services, listener, access, hosts, stop).await;
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let services = self.services.clone();
+        async move { crate::web::serve(&services, listener, access, hosts, stop).await }
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

@@ -4,6 +4,7 @@ mod api;
 mod attacked;
 mod browsed;
 mod described;
+mod embedded;
 mod forged;
 mod signed_in;
 
