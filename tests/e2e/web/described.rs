@@ -71,7 +71,7 @@ async fn eventful(site: &Site, base_url: &str) -> Value {
 async fn every_answer_is_as_the_document_says() {
     let _turn = turn::light().await;
     let stall = std::time::Duration::from_millis(1_200)..=std::time::Duration::from_millis(1_500);
-    let calm = Config { poison: Amount::Count(2), ..Config::calm(400) };
+    let calm = Config { malformed: Amount::Count(2), ..Config::calm(400) };
     let late = Disconnect::Process;
     let server =
         stand_in(Config { chaos: 0.4, stall_share: 1.0, chaos_on: ChaosOn::Posts, stall, disconnect: late, ..calm });
