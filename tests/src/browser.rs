@@ -163,9 +163,9 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": body, "args": [] })).await
     }
 
-    /// The whole page as a PNG.
-    pub async fn picture(&self) -> Vec<u8> {
-        let shot = json!({ "format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false });
+    /// What is shown as a PNG: the whole page, or as much of it as the window has room for.
+    pub async fn picture(&self, whole: bool) -> Vec<u8> {
+        let shot = json!({ "format": "png", "captureBeyondViewport": whole, "optimizeForSpeed": false });
         let shown = self.devtools("Page.captureScreenshot", shot).await;
         STANDARD.decode(shown["data"].as_str().expect("a picture")).expect("base64")
     }

@@ -60,7 +60,7 @@ impl Screens {
             };
             self.browser.look(how).await;
             let path = self.to.join(file);
-            std::fs::write(&path, self.browser.picture().await).with_context(|| path.display().to_string())?;
+            std::fs::write(&path, self.browser.picture(self.all).await).with_context(|| path.display().to_string())?;
         }
         self.browser.look(LOOKS[0].1).await;
         Ok(())
