@@ -8,7 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
-use muster_proto::v1::{Run, RunState, WatchRunResponse};
+use muster_proto::v1::{Run, WatchRunResponse};
 use serde_json::json;
 use tonic::Streaming;
 
@@ -20,17 +20,18 @@ use super::{is_over, plight};
 use crate::words::numbers::from_wire;
 use crate::words::pace::Pace;
 use crate::words::progress::{settled, share, total};
+use crate::words::run_state;
 
 /// How often a page is told at most.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often the ledger is asked for what a run does not tell of itself.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// The news as server-sent events.
-pub(super) fn stream(site: Site, caller: Caller, changes: Streaming<WatchRunResponse>) -> Response {
+/// The news as server-sent events, for a page that has the run in this state.
+pub(super) fn stream(site: Site, caller: Caller, changes: Streaming<WatchRunResponse>, state: String) -> Response {
     let stop = site.stop.clone();
-    let follower =
-        Follower { site, caller, changes, shown: News::default(), looked: None, pace: Pace::default(), state: None };
+    let pace = Pace::default();
+    let follower = Follower { site, caller, changes, shown: News::default(), looked: None, pace, state, told: false };
     let events = stream::unfold(Some(follower), |follower| async move {
         let mut follower = follower?;
         let (events, goes_on) = follower.next().await?;
@@ -49,13 +50,16 @@ struct Follower {
     /// When the ledger was asked last, and how many dead letters and doubts there were.
     looked: Option<(Instant, [i64; 2])>,
     pace: Pace,
-    state: Option<RunState>,
+    /// The run's, as the page has it.
+    state: String,
+    /// Whether the page was told anything yet.
+    told: bool,
 }
 
 impl Follower {
     /// What has changed, and whether more may come; nothing when the run has gone.
     async fn next(&mut self) -> Option<(Vec<Event>, bool)> {
-        if self.state.is_some() {
+        if std::mem::replace(&mut self.told, true) {
             tokio::time::sleep(EVERY).await;
         }
         let run = match self.changes.message().await {
@@ -70,7 +74,7 @@ impl Follower {
         };
         events.push(sample(&run));
         // Buttons are for another state now: the page is loaded anew rather than pulled from under somebody's finger.
-        if self.state.replace(run.state()).is_some_and(|before| before != run.state()) {
+        if self.state != run_state(run.state()) {
             events.push(Event::default().event("turned").data(if over { "over" } else { "on" }));
         }
         Some((events, !over))

@@ -9,9 +9,9 @@ mod plight;
 mod sum;
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::extract::{Path, Query, State};
 use muster_proto::v1::{GetRunRequest, Run, RunShare, RunState, Verdict, WatchRunRequest};
+use serde::Deserialize;
 
 pub(in crate::web) use self::bar::Bar;
 use self::news::News;
@@ -24,6 +24,7 @@ use super::form::{encoded, of_run};
 use super::frame::Frame;
 use super::{Shown, page, text};
 use crate::words::numbers::from_wire;
+use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
 
 /// How something stands out, as a class of the style sheet.
@@ -70,6 +71,7 @@ struct RunPage {
     is_default_share: bool,
     below: String,
     is_over: bool,
+    state: &'static str,
     /// That it has gone on for.
     seconds: u64,
     controls: String,
@@ -98,6 +100,7 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
         is_default_share: shares == DEFAULT_SHARE,
         below: of_run(&run.run_id, ""),
         is_over: run.finished_at.is_some(),
+        state: run_state(run.state()),
         seconds: from_wire(run.elapsed.as_ref()).as_secs(),
         controls: text(&Controls::of(&run, frame.operates))?,
         parts,
@@ -106,14 +109,22 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
     })
 }
 
+/// What a page knows that asks for news.
+#[derive(Debug, Deserialize)]
+pub(super) struct Known {
+    #[serde(default)]
+    state: String,
+}
+
 /// `/runs/{run_id}/live`: news of the run's parts as server-sent events.
 pub(super) async fn live(
     State(site): State<Site>,
     caller: Caller,
     Path(run_id): Path<String>,
-) -> Result<Response, super::Trouble> {
+    Query(known): Query<Known>,
+) -> Shown {
     let changes = site.inside.runs().watch_run(caller.asks(WatchRunRequest { run_id })).await?.into_inner();
-    Ok(follow::stream(site, caller, changes))
+    Ok(follow::stream(site, caller, changes, known.state))
 }
 
 /// Whether a run has come to its end.
