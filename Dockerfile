@@ -86,7 +86,8 @@ FROM rust:1.95-slim-bookworm AS tests
 RUN mkdir -p /etc/postgresql-common \
     && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
     && apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git jq postgresql python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        chromium chromium-driver curl fonts-liberation git jq postgresql python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --no-log-init --uid 10001 --user-group --home-dir /tmp muster \
     && install -d -o muster -g muster /target /src \

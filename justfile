@@ -26,6 +26,11 @@ captures:
     cargo build --release --workspace --bins --features muster-tests/planted-bugs
     cargo run --release -p muster-tests --features planted-bugs --bin captures -- docs/captures
 
+# The pictures in docs/dashboard, from real runs in Chromium. `just screens /tmp/all --all` has every page, in all ways.
+screens *FLAGS="docs/dashboard":
+    cargo build --release --workspace --bins --features muster-tests/planted-bugs
+    cargo run --release -p muster-tests --features planted-bugs --bin screens -- {{FLAGS}}
+
 # Licences, bans and sources of all dependencies.
 deny:
     cargo deny --all-features check licenses bans sources

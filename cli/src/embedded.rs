@@ -1,5 +1,6 @@
 //! A coordinator and its workers inside this process: what `muster run` and `muster demo` are made of.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use muster_coordinator::{Config, Coordinator};
@@ -9,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, database_url};
+use crate::dashboard::Dashboard;
 use crate::failure::Failure;
 
 /// What to embed.
@@ -22,6 +24,8 @@ pub struct Setup {
     pub workers: usize,
     /// Fetch slots of each.
     pub concurrency: Option<usize>,
+    /// Where the dashboard is, if it is wanted.
+    pub http: Option<SocketAddr>,
 }
 
 /// A coordinator that has no port, with workers that talk gRPC to it through memory.
@@ -30,6 +34,7 @@ pub struct Embedded {
     pub client: Client,
     coordinator: Coordinator,
     crew: Crew,
+    dashboard: Option<Dashboard>,
 }
 
 /// The workers.
@@ -50,7 +55,16 @@ impl Embedded {
         let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         let client = Client::in_process(&coordinator, &setup.database);
         let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new(), trouble: None };
-        Ok(Embedded { client, coordinator, crew })
+        let dashboard = match setup.http {
+            Some(address) => Some(Dashboard::open(&coordinator, address).await?),
+            None => None,
+        };
+        Ok(Embedded { client, coordinator, crew, dashboard })
+    }
+
+    /// Where the dashboard is.
+    pub fn dashboard(&self) -> Option<&str> {
+        self.dashboard.as_ref().map(|dashboard| dashboard.url.as_str())
     }
 
     /// Starts the listing and puts the workers to work.
@@ -82,6 +96,9 @@ impl Embedded {
 
     /// Closes the ledger.
     pub async fn close(self) {
+        if let Some(dashboard) = self.dashboard {
+            dashboard.close().await;
+        }
         drop(self.client);
         self.coordinator.shutdown().await;
     }

@@ -102,6 +102,9 @@ pub async fn carry_out(
     stderr: &Stderr,
 ) -> Result<Followed, Failure> {
     let mut embedded = Embedded::open(setup, own).await?;
+    if let Some(url) = embedded.dashboard() {
+        manner::remark(stderr, &format!("dashboard at {url} while this runs"));
+    }
     let followed = match begin(&embedded.client).await {
         Ok(run) => Box::pin(work(&mut embedded, setup, run, stop, stderr)).await,
         Err(failure) => Err(failure),
@@ -274,7 +277,7 @@ mod tests {
     fn order(resume: bool) -> Order {
         let choice = pipeline_choice::choose("animals").expect("built in");
         let parameters = [("base_url".to_owned(), "http://h:1".to_owned())].into();
-        let setup = Setup { database: "my.db".into(), audit: None, workers: 1, concurrency: None };
+        let setup = Setup { database: "my.db".into(), audit: None, workers: 1, concurrency: None, http: None };
         Order { choice, parameters, setup, resume, request_id: None, since: None }
     }
 

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod client;
 pub mod commands;
+pub mod dashboard;
 pub mod display;
 pub mod embedded;
 pub mod execute;

@@ -19,9 +19,13 @@ pub struct CoordinatorArgs {
     /// Where to serve gRPC; port 0 picks a free one and prints it.
     #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:7470", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Where to serve HTTP (/healthz, /readyz); nowhere unless given.
+    /// Where to serve HTTP: the dashboard, its API below /api/v1, /healthz and /readyz; nowhere unless given.
     #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<SocketAddr>,
+    /// A name under which people reach the dashboard, such as that of a proxy in front of it; several are separated by
+    /// commas. Addresses and localhost need not be named.
+    #[arg(long, env = "MUSTER_HTTP_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub http_host: Vec<String>,
     /// The ledger: sqlite://FILE, or postgres://USER@HOST/DATABASE, which several coordinators may share. A URL with a
     /// password is better given in MUSTER_DATABASE_URL, or the password in ~/.pgpass: whoever lists processes sees flags.
     /// [default: sqlite://muster.db]
@@ -111,7 +115,7 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), tls, asks, "the coordinator serves");
     let serve_http = async {
         if let Some(listener) = http {
-            coordinator.serve_http(listener, Arc::clone(&access), stop.clone()).await;
+            coordinator.serve_http(listener, Arc::clone(&access), args.http_host, stop.clone()).await;
         }
         Ok(())
     };

@@ -191,9 +191,17 @@ impl Coordinator {
         grpc::serve(&self.services, listener, access, stop).await
     }
 
-    /// Serves HTTP on a listener, to whom `access` lets in, until `stop`.
-    pub async fn serve_http(&self, listener: TcpListener, access: Arc<Access>, stop: CancellationToken) {
-        crate::web::serve(Arc::clone(&self.services.store), listener, access, stop).await;
+    /// Serves HTTP on a listener, to whom `access` lets in, until `stop`. Besides addresses and this machine's own name,
+    /// it answers to the names in `hosts`.
+    pub fn serve_http(
+        &self,
+        listener: TcpListener,
+        access: Arc<Access>,
+        hosts: Vec<String>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let services = self.services.clone();
+        async move { crate::web::serve(&services, listener, access, hosts, stop).await }
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

@@ -19,6 +19,7 @@ pub mod store;
 mod sweeper;
 mod traces;
 mod web;
+pub mod words;
 
 pub use access::{Access, AccessArgs, AccessError};
 pub use args::{CoordinatorArgs, is_usage, serve};

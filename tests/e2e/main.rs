@@ -43,6 +43,7 @@ mod traces;
 mod tutorial;
 mod upgrade;
 mod versions;
+mod web;
 mod whole_items;
 
 use std::collections::HashSet;

@@ -4,6 +4,7 @@
 //! the book.
 
 pub mod bench;
+pub mod browser;
 pub mod capture;
 pub mod cluster;
 pub mod datasette;

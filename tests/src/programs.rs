@@ -44,6 +44,23 @@ pub fn python() -> PathBuf {
     tool("python3", "grpcio opentelemetry-proto")
 }
 
+/// Debian's Chromium.
+pub fn chromium() -> PathBuf {
+    installed("chromium", "chromium")
+}
+
+/// What drives it.
+pub fn chromedriver() -> PathBuf {
+    installed("chromedriver", "chromium-driver")
+}
+
+/// A program of a Debian package, on the PATH.
+fn installed(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(is_file);
+    found.unwrap_or_else(|| panic!("there is no {name}: apt-get install {package} (./tests/run does so)"))
+}
+
 /// A program of a Python package: in the folder of tools that `MUSTER_TEST_TOOLS` names (a venv), else on the PATH.
 fn tool(name: &str, package: &str) -> PathBuf {
     let tools = std::env::var_os("MUSTER_TEST_TOOLS").map(PathBuf::from);

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what the environment says in its place.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -136,6 +137,9 @@ pub struct RunArgs {
     /// The ledger's file; made if it is not there
     #[arg(long, env = "MUSTER_DB", value_name = "FILE", default_value = "muster.db")]
     pub db: PathBuf,
+    /// Serve the dashboard at this address of this machine while it runs; port 0 picks a free one
+    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
     /// Go on with the run in that ledger which is not over; when it is over, show how it ended
     #[arg(long, env = "MUSTER_RESUME", value_parser = BoolishValueParser::new())]
     pub resume: bool,
@@ -175,6 +179,9 @@ pub struct DemoArgs {
     /// The ledger's file [default: muster.db in a new temporary folder]
     #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
     pub db: Option<PathBuf>,
+    /// Serve the dashboard at this address of this machine while it runs; port 0 picks a free one
+    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
     /// Print one JSON object, and nothing else, on standard output
     #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

@@ -104,7 +104,8 @@ fn order(args: &DemoArgs, base_url: &str) -> Result<Order, Failure> {
         Some(database) => database.clone(),
         None => temporary_folder()?.join("muster.db"),
     };
-    let setup = Setup { database, audit: None, workers: args.workers, concurrency: args.concurrency };
+    let (workers, concurrency) = (args.workers, args.concurrency);
+    let setup = Setup { database, audit: None, workers, concurrency, http: args.http_listen };
     Ok(Order { choice, parameters, setup, resume: false, request_id: None, since: None })
 }
 

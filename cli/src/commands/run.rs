@@ -50,7 +50,8 @@ fn order(args: RunArgs) -> Result<Order, Failure> {
     let choice = pipeline_choice::choose(&args.pipeline)?;
     let given = pipeline_choice::parameters(&args.set.set)?;
     let parameters = Order::resolve(&choice.pipeline, &given, args.since.as_deref())?;
-    let setup = Setup { database: args.db, audit: args.audit, workers: args.workers, concurrency: args.concurrency };
+    let (workers, concurrency) = (args.workers, args.concurrency);
+    let setup = Setup { database: args.db, audit: args.audit, workers, concurrency, http: args.http_listen };
     Ok(Order { choice, parameters, setup, resume: args.resume, request_id: args.request_id, since: args.since })
 }
 
@@ -110,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_summary_says_where_to_look() {
-        let setup = Setup { database: "my.db".into(), audit: Some("audit".into()), workers: 1, concurrency: None };
+        let setup =
+            Setup { database: "my.db".into(), audit: Some("audit".into()), workers: 1, concurrency: None, http: None };
         let run = Run { run_id: "a-1".into(), ..Run::default() };
         let text = summary(&run, &setup);
         assert!(text.contains("muster record a-1 ID --db my.db"), "{text}");

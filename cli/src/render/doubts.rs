@@ -2,12 +2,13 @@
 
 use muster_proto::v1::{DeliveryInDoubt, DoubtPlan, Run};
 
+pub use muster_coordinator::words::doubts::settled;
+use muster_coordinator::words::doubts::{head, ids, next, why};
+
 use super::clean;
-use super::numbers::{counted, moment};
+use super::numbers::moment;
 use super::table::fields;
 
-/// So many IDs of a delivery are shown.
-const SHOWN: usize = 10;
 /// So many deliveries are named in a line that is to be copied.
 const NAMED: usize = 20;
 
@@ -17,22 +18,8 @@ pub fn list(all: &[DeliveryInDoubt]) -> String {
 }
 
 fn one(delivery: &DeliveryInDoubt) -> String {
-    let doubtful = i64::try_from(delivery.record_ids.len()).unwrap_or(i64::MAX);
-    let head = format!(
-        "delivery {} (round {}, batch {}): {} in doubt, of {} that it carried\n",
-        delivery.number,
-        delivery.round,
-        delivery.batch,
-        counted(doubtful, "record", "records"),
-        delivery.records
-    );
-    let why = match (delivery.http_status, delivery.detail.as_str()) {
-        (0, "") => "no answer".to_owned(),
-        (0, detail) => detail.to_owned(),
-        (status, "") => format!("HTTP {status}"),
-        (status, detail) => format!("HTTP {status}: {detail}"),
-    };
-    let mut lines = vec![("begun", moment(delivery.begun_at.as_ref())), ("why", why), ("next", next(delivery))];
+    let mut lines =
+        vec![("begun", moment(delivery.begun_at.as_ref())), ("why", why(delivery)), ("next", next(delivery))];
     if delivery.retry_of > 0 {
         lines.push(("repeats", format!("delivery {}", delivery.retry_of)));
     }
@@ -40,24 +27,7 @@ fn one(delivery: &DeliveryInDoubt) -> String {
         lines.push(("trace", delivery.trace_id.clone()));
     }
     lines.push(("IDs", ids(&delivery.record_ids)));
-    format!("{head}{}", fields("  ", lines))
-}
-
-fn next(delivery: &DeliveryInDoubt) -> String {
-    let at = moment(delivery.settles_at.as_ref());
-    match delivery.plan() {
-        DoubtPlan::Retry => format!("it is sent again, after {at}"),
-        DoubtPlan::Probe => format!("the target is asked whether it has them, after {at}"),
-        DoubtPlan::Held | DoubtPlan::Unspecified => format!("held: an operator settles it, from {at} on"),
-    }
-}
-
-fn ids(ids: &[String]) -> String {
-    let mut text = ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if ids.len() > SHOWN {
-        text.push_str(&format!(", and {} more", ids.len() - SHOWN));
-    }
-    text
+    format!("{}\n{}", head(delivery), fields("  ", lines))
 }
 
 /// What an operator can type.
@@ -74,23 +44,6 @@ pub fn what_to_do(run_id: &str, all: &[DeliveryInDoubt], flag: &str) -> Vec<Stri
         line("if it has none of them:", "--not-applied"),
         line("if it has some of them:", "--applied-only ID,ID"),
     ]
-}
-
-/// What a settlement did.
-pub fn settled(run: &Run, deliveries: usize, loaded: i64, to_send: i64) -> String {
-    let deliveries = counted(i64::try_from(deliveries).unwrap_or(i64::MAX), "delivery", "deliveries");
-    let is_are = |number: i64| if number == 1 { "is" } else { "are" };
-    let mut text = format!(
-        "{deliveries} of run {} settled: {} {} loaded",
-        clean(&run.run_id),
-        counted(loaded, "record", "records"),
-        is_are(loaded)
-    );
-    if to_send > 0 {
-        text.push_str(&format!(", {to_send} {} sent again in round {}", is_are(to_send), run.round));
-    }
-    text.push('\n');
-    text
 }
 
 /// What `muster run` is to be told to go on with a run: PIPELINE stands for a file that only its owner knows.

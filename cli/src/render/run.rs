@@ -1,6 +1,9 @@
 //! Runs: one in full, or a row of a list.
 
-use muster_proto::v1::{Run, RunShare, RunState, Verdict};
+use muster_proto::v1::{Run, RunState, Verdict};
+
+use muster_coordinator::words::share::DEFAULT_SHARE;
+pub use muster_coordinator::words::share::share_in_words;
 
 use super::numbers::{count, counted, duration, from_wire, moment};
 use super::paint::Tone;
@@ -54,18 +57,6 @@ pub fn show(run: &Run) -> String {
         text.push_str(&unknown::warnings(&run.unknown_fields));
     }
     text
-}
-
-/// What a run has of which nothing was said: not worth a line.
-const DEFAULT_SHARE: RunShare = RunShare { priority: Some(0), weight: Some(100), max_workers: Some(0) };
-
-/// How a run shares the workers.
-pub fn share_in_words(share: &RunShare) -> String {
-    let bound = match share.max_workers() {
-        0 => "any number of workers".to_owned(),
-        most => format!("at most {}", counted(most.into(), "worker", "workers")),
-    };
-    format!("priority {}, weight {}, {bound}", share.priority(), share.weight())
 }
 
 /// The verdicts of all rounds, and what they come to.
@@ -208,7 +199,7 @@ pub fn short(revision: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::{Counts, Progress};
+    use muster_proto::v1::{Counts, Progress, RunShare};
 
     use super::*;
 

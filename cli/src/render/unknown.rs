@@ -2,9 +2,9 @@
 
 use muster_proto::v1::UnknownField;
 
-use super::clean;
+use muster_coordinator::words::unknown::in_words;
+
 use super::fold::hanging_cut;
-use super::numbers::counted;
 use super::paint::{Tone, out};
 
 /// How many are told in words, those of most records first; JSON has all.
@@ -26,17 +26,6 @@ fn warning(words: &str) -> String {
     const LABEL: &str = "warning:";
     let text = hanging_cut(4, &format!("{LABEL} {words}")).join("\n    ");
     format!("  {}{}\n", out(Tone::Attention, LABEL), text.strip_prefix(LABEL).unwrap_or(&text))
-}
-
-/// `12 records have a field /friends/*/nick that the schema does not know, such as record 7`.
-fn in_words(field: &UnknownField) -> String {
-    let have = counted(field.records, "record has", "records have");
-    let what = match field.path.as_str() {
-        "" => "further fields".to_owned(),
-        path => format!("a field {}", clean(path)),
-    };
-    let such = if field.records == 1 { "namely" } else { "such as" };
-    format!("{have} {what} that the schema does not know, {such} record {}", clean(&field.sample_record_id))
 }
 
 #[cfg(test)]

@@ -2,24 +2,14 @@
 
 use muster_proto::v1::{Counts, Discrepancy, DiscrepancyKind, Durability, Verdict};
 
+pub use muster_coordinator::words::verdict::headline;
+use muster_coordinator::words::verdict::{DEAD_LETTERS, IN_DOUBT, states};
+
 use super::clean;
 use super::fold::hanging;
 use super::numbers::count;
 use super::paint::{Tone, out};
 use super::unknown;
-
-const DEAD_LETTERS: &str = "dead letters";
-const IN_DOUBT: &str = "in doubt";
-
-/// What a verdict comes to, in a few words.
-pub fn headline(verdict: &Verdict) -> &'static str {
-    match (verdict.complete, verdict.balanced) {
-        (true, true) => "complete and balanced",
-        (true, false) => "complete, but NOT BALANCED",
-        (false, true) => "balanced, but NOT COMPLETE",
-        (false, false) => "NEITHER COMPLETE NOR BALANCED",
-    }
-}
 
 /// How a headline stands out in a list, where the numbers beside it speak for themselves.
 pub fn headline_tone(headline: &str) -> Option<Tone> {
@@ -78,7 +68,7 @@ pub fn verdict(verdict: &Verdict) -> String {
 /// The states, and what they add up to.
 pub fn sum(counts: &Counts) -> String {
     let mut text = String::new();
-    let parts: Vec<_> = parts(counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
+    let parts: Vec<_> = states(counts).into_iter().filter(|(_, number, always)| *always || *number > 0).collect();
     for (name, number, _) in &parts {
         let is_exception = *number > 0 && (*name == DEAD_LETTERS || *name == IN_DOUBT);
         line(&mut text, name, *number, is_exception.then_some(Tone::Attention));
@@ -90,21 +80,6 @@ pub fn sum(counts: &Counts) -> String {
     }
     line(&mut text, "listed", counts.listed, None);
     text
-}
-
-/// All states in the order in which a record passes through them, and whether they are shown at 0.
-fn parts(counts: &Counts) -> [(&'static str, i64, bool); 9] {
-    [
-        ("loaded", counts.loaded, true),
-        (DEAD_LETTERS, counts.dead_letter, true),
-        (IN_DOUBT, counts.in_doubt, true),
-        ("gone", counts.gone, false),
-        ("unchanged", counts.unchanged, false),
-        ("cancelled", counts.cancelled, false),
-        ("pending", counts.pending, false),
-        ("leased", counts.leased, false),
-        ("delivering", counts.delivering, false),
-    ]
 }
 
 fn line(text: &mut String, name: &str, number: i64, tone: Option<Tone>) {

@@ -27,8 +27,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use doors::{Connection, Door, Guest};
 pub use flags::AccessArgs;
 pub(crate) use judge::{Identity, Refused};
-pub(crate) use layer::AccessLayer;
+pub(crate) use layer::{AccessLayer, Judged};
 use list::AccessList;
+#[cfg(test)]
+pub(crate) use roles::METHODS;
+pub(crate) use roles::{Admits, of_path};
 pub(crate) use tls::Speaks;
 use tls::{TlsBytes, TlsConfigs, TlsFiles};
 
@@ -89,6 +92,14 @@ impl Access {
         let Some(list) = &self.list else { return Ok(()) };
         let credentials = judge::Credentials::of(headers, guest.certificate.clone());
         credentials.judge(&list.current.borrow(), roles::VIEWER, SystemTime::now()).map(drop)
+    }
+
+    /// Whether whoever sends this may make a call, `/package.Service/Method`.
+    pub(crate) fn may_call(&self, path: &str, headers: &HeaderMap, guest: &Guest) -> Result<(), Refused> {
+        let Some(list) = &self.list else { return Ok(()) };
+        let admits = of_path(path).ok_or(Refused::Unknown)?;
+        let credentials = judge::Credentials::of(headers, guest.certificate.clone());
+        credentials.judge(&list.current.borrow(), admits, SystemTime::now()).map(drop)
     }
 
     /// Whether anybody is asked who he is.

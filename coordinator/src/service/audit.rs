@@ -9,7 +9,7 @@ use muster_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status};
-use super::{failures, page, parse, render};
+use super::{failures, history, page, parse, render};
 use crate::audit::{audit, overall};
 use crate::domain::{Run, RunId};
 use crate::store::{DeadLetterFilter, ExportFrom, Store};
@@ -103,6 +103,18 @@ impl AuditService for Audits {
             next_page_token: page::next_token(&found, size, |doubt| doubt.number.to_string()),
             deliveries: found.into_iter().map(failures::doubt).collect(),
         }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        let v1::GetHistoryRequest { run_id, spans } = request.into_inner();
+        let run = self.run(&run_id).await?;
+        let end = self.store.last_acknowledged(&run).await?.unwrap_or(run.created_at);
+        let span = history::span(end.since(run.created_at), spans);
+        let found = self.store.history(&run, span).await?;
+        Ok(Response::new(history::response(span, &found)))
     }
 
     type ExportLedgerStream = Pin<Box<dyn Stream<Item = Result<v1::ExportLedgerResponse, Status>> + Send>>;

@@ -4,6 +4,7 @@ mod audit;
 mod error;
 mod failures;
 mod fleet;
+mod history;
 mod items;
 mod operate;
 mod page;
@@ -20,6 +21,8 @@ mod worker;
 
 pub(crate) use audit::Audits;
 pub(crate) use error::DOMAIN;
+#[cfg(test)]
+pub(crate) use error::status;
 pub(crate) use fleet::Fleets;
 pub(crate) use pipeline::Pipelines;
 pub(crate) use rates::Paces;

@@ -72,6 +72,23 @@ pub struct Acknowledgement {
     pub ids: Vec<String>,
 }
 
+/// What the target acknowledged within a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HistorySpan {
+    /// The how-manieth span since the run's start, from 0.
+    pub number: i64,
+    /// Records of the deliveries.
+    pub records: i64,
+    /// Deliveries.
+    pub deliveries: i64,
+    /// Those of them that nobody had to find out about later.
+    pub prompt: i64,
+    /// From announcement to acknowledgement, of all prompt ones together, in milliseconds.
+    pub taken_ms: i64,
+    /// The longest of them.
+    pub longest_ms: i64,
+}
+
 /// What is read from the ledger.
 #[async_trait]
 pub trait Queries: Send + Sync {
@@ -125,6 +142,11 @@ pub trait Queries: Send + Sync {
     async fn doubts(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Doubt>>;
     /// Rows of a batch or more from a place on, and where to go on; none: that was the end.
     async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)>;
+    /// When the newest of a run's acknowledged deliveries was settled.
+    async fn last_acknowledged(&self, run: &Run) -> StoreResult<Option<Timestamp>>;
+    /// What was acknowledged in each span of so many milliseconds since a run's start, ascending; spans without anything are
+    /// left out.
+    async fn history(&self, run: &Run, span_ms: i64) -> StoreResult<Vec<HistorySpan>>;
     /// The stories of one ID, one for each round.
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>>;
     /// Runs in audit mode whose folder is not known to be whole.

@@ -1,14 +1,20 @@
-//! The coordinator's HTTP side: is it alive, is it ready?
+//! The coordinator's HTTP side: the dashboard (`pages`), the API beside it (`api`), and whether it is alive and ready.
+//! Whatever people ask for goes through `security` first, and is done by the services of gRPC (`inside`).
+
+mod api;
+mod assets;
+mod inside;
+mod pages;
+mod problem;
+mod router;
+mod security;
+mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Extension, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,16 +22,26 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, Connection, Guest, Refused, Speaks};
-use crate::store::Store;
+use self::inside::Inside;
+use self::site::Site;
+use crate::access::{Access, Connection, Speaks};
+use crate::coordinator::Services;
 
 /// How long a client may take to say what it wants; also how long a connection is kept for the next request.
 const HEADERS: Duration = Duration::from_secs(30);
 
-/// Serves on a listener, to whom `access` lets in, until `stop`.
-pub(crate) async fn serve(store: Arc<dyn Store>, listener: TcpListener, access: Arc<Access>, stop: CancellationToken) {
+/// Serves on a listener, to whom `access` lets in, under addresses and the names in `hosts`, until `stop`.
+pub(crate) async fn serve(
+    services: &Services,
+    listener: TcpListener,
+    access: Arc<Access>,
+    hosts: Vec<String>,
+    stop: CancellationToken,
+) {
     let mut connections = access.door(listener, Speaks::Http1).open();
-    let router = router(store, access);
+    let inside = Inside::new(services, &access);
+    let site = Site { inside, access, hosts: hosts.into(), stop: stop.clone() };
+    let router = router::router(&services.store, site);
     let mut served = JoinSet::new();
     while let Some(Some(Ok(connection))) = stop.run_until_cancelled(connections.recv()).await {
         while served.try_join_next().is_some() {}
@@ -48,45 +64,5 @@ async fn serve_connection(connection: Connection, router: Router, stop: Cancella
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
-    }
-}
-
-/// The two that probes ask for are open; whatever else comes stands behind the judge.
-fn router(store: Arc<dyn Store>, access: Arc<Access>) -> Router {
-    let tells = !access.asks();
-    let judged = Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page\n") });
-    let judged = judged.layer(middleware::from_fn_with_state(access, judge));
-    let open = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state((store, tells));
-    open.merge(judged)
-}
-
-async fn judge(
-    State(access): State<Arc<Access>>,
-    Extension(guest): Extension<Guest>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match access.may_read(request.headers(), &guest) {
-        Ok(()) => next.run(request).await,
-        Err(refused @ Refused::Role { .. }) => (StatusCode::FORBIDDEN, refused.words() + "\n").into_response(),
-        Err(refused) => {
-            let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-            (StatusCode::UNAUTHORIZED, challenge, refused.words() + "\n").into_response()
-        }
-    }
-}
-
-/// The process answers.
-async fn alive() -> &'static str {
-    "ok\n"
-}
-
-/// The ledger can be written, by what its writer knows: whoever asks costs nothing. Why not is for those alone who may ask
-/// anything.
-async fn ready(State((store, tells)): State<(Arc<dyn Store>, bool)>) -> (StatusCode, String) {
-    match store.writable() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(error) if tells => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written: the log says why\n".to_owned()),
     }
 }

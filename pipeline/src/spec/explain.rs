@@ -12,12 +12,20 @@ impl Pipeline {
     /// What the pipeline does, in words: a line for each step.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let spec = &self.spec;
-        let mut text = format!("{}, revision {}\n", spec.name, self.revision());
-        let mut say = |step: &str, words: String| {
+        let mut text = format!("{}, revision {}\n", self.spec.name, self.revision());
+        for (step, words) in self.steps() {
             // Writing into a text cannot fail.
             let _ = writeln!(text, "{step:<11} {words}");
-        };
+        }
+        text
+    }
+
+    /// What the pipeline does: its steps, each with what it is in words.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(&'static str, String)> {
+        let spec = &self.spec;
+        let mut steps = Vec::new();
+        let mut say = |step: &'static str, words: String| steps.push((step, words));
         for parameter in &spec.parameters {
             let value = match &parameter.default {
                 Some(default) => format!("{default} unless --set says otherwise"),
@@ -55,7 +63,7 @@ impl Pipeline {
         say("limits", format!("{fixed}{} requests at once to a host{rate}", limits.concurrency));
         let gone = write_percent(spec.source.max_gone);
         say("pauses", format!("when more than {gone} of the records are gone, or the target refuses all"));
-        text
+        steps
     }
 }
 

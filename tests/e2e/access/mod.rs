@@ -16,28 +16,28 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 /// A folder with certificates, tokens and the list of who may come in.
-struct Keys {
+pub(crate) struct Keys {
     folder: PathBuf,
 }
 
 impl Keys {
     /// Made by the program itself, as a user would.
-    async fn make(place: &Path) -> Keys {
+    pub(crate) async fn make(place: &Path) -> Keys {
         let folder = place.join("keys");
         Start::muster(place, ["dev-certs", "keys"]).run().await.with_code(0);
         Keys { folder }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.file(name).to_str().expect("a path").to_owned()
     }
 
     /// A new token in a file of this name, and the entry that lets it in.
-    async fn token(&self, file: &str, name: &str, role: &str) -> String {
+    pub(crate) async fn token(&self, file: &str, name: &str, role: &str) -> String {
         let output = self.text(file);
         let line = ["token", name, "--role", role, "--output", &output];
         Start::muster(self.folder.parent().expect("a place"), line).run().await.with_code(0).stdout
@@ -78,7 +78,7 @@ impl Keys {
 }
 
 /// Puts another file in the place of one, in one step, as editors and Kubernetes do.
-fn replace(file: &Path, text: &str) {
+pub(crate) fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).expect("written");
     std::fs::rename(&new, file).expect("in its place");

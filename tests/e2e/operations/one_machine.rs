@@ -112,3 +112,20 @@ async fn what_the_page_says_of_traces_is_what_one_sees() {
         assert_eq!((batch.service(), batch.words.as_str()), ("muster-worker", "dead letter"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_done_by_curl_alone() {
+    let _turn = turn::light().await;
+    let server = stand_in(Config::calm(300));
+    let operator = &mut installed(&server).await;
+    operator.does("Install / In a browser, and by curl").await;
+    let events = std::fs::read_to_string(operator.folder().join("events")).expect("what was followed");
+    assert!(events.contains("event: run") && events.contains("\"state\":\"finished\""), "{events}");
+    let run = std::fs::read_to_string(operator.folder().join("run.id")).expect("the run");
+    let told = |end: &str| {
+        let line = operator.done.iter().rev().find(|(line, _)| line.ends_with(end)).expect("a command");
+        line.1.stdout.clone()
+    };
+    assert_eq!(told("counts.loaded"), "true\n300\n", "of run {run}");
+    assert_eq!(told("'.stories[].state'"), "loaded\n");
+}

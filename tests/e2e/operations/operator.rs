@@ -28,6 +28,7 @@ pub struct Operator {
     /// One for each coordinator that listens where others reach it, by turns.
     ports: [u16; 2],
     turn: usize,
+    http: u16,
     /// What systemd would have.
     services: BTreeMap<String, Process>,
     /// What was started in a terminal of its own, with its line.
@@ -53,6 +54,7 @@ impl Operator {
             exported: String::new(),
             ports,
             turn: 0,
+            http: free_port(),
             services: BTreeMap::new(),
             started: Vec::new(),
             done: Vec::new(),
@@ -69,6 +71,7 @@ impl Operator {
         operator.means("http://127.0.0.1:3123", base_url);
         let [one, two] = ports;
         operator.means("127.0.0.1:7470", &format!("127.0.0.1:{one}"));
+        operator.means("127.0.0.1:7480", &format!("127.0.0.1:{}", operator.http));
         for name in ["localhost", "muster.example", "one.example"] {
             operator.means(&format!("{name}:7470"), &format!("localhost:{one}"));
         }

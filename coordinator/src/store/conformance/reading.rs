@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, new_run, report};
+use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, holding_run, new_run, report};
 use crate::domain::{DeliveryState, NewRun, RecordState, Run, Share};
-use crate::store::{Acknowledgement, Begin, Fenced};
+use crate::store::{Acknowledgement, Begin, Fenced, Settle};
 
 /// Queries.
 pub async fn reading(backend: &dyn Backend) {
@@ -18,6 +18,7 @@ pub async fn reading(backend: &dyn Backend) {
     listed_ids_are_paged_in_order(&Bench::new(backend).await).await;
     audit_folders_are_noted_as_whole(&Bench::new(backend).await).await;
     progress_counts_what_is_done(&Bench::new(backend).await).await;
+    a_history_has_what_was_acknowledged_when(&Bench::new(backend).await).await;
     workers_are_listed(&Bench::new(backend).await).await;
     workers_are_paged_newest_first(&Bench::new(backend).await).await;
 }
@@ -176,6 +177,33 @@ async fn progress_counts_what_is_done(bench: &Bench) {
     let progress = bench.store().progress(&run).await.unwrap();
     assert_eq!((progress.in_doubt, progress.deliveries_open, progress.workers), (3, 0, 0));
     assert_eq!((progress.batches_ready, progress.batches_leased, progress.batches_done), (2, 0, 1));
+}
+
+async fn a_history_has_what_was_acknowledged_when(bench: &Bench) {
+    let run = bench.listed(holding_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"], &["9", "10"]]).await;
+    assert_eq!(bench.store().last_acknowledged(&run).await.unwrap(), None);
+    assert_eq!(bench.store().history(&run, 5_000).await.unwrap(), []);
+    let leases = bench.acquire(A, &[], 3).await.leases;
+    bench.deliver(A, &leases[0], DeliveryState::Applied).await;
+    bench.pass(Duration::from_secs(10)).await;
+    bench.announce(A, &leases[1], begin(1, 0..4, 0)).await;
+    bench.deliver(A, &leases[2], DeliveryState::InDoubt).await;
+    bench.pass(Duration::from_secs(2)).await;
+    bench.complete(A, &leases[1], report(&[(1, DeliveryState::Applied)], &[])).await;
+    let last = bench.store().last_acknowledged(&run).await.unwrap().unwrap();
+    assert!(last.since(run.created_at) >= Duration::from_secs(12), "{last:?}");
+    let told = bench.store().history(&run, 5_000).await.unwrap();
+    let counts: Vec<_> = told.iter().map(|span| (span.number, span.records, span.deliveries, span.prompt)).collect();
+    assert_eq!(counts, [(0, 4, 1, 1), (2, 4, 1, 1)]);
+    assert!((2_000..5_000).contains(&told[1].taken_ms) && told[1].longest_ms == told[1].taken_ms, "{told:?}");
+    // What an operator finds out is acknowledged then, and took nobody knows how long.
+    bench.pass(POST_TIMEOUT).await;
+    let found_out = Settle { numbers: vec![3], applied: true, ..Settle::default() };
+    bench.store().settle(&run.id, found_out).await.unwrap().unwrap();
+    let told = bench.store().history(&run, 3_600_000).await.unwrap();
+    let counts: Vec<_> = told.iter().map(|span| (span.number, span.records, span.deliveries, span.prompt)).collect();
+    assert_eq!(counts, [(0, 10, 3, 2)]);
+    assert!(told[0].longest_ms < 5_000, "{told:?}");
 }
 
 async fn workers_are_listed(bench: &Bench) {

@@ -7,11 +7,11 @@ use super::{
     Connection, Database, OptionalRow, Row, SqlResult, dead_letters, doubts, evidence, export, items, params, rows,
     sql, stories, unknown,
 };
-use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, UnknownField};
+use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, Timestamp, UnknownField};
 use crate::store::{
-    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, ItemsRead,
-    LedgerRow, Queries, RecordPlace, RecordStory, Round, RunDemand, StaleRound, StoreResult, StoredPipeline,
-    WorkerResult,
+    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom,
+    HistorySpan, ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, Round, RunDemand, StaleRound, StoreResult,
+    StoredPipeline, WorkerResult,
 };
 
 #[async_trait]
@@ -132,6 +132,27 @@ impl<D: Database> Queries for D {
     async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)> {
         let run = run.clone();
         self.read(move |view| export::next(view.connection, &run, from)).await
+    }
+
+    async fn last_acknowledged(&self, run: &Run) -> StoreResult<Option<Timestamp>> {
+        let key = run.key;
+        let last = |row: &Row| Ok(row.get::<Option<i64>>(0)?.map(Timestamp::from_millis));
+        self.read(move |view| view.query_row(sql!("history_end"), params![key], last)).await
+    }
+
+    async fn history(&self, run: &Run, span_ms: i64) -> StoreResult<Vec<HistorySpan>> {
+        let (key, from, span_ms) = (run.key, run.created_at.as_millis(), span_ms.max(1));
+        let span = |row: &Row| {
+            Ok(HistorySpan {
+                number: row.get(0)?,
+                records: row.get(1)?,
+                deliveries: row.get(2)?,
+                prompt: row.get(3)?,
+                taken_ms: row.get(4)?,
+                longest_ms: row.get(5)?,
+            })
+        };
+        self.read(move |view| view.query_map(sql!("history_spans"), params![key, from, span_ms], span)).await
     }
 
     async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {

@@ -1,0 +1,158 @@
+//! Dead letters: by their reasons and one by one, and another try for them.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect};
+use muster_proto::v1::{DeadLetter, GetRunRequest, ListDeadLettersRequest, ListDeadLettersResponse, RedriveRunRequest};
+use serde::Deserialize;
+
+use super::super::inside::Caller;
+use super::super::site::Site;
+use super::form::{Fields, Values, of_record, of_run, request_id, with_query};
+use super::frame::Frame;
+use super::run::{Group, is_over};
+use super::{Shown, page};
+use crate::words::clean;
+use crate::words::numbers::{counted, moment};
+
+/// What can go wrong where.
+const STAGES: [&str; 5] = ["fetch", "validate", "transform", "load", "worker"];
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    #[serde(default)]
+    stage: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    redriven: String,
+    #[serde(default)]
+    page: String,
+}
+
+#[derive(Template)]
+#[template(path = "dead_letters.html")]
+struct DeadLetters {
+    frame: Frame,
+    id: String,
+    run_address: String,
+    below: String,
+    stages: [&'static str; 5],
+    stage: String,
+    reason: String,
+    with_redriven: bool,
+    is_over: bool,
+    /// How many would be redriven, in words; nothing where none would be.
+    redrive: Option<String>,
+    request_id: String,
+    groups: Vec<Group>,
+    letters: Vec<Letter>,
+    first: bool,
+    next: Option<String>,
+}
+
+struct Letter {
+    id: String,
+    address: String,
+    round: i32,
+    redriven: i32,
+    stage: String,
+    status: String,
+    reason: String,
+    body: String,
+    at: String,
+}
+
+impl Letter {
+    fn of(run_id: &str, letter: &DeadLetter) -> Self {
+        Self {
+            id: clean(&letter.record_id),
+            address: of_record(run_id, &letter.record_id),
+            round: letter.round,
+            redriven: letter.redriven_in_round,
+            stage: clean(&letter.stage),
+            status: if letter.http_status == 0 { "-".to_owned() } else { letter.http_status.to_string() },
+            reason: clean(&letter.reason),
+            body: letter.body.clone(),
+            at: moment(letter.at.as_ref()),
+        }
+    }
+}
+
+/// `/runs/{run_id}/dead-letters`.
+pub(super) async fn list(
+    State(site): State<Site>,
+    caller: Caller,
+    Path(run_id): Path<String>,
+    Query(which): Query<Which>,
+) -> Shown {
+    let run = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id: run_id.clone() })).await?.into_inner();
+    let run = run.run.unwrap_or_default();
+    let request = ListDeadLettersRequest {
+        run_id: run_id.clone(),
+        stage: which.stage.clone(),
+        reason: which.reason.clone(),
+        include_redriven: !which.redriven.is_empty(),
+        page_size: 50,
+        page_token: which.page.clone(),
+    };
+    let found = site.inside.audits().list_dead_letters(caller.asks(request)).await?.into_inner();
+    let frame = Frame::of(&site, &caller, "runs", &format!("Dead letters of {run_id}"));
+    let over = is_over(&run);
+    let redrive = if over && frame.operates { waiting(&site, &caller, &run_id, &which).await } else { None };
+    let ListDeadLettersResponse { dead_letters, next_page_token, groups } = found;
+    let below = of_run(&run_id, "/dead-letters");
+    let next = Some(next_page_token).filter(|token| !token.is_empty()).map(|token| {
+        let Which { stage, reason, redriven, .. } = &which;
+        with_query(&below, &[("stage", stage), ("reason", reason), ("redriven", redriven), ("page", &token)])
+    });
+    page(&DeadLetters {
+        frame,
+        run_address: of_run(&run_id, ""),
+        below,
+        stages: STAGES,
+        with_redriven: !which.redriven.is_empty(),
+        is_over: over,
+        redrive,
+        request_id: request_id(),
+        groups: groups.iter().map(|group| Group::of(&run_id, group)).collect(),
+        letters: dead_letters.iter().map(|letter| Letter::of(&run_id, letter)).collect(),
+        first: which.page.is_empty(),
+        next,
+        stage: which.stage,
+        reason: which.reason,
+        id: run_id,
+    })
+}
+
+/// How many a redrive of these would take, in words. Nothing: none, or that cannot be told.
+async fn waiting(site: &Site, caller: &Caller, run_id: &str, which: &Which) -> Option<String> {
+    let request = RedriveRunRequest {
+        run_id: run_id.to_owned(),
+        stage: which.stage.clone(),
+        reason: which.reason.clone(),
+        dry_run: true,
+        ..RedriveRunRequest::default()
+    };
+    let answer = site.inside.runs().redrive_run(caller.asks(request)).await.ok()?.into_inner();
+    (answer.records > 0).then(|| counted(answer.records, "dead letter", "dead letters"))
+}
+
+/// Opens the next round with them.
+pub(super) async fn redrive(
+    State(site): State<Site>,
+    caller: Caller,
+    Path(run_id): Path<String>,
+    Fields { 0: fields }: Fields,
+) -> Shown {
+    let request = RedriveRunRequest {
+        run_id: run_id.clone(),
+        request_id: fields.value("request_id").to_owned(),
+        stage: fields.value("stage").to_owned(),
+        reason: fields.value("reason").to_owned(),
+        mended_pipeline: fields.is_ticked("mended"),
+        ..RedriveRunRequest::default()
+    };
+    site.inside.runs().redrive_run(caller.asks(request)).await?;
+    Ok(Redirect::to(&of_run(&run_id, "")).into_response())
+}

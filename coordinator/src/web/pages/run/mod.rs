@@ -1,0 +1,133 @@
+//! One run: what it is, how far it is, what came of it. Its parts are templates of their own, so that each can be shown anew
+//! by itself.
+
+mod bar;
+mod follow;
+mod news;
+mod parts;
+mod plight;
+mod sum;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use muster_proto::v1::{GetRunRequest, Run, RunShare, RunState, Verdict, WatchRunRequest};
+use serde::Deserialize;
+
+pub(in crate::web) use self::bar::Bar;
+use self::news::News;
+use self::parts::Controls;
+pub(in crate::web) use self::plight::Group;
+pub(in crate::web) use self::sum::VerdictPart;
+use super::super::inside::Caller;
+use super::super::site::Site;
+use super::form::{encoded, of_run};
+use super::frame::Frame;
+use super::{Shown, page, text};
+use crate::words::numbers::from_wire;
+use crate::words::run_state;
+use crate::words::share::{DEFAULT_SHARE, share_in_words};
+
+/// How something stands out, as a class of the style sheet.
+pub(super) type Tone = &'static str;
+pub(super) const PLAIN: Tone = "plain";
+pub(super) const GOOD: Tone = "good";
+pub(super) const LIVE: Tone = "live";
+pub(super) const ATTENTION: Tone = "attention";
+pub(super) const BAD: Tone = "bad";
+
+/// How a run's state stands out.
+pub(super) fn state_tone(state: RunState) -> Tone {
+    match state {
+        RunState::Running => LIVE,
+        RunState::Paused | RunState::Cancelling | RunState::Cancelled => ATTENTION,
+        RunState::Finished | RunState::Unspecified => PLAIN,
+    }
+}
+
+/// How a verdict stands out: good only when nobody has to look at anything.
+pub(super) fn verdict_tone(verdict: &Verdict) -> Tone {
+    let counts = verdict.counts.unwrap_or_default();
+    match (verdict.balanced, verdict.complete) {
+        (false, _) => BAD,
+        (true, true) if counts.dead_letter + counts.in_doubt + counts.cancelled == 0 => GOOD,
+        (true, _) => ATTENTION,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    frame: Frame,
+    id: String,
+    pipeline: String,
+    pipeline_address: String,
+    revision: String,
+    revision_address: String,
+    since: Option<(String, String)>,
+    parameters: Vec<(String, String)>,
+    audit_mode: bool,
+    share: String,
+    shares: RunShare,
+    is_default_share: bool,
+    below: String,
+    is_over: bool,
+    state: &'static str,
+    /// That it has gone on for.
+    seconds: u64,
+    controls: String,
+    parts: News,
+}
+
+/// `/runs/{run_id}`.
+pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id): Path<String>) -> Shown {
+    let answer = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id })).await?.into_inner();
+    let run = answer.run.unwrap_or_default();
+    let parts = News::whole(&site, &caller, &run).await?;
+    let frame = Frame::of(&site, &caller, "runs", &run.run_id);
+    let mut parameters: Vec<_> = run.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    parameters.sort();
+    let shares = run.share.unwrap_or(DEFAULT_SHARE);
+    page(&RunPage {
+        pipeline: run.pipeline.clone(),
+        pipeline_address: format!("/pipelines/{}", encoded(&run.pipeline)),
+        revision: run.pipeline_revision.get(..12).unwrap_or(&run.pipeline_revision).to_owned(),
+        revision_address: format!("/revisions/{}", encoded(&run.pipeline_revision)),
+        since: Some(run.since_run.clone()).filter(|since| !since.is_empty()).map(|since| (of_run(&since, ""), since)),
+        parameters,
+        audit_mode: run.audit_mode,
+        share: share_in_words(&shares),
+        shares,
+        is_default_share: shares == DEFAULT_SHARE,
+        below: of_run(&run.run_id, ""),
+        is_over: run.finished_at.is_some(),
+        state: run_state(run.state()),
+        seconds: from_wire(run.elapsed.as_ref()).as_secs(),
+        controls: text(&Controls::of(&run, frame.operates))?,
+        parts,
+        frame,
+        id: run.run_id,
+    })
+}
+
+/// What a page knows that asks for news.
+#[derive(Debug, Deserialize)]
+pub(super) struct Known {
+    #[serde(default)]
+    state: String,
+}
+
+/// `/runs/{run_id}/live`: news of the run's parts as server-sent events.
+pub(super) async fn live(
+    State(site): State<Site>,
+    caller: Caller,
+    Path(run_id): Path<String>,
+    Query(known): Query<Known>,
+) -> Shown {
+    let changes = site.inside.runs().watch_run(caller.asks(WatchRunRequest { run_id })).await?.into_inner();
+    Ok(follow::stream(site, caller, changes, known.state))
+}
+
+/// Whether a run has come to its end.
+pub(super) fn is_over(run: &Run) -> bool {
+    run.finished_at.is_some()
+}

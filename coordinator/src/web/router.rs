@@ -1,0 +1,64 @@
+//! What is where, and what stands in front of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+
+use super::site::Site;
+use super::{api, assets, pages, security};
+use crate::access::{Access, Guest};
+use crate::store::Store;
+
+/// The two that probes ask for are open. What people ask for is guarded against other sites; whether they may is asked at
+/// each call that it makes, or, where it makes none, by the judge here.
+pub(super) fn router(store: &Arc<dyn Store>, site: Site) -> Router {
+    let tells = !site.access.asks();
+    let probes = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready));
+    let probes = probes.with_state((Arc::clone(store), tells));
+
+    let judged = pages::router()
+        .route("/api/v1/openapi.json", get(api::document))
+        .layer(middleware::from_fn_with_state(Arc::clone(&site.access), judge));
+    let people = Router::new()
+        .route("/api/v1", any(api::serve))
+        .route("/api/v1/{*rest}", any(api::serve))
+        .route("/assets/{name}", get(assets::serve))
+        .route("/sign-in", post(pages::sign_in))
+        .route("/sign-out", post(pages::sign_out))
+        .merge(judged)
+        .with_state(site.clone())
+        .layer(middleware::from_fn_with_state(site, security::guard));
+    probes.merge(people)
+}
+
+async fn judge(
+    State(access): State<Arc<Access>>,
+    Extension(guest): Extension<Guest>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access.may_read(request.headers(), &guest) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => pages::refused(refused, request.uri(), request.headers()),
+    }
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The ledger can be written, by what its writer knows: whoever asks costs nothing. Why not is for those alone who may ask
+/// anything.
+async fn ready(State((store, tells)): State<(Arc<dyn Store>, bool)>) -> (StatusCode, String) {
+    match store.writable() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) if tells => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written: the log says why\n".to_owned()),
+    }
+}
