@@ -1,10 +1,12 @@
 //! Tracing that does not work: the work goes on, and somebody is told, once.
 
 use animals_api::Config;
-use muster_tests::cluster::free_port;
-use muster_tests::process::Start;
+use muster_tests::cluster::{Cluster, free_port};
+use muster_tests::otlp::{By, Receiver};
+use muster_tests::process::{Signal, Start};
 use muster_tests::turn;
 
+use super::borrowed;
 use crate::{base_url, stand_in};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,4 +46,30 @@ async fn a_setting_that_is_no_use_is_refused_and_says_what_would_be() {
             assert!(ended.stderr.contains(name) && ended.stderr.contains(advice), "{program}: {}", ended.stderr);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_refused_is_the_callers_error() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::start(folder.path()).await;
+    let env = receiver.env(By::Http);
+    let mut cluster = Cluster::with(folder.path(), &[], &borrowed(&env)).await;
+    let show = cluster.command(&["show", "animals-00000000"]);
+    env.iter().fold(show, |start, (name, value)| start.env(name, value)).run().await.with_code(1);
+    cluster.process().signal(Signal::Terminate);
+    cluster.process().ended().await.with_code(0);
+    let spans = receiver.spans();
+    let of = |kind: &str| {
+        let name = "muster.v1.RunService/GetRun";
+        spans.iter().find(|span| span.kind == kind && span.name == name).unwrap_or_else(|| panic!("no {kind}"))
+    };
+    let (asked, refused) = (of("client"), of("server"));
+    assert_eq!((asked.service(), refused.service()), ("muster", "muster-coordinator"));
+    assert_eq!((&refused.trace, &refused.parent), (&asked.trace, &asked.span));
+    for side in [asked, refused] {
+        assert_eq!(side.text("rpc.response.status_code"), Some("NOT_FOUND"));
+    }
+    assert_eq!((asked.error, asked.text("error.type")), (true, Some("NOT_FOUND")));
+    assert_eq!((refused.error, refused.text("error.type")), (false, None), "it did what it should");
 }
