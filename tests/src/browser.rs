@@ -68,7 +68,11 @@ impl Browser {
         let base = format!("http://127.0.0.1:{port}/session");
         let opened = ask(&client, Method::POST, &base, &wanted).await.expect("a session");
         let session = format!("{base}/{}", opened["sessionId"].as_str().expect("an ID"));
-        Browser { client, session, _driver: driver }
+        let browser = Browser { client, session, _driver: driver };
+        // It begins with a page of its own, which is no affair of a test's.
+        browser.goto("about:blank").await;
+        browser.requests().await;
+        browser
     }
 
     async fn command(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {

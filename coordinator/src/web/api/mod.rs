@@ -10,7 +10,7 @@ mod stream;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,8 @@ use super::site::Site;
 
 /// The largest body that is read.
 pub(super) const MAX_BODY: usize = 1 << 20;
+/// The most that is read of one that is larger.
+const MAX_DROPPED: usize = 16 << 20;
 /// How long a call with one answer may take: as over gRPC.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Where everything is.
@@ -66,17 +68,36 @@ async fn read(route: &Route, parts: &http::request::Parts, body: Body) -> Result
         if parts.uri.query().is_some_and(|query| !query.is_empty()) {
             return Err(Problem::invalid("what a POST says stands in its body, as JSON: it takes no query"));
         }
-        let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
-            let detail = format!("a body has at most {} KiB", MAX_BODY >> 10);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "", detail)
-        })?;
+        let overdue =
+            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "", "the body took too long to come: send it again");
+        let bytes = tokio::time::timeout(DEADLINE, whole(body)).await.map_err(overdue)??;
         return object(parts, &bytes);
     }
     let method = call::method(route.call).ok_or_else(|| unknown(route))?;
     query(&method.input(), parts.uri.query().unwrap_or_default())
 }
 
-fn object(parts: &http::request::Parts, bytes: &Bytes) -> Result<Map<String, Value>, Problem> {
+/// All of a body. One that is too large is read on for a while and dropped: who is answered while he still sends may see a
+/// broken connection in place of the answer.
+async fn whole(body: Body) -> Result<Vec<u8>, Problem> {
+    let (mut chunks, mut bytes, mut length) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::invalid("the body did not come whole"))?;
+        length += chunk.len();
+        if length <= MAX_BODY {
+            bytes.extend_from_slice(&chunk);
+        } else if length > MAX_DROPPED {
+            break;
+        }
+    }
+    if length > MAX_BODY {
+        let detail = format!("a body has at most {} KiB", MAX_BODY >> 10);
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "", detail));
+    }
+    Ok(bytes)
+}
+
+fn object(parts: &http::request::Parts, bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     if bytes.is_empty() {
         return Ok(Map::new());
     }
