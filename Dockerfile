@@ -87,7 +87,7 @@ RUN mkdir -p /etc/postgresql-common \
     && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
     && apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        chromium chromium-driver curl fonts-liberation git jq postgresql python3-venv \
+        chromium chromium-driver curl fonts-liberation git jq postgresql prometheus python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --no-log-init --uid 10001 --user-group --home-dir /tmp muster \
     && install -d -o muster -g muster /target /src \

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use muster_coordinator::{Config, Coordinator};
 use muster_pipeline::Pipeline;
+use muster_telemetry::metrics::Metrics;
 use muster_worker::{Worker, WorkerConfig, WorkerError, WorkerSummary};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,7 @@ pub struct Embedded {
     pub client: Client,
     coordinator: Coordinator,
     crew: Crew,
+    metrics: Option<Arc<Metrics>>,
     dashboard: Option<Dashboard>,
 }
 
@@ -51,15 +54,20 @@ impl Embedded {
         let database = database_url(&setup.database)?;
         check_folder(&setup.database)?;
         check_concurrency(setup.concurrency)?;
+        // Shown beside the dashboard, and sent where a collector is named.
+        let metrics = Metrics::start("muster", setup.http.is_some()).map_err(|error| Failure::usage(error.to_string()))?;
         let config = Config { database, audit_dir: setup.audit.clone(), pipelines, ..Config::default() };
-        let coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
+        let mut coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(metrics) = &metrics {
+            coordinator.tell_metrics(metrics);
+        }
         let client = Client::in_process(&coordinator, &setup.database);
         let crew = Crew { workers: JoinSet::new(), stop: CancellationToken::new(), trouble: None };
         let dashboard = match setup.http {
             Some(address) => Some(Dashboard::open(&coordinator, address).await?),
             None => None,
         };
-        Ok(Embedded { client, coordinator, crew, dashboard })
+        Ok(Embedded { client, coordinator, crew, metrics, dashboard })
     }
 
     /// Where the dashboard is.
@@ -101,6 +109,9 @@ impl Embedded {
         }
         drop(self.client);
         self.coordinator.shutdown().await;
+        if let Some(metrics) = self.metrics {
+            metrics.end().await;
+        }
     }
 }
 

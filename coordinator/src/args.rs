@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use muster_telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ pub struct CoordinatorArgs {
     /// Where to serve gRPC; port 0 picks a free one and prints it.
     #[arg(long, env = "MUSTER_LISTEN", default_value = "127.0.0.1:7470", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Where to serve HTTP: the dashboard, its API below /api/v1, /healthz and /readyz; nowhere unless given.
+    /// Where to serve HTTP: the dashboard, its API below /api/v1, /metrics, /healthz and /readyz; nowhere unless given.
     #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<SocketAddr>,
     /// A name under which people reach the dashboard, such as that of a proxy in front of it; several are separated by
@@ -108,11 +109,16 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         planted: Planted::from_environment(),
         ..Config::default()
     };
+    // Before anything is counted.
+    let metrics = Metrics::start("muster-coordinator", http.is_some()).map_err(|error| Usage(error.to_string()))?;
     let mut coordinator = Coordinator::open(config).await?;
     coordinator.start();
     let stop = stop_on_signal()?;
     let (tls, asks) = (access.has_tls(), access.asks());
     tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), tls, asks, "the coordinator serves");
+    if let Some(metrics) = &metrics {
+        coordinator.tell_metrics(metrics);
+    }
     let serve_http = async {
         if let Some(listener) = http {
             coordinator.serve_http(listener, Arc::clone(&access), args.http_host, stop.clone()).await;
@@ -127,6 +133,9 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     };
     let served = Box::pin(async { tokio::try_join!(serve_grpc, serve_http, keep_up) }).await;
     coordinator.shutdown().await;
+    if let Some(metrics) = metrics {
+        metrics.end().await;
+    }
     tracing::info!("the coordinator has stopped");
     served.map(drop)
 }

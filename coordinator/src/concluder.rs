@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::audit;
 use crate::audit_files::AuditFiles;
 use crate::domain::{Run, Verdict};
+use crate::measures;
 use crate::store::{Fenced, Store, StoreResult};
 use crate::traces;
 
@@ -48,6 +49,7 @@ pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> S
             continue;
         }
         if store.conclude(&run, &verdict).await? == Fenced::Committed(()) {
+            measures::concluded(&run, &verdict);
             log(&run, &verdict);
             traces::concluded(&run, &verdict);
         }

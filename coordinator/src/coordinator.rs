@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_pipeline::Pipeline;
+use muster_telemetry::metrics::Metrics;
 use muster_telemetry::names;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -19,7 +20,8 @@ use crate::service::{Audits, Fleets, Paces, Pipelines, Runs, Scaler, Workers};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Store, StoreError};
-use crate::{concluder, grpc, in_process, lister, reaper, sweeper};
+use crate::web::MetricsPage;
+use crate::{concluder, grpc, in_process, lister, reaper, sweeper, web};
 
 /// What a coordinator needs.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +65,7 @@ pub struct Coordinator {
     services: Services,
     stop: CancellationToken,
     loops: JoinSet<()>,
+    metrics: Option<Arc<MetricsPage>>,
 }
 
 /// All services of a coordinator.
@@ -144,7 +147,7 @@ impl Coordinator {
             files,
             clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
         };
-        Self { services, stop: CancellationToken::new(), loops: JoinSet::new() }
+        Self { services, stop: CancellationToken::new(), loops: JoinSet::new(), metrics: None }
     }
 
     /// Starts to list, expire and conclude.
@@ -191,6 +194,15 @@ impl Coordinator {
         grpc::serve(&self.services, listener, access, stop).await
     }
 
+    /// Has this process's metrics say what the ledger does, until `shutdown`; from now on they are served with the rest.
+    pub fn tell_metrics(&mut self, metrics: &Arc<Metrics>) {
+        let Services { store, clock, .. } = self.services.clone();
+        let page = Arc::new(MetricsPage::new(Arc::clone(metrics), store, clock));
+        let (kept, stop) = (Arc::clone(&page), self.stop.clone());
+        self.loops.spawn(async move { kept.keep_up(&stop).await });
+        self.metrics = Some(page);
+    }
+
     /// Serves HTTP on a listener, to whom `access` lets in, until `stop`. Besides addresses and this machine's own name,
     /// it answers to the names in `hosts`.
     pub fn serve_http(
@@ -200,8 +212,8 @@ impl Coordinator {
         hosts: Vec<String>,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let services = self.services.clone();
-        async move { crate::web::serve(&services, listener, access, hosts, stop).await }
+        let (services, metrics) = (self.services.clone(), self.metrics.clone());
+        async move { web::serve(&services, metrics, listener, access, hosts, stop).await }
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

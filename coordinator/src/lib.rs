@@ -11,6 +11,7 @@ pub mod domain;
 mod grpc;
 mod in_process;
 mod lister;
+mod measures;
 pub mod planted;
 mod rates;
 mod reaper;

@@ -1,4 +1,4 @@
-//! Logging and traces of all of Muster's programs: one set-up, one place for the names of attributes.
+//! Logging, traces and metrics of all of Muster's programs: one set-up, one place for the names of attributes.
 //!
 //! Logs go to standard error, never to standard output, which belongs to what a command was asked for. A program logs
 //! a failure once, where it is handled, with the fields of [`names`].
@@ -7,6 +7,7 @@ mod json;
 mod stderr;
 mod text;
 
+pub mod metrics;
 pub mod names;
 pub mod spans;
 pub mod trace;

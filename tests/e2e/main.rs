@@ -24,6 +24,7 @@ mod listing;
 mod live;
 mod load_forms;
 mod manifests;
+mod metrics;
 mod operations;
 mod outage;
 mod over_https;

@@ -18,6 +18,7 @@ pub mod pipelines;
 pub mod powerless;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod scale;
 pub mod terminal;
 pub mod turn;

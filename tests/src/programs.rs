@@ -39,6 +39,16 @@ pub fn datasette() -> PathBuf {
     tool("datasette", "datasette")
 }
 
+/// The real Prometheus.
+pub fn prometheus() -> PathBuf {
+    installed("prometheus", "prometheus")
+}
+
+/// What checks its files.
+pub fn promtool() -> PathBuf {
+    installed("promtool", "prometheus")
+}
+
 /// A Python that has OpenTelemetry's messages.
 pub fn python() -> PathBuf {
     tool("python3", "grpcio opentelemetry-proto")

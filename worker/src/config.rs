@@ -1,6 +1,7 @@
 //! What can be set about a worker.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -115,6 +116,13 @@ pub struct WorkerArgs {
     /// Batches to hold at the same time
     #[arg(long, env = "MUSTER_MAX_LEASES", value_name = "N", default_value_t = DEFAULT_MAX_LEASES)]
     pub max_leases: usize,
+    /// Where to serve HTTP (/metrics, /healthz); nowhere unless given
+    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    pub http_listen: Option<SocketAddr>,
+    /// Serve HTTP on other addresses than loopback although nothing protects it there: whoever reaches the port sees the
+    /// metrics
+    #[arg(long, env = "MUSTER_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub insecure: bool,
     /// Seconds that the work under way may take after SIGTERM or SIGINT
     #[arg(long, env = "MUSTER_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
     pub drain_timeout: u64,

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 use crate::announce::{Announced, Message, announce};
 use crate::batch::Work;
 use crate::held::Stop;
+use crate::measures;
 use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, ReadyRecord, Verdict, decide, sort};
 use crate::planted::{self, Bug};
 use crate::ready::Posted;
@@ -218,6 +219,7 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn, numbers
     if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
         posted.verdict = Verdict::NotApplied { retry_after: None };
     }
+    measures::delivered(work.pipeline.name(), &posted.verdict, chunk.records.len());
     match posted.verdict {
         Verdict::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
         Verdict::PerRecord { ref answers, .. } => {

@@ -81,7 +81,7 @@ impl Pipelines {
         let text = answer.pipeline.unwrap_or_default().canonical;
         let fleet = shares.then(|| Arc::new(FleetRates::new(coordinator, revision, self.seed)) as Arc<dyn Fleet>);
         let ready = self.compile(&text, revision, parameters, fleet).map_err(NoPipeline::Unusable)?;
-        info!({ names::PIPELINE } = ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
+        info!({ names::PIPELINE } = &**ready.name(), { names::PIPELINE_REVISION } = revision, "pipeline ready");
         Ok(Arc::new(ready))
     }
 

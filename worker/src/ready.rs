@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ pub(crate) use record::{FETCH, Fetched, MAX_BODY};
 
 /// A compiled pipeline with a requester of its own.
 pub(crate) struct ReadyPipeline {
-    name: String,
+    name: Arc<str>,
     compiled: CompiledPipeline,
     requester: Requester,
     concurrency: usize,
@@ -42,14 +43,14 @@ impl ReadyPipeline {
         let compiled = pipeline.compile(parameters).map_err(|error| error.to_string())?;
         let requester = Requester::of(&compiled, Process::Worker, config).map_err(|error| error.to_string())?;
         Ok(Self {
-            name: pipeline.name().to_owned(),
+            name: pipeline.name().into(),
             compiled,
             requester,
             concurrency: config.concurrency.unwrap_or(pipeline.limits().concurrency),
         })
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 

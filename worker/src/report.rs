@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::coordinator::is_final;
 use crate::held::{HeldLease, Stop};
+use crate::measures::{self, BatchEnd};
 use crate::session::{Session, count};
 
 /// The longest text that goes into a report, in bytes.
@@ -180,6 +181,7 @@ pub(crate) async fn settle(session: &Session, lease: &HeldLease, book: Book, end
     let stop = lease.stop();
     if stop == Stop::Lost {
         count(&session.tally.leases_lost, 1);
+        measures::lease_lost();
     }
     let trouble = lease.trace().and_then(|trace| {
         let trouble = trouble(&book, &end, stop)?;
@@ -231,6 +233,7 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
             Ok(answer) => return log_completed(session, lease, &request, answer.state()),
             Err(status) if is_final(&status) => {
                 session.leases.refused(lease);
+                measures::batch_ended(BatchEnd::Refused);
                 if let Some(trace) = lease.trace() {
                     trace.tail().keep("report refused");
                 }
@@ -251,6 +254,7 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
 
 fn log_completed(session: &Session, lease: &HeldLease, request: &CompleteBatchRequest, state: CompletionState) {
     count(&session.tally.batches_completed, 1);
+    measures::batch_ended(if state == CompletionState::Late { BatchEnd::Late } else { BatchEnd::Completed });
     debug!(
         { names::RUN } = lease.run_id(),
         { names::BATCH } = lease.batch(),
@@ -290,6 +294,7 @@ async fn release(session: &Session, lease: &HeldLease) {
         match session.coordinator.release(vec![lease.token().to_owned()], false).await {
             Ok(_) => {
                 count(&session.tally.batches_released, 1);
+                measures::batch_ended(BatchEnd::Released);
                 return debug!({ names::RUN } = lease.run_id(), { names::BATCH } = lease.batch(), "batch given back");
             }
             Err(status) if is_final(&status) || (lease.stop() == Stop::Draining && tries >= DRAIN_RELEASE_TRIES) => {

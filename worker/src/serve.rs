@@ -1,12 +1,16 @@
 //! A worker as a process: flags, signals, exit code.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
+use muster_telemetry::metrics::Metrics;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::page::Page;
 use crate::{Worker, WorkerArgs, connect_as};
 
 /// Runs a worker until SIGTERM or SIGINT, then drains it; a second signal ends it at once.
@@ -20,6 +24,13 @@ use crate::{Worker, WorkerArgs, connect_as};
 pub async fn serve(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     let coordinators = args.coordinator.join(",");
     let endpoints = connect_as(&coordinators, &args.credentials)?;
+    let metrics = Metrics::start("muster-worker", args.http_listen.is_some())?;
+    let page = match (args.http_listen, &metrics) {
+        (Some(address), Some(metrics)) => Some(Page::open(address, args.insecure, Arc::clone(metrics)).await?),
+        _ => None,
+    };
+    // Until the worker has ended: a drain is worth watching.
+    let _served = page.map(|page| AbortOnDropHandle::new(tokio::spawn(page.serve())));
     let mut signals = Signals::new().context("cannot listen to signals")?;
     info!(coordinator = coordinators, "starting a worker");
     let shutdown = CancellationToken::new();
@@ -27,6 +38,9 @@ pub async fn serve(args: WorkerArgs) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             ended = &mut running => {
+                if let Some(metrics) = &metrics {
+                    metrics.end().await;
+                }
                 let summary = ended?;
                 return Ok(if summary.batches_abandoned == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }

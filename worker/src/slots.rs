@@ -51,6 +51,13 @@ impl Slots {
         state.hand_out();
     }
 
+    /// How many are taken, and how many are not.
+    pub(crate) fn busy_and_free(&self) -> (usize, usize) {
+        let state = self.lock();
+        let busy: u64 = state.runs.values().map(|of_run| of_run.taken).sum();
+        (usize::try_from(busy).unwrap_or(usize::MAX), state.free)
+    }
+
     /// A slot to fetch a record of this batch with.
     pub(crate) async fn take<'a>(&'a self, run_id: &'a str, batch: i64) -> Slot<'a> {
         let (tell, told) = oneshot::channel();

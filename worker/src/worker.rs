@@ -15,7 +15,7 @@ use crate::coordinator::is_final;
 use crate::lease_loop::{Granted, acquire};
 use crate::open_files;
 use crate::session::Session;
-use crate::{WorkerConfig, WorkerError, attend, batch};
+use crate::{WorkerConfig, WorkerError, attend, batch, measures};
 
 /// Pauses before leases are asked to be renewed again, when they could not be.
 const RENEWAL_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -70,6 +70,7 @@ impl Worker {
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let session = Arc::new(Session::new(self.config, &self.endpoints)?);
         open_files::raise_limit();
+        measures::show(&session);
         info!({ names::WORKER } = session.config.name, concurrency = session.config.slots(), "worker started");
         let listeners = listen(&session);
         let mut batches = JoinSet::new();

@@ -17,6 +17,7 @@ use super::speakers::Speakers;
 use super::{Paces, parse, rates, render};
 use crate::access::Identity;
 use crate::domain::Run;
+use crate::measures;
 use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, StoreResult};
 
 /// The longest that a call for work waits.
@@ -132,6 +133,7 @@ impl WorkerService for Workers {
         let acquire = parse::acquire(request, self.embedded)?;
         self.speakers.check(identity.as_ref(), &acquire.session.id, Some(&acquire.session)).await?;
         let acquired = self.acquire(acquire, wait).await?;
+        measures::granted(&acquired);
         Ok(Response::new(v1::AcquireLeasesResponse {
             leases: acquired.leases.into_iter().map(render::lease).collect(),
             runs: acquired.runs.into_iter().map(leased_run).collect(),

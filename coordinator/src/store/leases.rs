@@ -236,8 +236,9 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// Tells people, after the commit: a line for each lease that is named, and one for the rest.
+    /// Counts them and tells people, after the commit: a line for each lease that is named, and one for the rest.
     pub fn log(&self) {
+        crate::measures::expired(self);
         for lease in &self.named {
             let next = if lease.in_doubt {
                 "its open delivery is in doubt, the rest of the batch is leased again"

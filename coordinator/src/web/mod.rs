@@ -4,6 +4,7 @@
 mod api;
 mod assets;
 mod inside;
+mod metrics;
 mod pages;
 mod problem;
 mod router;
@@ -27,12 +28,15 @@ use self::site::Site;
 use crate::access::{Access, Connection, Speaks};
 use crate::coordinator::Services;
 
+pub(crate) use metrics::Page as MetricsPage;
+
 /// How long a client may take to say what it wants; also how long a connection is kept for the next request.
 const HEADERS: Duration = Duration::from_secs(30);
 
 /// Serves on a listener, to whom `access` lets in, under addresses and the names in `hosts`, until `stop`.
 pub(crate) async fn serve(
     services: &Services,
+    metrics: Option<Arc<MetricsPage>>,
     listener: TcpListener,
     access: Arc<Access>,
     hosts: Vec<String>,
@@ -41,7 +45,7 @@ pub(crate) async fn serve(
     let mut connections = access.door(listener, Speaks::Http1).open();
     let inside = Inside::new(services, &access);
     let site = Site { inside, access, hosts: hosts.into(), stop: stop.clone() };
-    let router = router::router(&services.store, site);
+    let router = router::router(&services.store, metrics, site);
     let mut served = JoinSet::new();
     while let Some(Some(Ok(connection))) = stop.run_until_cancelled(connections.recv()).await {
         while served.try_join_next().is_some() {}

@@ -10,19 +10,20 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 
 use super::site::Site;
-use super::{api, assets, pages, security};
+use super::{MetricsPage, api, assets, metrics, pages, security};
 use crate::access::{Access, Guest};
 use crate::store::Store;
 
 /// The two that probes ask for are open. What people ask for is guarded against other sites; whether they may is asked at
 /// each call that it makes, or, where it makes none, by the judge here.
-pub(super) fn router(store: &Arc<dyn Store>, site: Site) -> Router {
+pub(super) fn router(store: &Arc<dyn Store>, page: Option<Arc<MetricsPage>>, site: Site) -> Router {
     let tells = !site.access.asks();
     let probes = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready));
     let probes = probes.with_state((Arc::clone(store), tells));
 
     let judged = pages::router()
         .route("/api/v1/openapi.json", get(api::document))
+        .merge(metrics::router(page))
         .layer(middleware::from_fn_with_state(Arc::clone(&site.access), judge));
     let people = Router::new()
         .route("/api/v1", any(api::serve))

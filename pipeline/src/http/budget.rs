@@ -33,6 +33,17 @@ struct Purse {
     filled: Instant,
 }
 
+impl Purse {
+    /// Adds what time has earned, and gives all that is there.
+    fn fill(&mut self) -> f64 {
+        let now = Instant::now();
+        let earned = now.duration_since(self.filled).as_secs_f64() * PROBES_PER_SECOND;
+        self.tokens = (self.tokens + earned).min(RETRY_SAVINGS);
+        self.filled = now;
+        self.tokens
+    }
+}
+
 impl RetryBudget {
     pub(crate) fn new(share: f64) -> Self {
         let purse = Mutex::new(Purse { tokens: RETRY_BURST, filled: Instant::now() });
@@ -53,12 +64,14 @@ impl RetryBudget {
         }
     }
 
+    /// How many may go out now.
+    pub(crate) fn left(&self) -> f64 {
+        super::lock(&self.purse).fill()
+    }
+
     fn try_take(&self) -> Result<(), Duration> {
         let mut purse = super::lock(&self.purse);
-        let now = Instant::now();
-        let earned = now.duration_since(purse.filled).as_secs_f64() * PROBES_PER_SECOND;
-        purse.tokens = (purse.tokens + earned).min(RETRY_SAVINGS);
-        purse.filled = now;
+        purse.fill();
         // Five shares of 0.2 are a whole, whatever floating point says.
         if purse.tokens >= 1.0 - 1e-9 {
             purse.tokens -= 1.0;

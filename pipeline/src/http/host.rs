@@ -12,6 +12,7 @@ use super::circuit::{Circuit, Look, News};
 use super::fleet::host_of;
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
+use super::measures::{Measures, Wait};
 use super::rate::RateLimiter;
 use super::shared::SharedRate;
 use super::transport::{Answer, TransportError};
@@ -32,6 +33,7 @@ pub(crate) struct Host {
     pub(crate) hedges: HedgeBudget,
     pub(crate) latency: Latency,
     pub(crate) circuit: Circuit,
+    pub(crate) measures: Measures,
     /// How many hosts of the requester are down, and whether this one is counted.
     down: Arc<watch::Sender<usize>>,
     counted: Mutex<bool>,
@@ -83,6 +85,7 @@ impl Host {
             hedges: HedgeBudget::new(),
             latency: Latency::new(),
             circuit: Circuit::new(seed),
+            measures: Measures::of(url),
             down: Arc::clone(down),
             counted: Mutex::new(false),
             closed_until: Mutex::new(None),
@@ -154,11 +157,18 @@ impl Host {
 
     /// Waits until the rate allows one more request.
     pub(crate) async fn rate(&self) {
+        let measures = &self.measures;
         match &self.rate {
-            Permission::Free => {}
-            Permission::Own(rate) => rate.take().await,
-            Permission::Shared(rate) => rate.take().await,
+            Permission::Free => return,
+            Permission::Own(rate) => measures.waiting(Wait::Rate, rate.take()).await,
+            Permission::Shared(rate) => measures.waiting(Wait::Rate, rate.take()).await,
         }
+        measures.allowed();
+    }
+
+    /// Waits until the budget of retries has room for one more.
+    pub(crate) async fn retry(&self) {
+        self.measures.waiting(Wait::RetryBudget, self.retries.take()).await;
     }
 
     /// Waits until one more request may go out now: for the rate, while the host does not want to be left alone.
@@ -183,7 +193,7 @@ impl Host {
     pub(crate) async fn place(&self) -> Place<'_> {
         loop {
             self.until_open().await;
-            let place = self.limiter.place().await;
+            let place = self.measures.waiting(Wait::Concurrency, self.limiter.place()).await;
             self.rate().await;
             // Whoever waited in the queue may have been overtaken by an answer that closed the host.
             if self.closed_for().is_none() {
@@ -195,7 +205,7 @@ impl Host {
     /// Waits while the host wants to be left alone.
     pub(crate) async fn until_open(&self) {
         while let Some(left) = self.closed_for() {
-            sleep_until(Instant::now() + left).await;
+            self.measures.waiting(Wait::LeftAlone, sleep_until(Instant::now() + left)).await;
         }
     }
 }

@@ -151,6 +151,12 @@ impl Limiter {
         *state = State { debt: state.debt, ..State::new(state.limit) };
     }
 
+    /// How many requests there are at the moment.
+    pub(crate) fn taken(&self) -> usize {
+        let state = super::lock(&self.state);
+        (state.limit + state.debt).saturating_sub(self.places.available_permits())
+    }
+
     /// One place more for each answer as long as the host bore everything, and for several once it did not; while places
     /// are what requests wait for.
     fn raise(&self, state: &mut State) {

@@ -21,6 +21,7 @@ mod host;
 mod latency;
 mod limit;
 mod look;
+mod measures;
 mod notes;
 mod pace;
 mod posting;

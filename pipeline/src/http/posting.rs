@@ -13,6 +13,7 @@ use super::access::Purpose;
 use super::classify::{self, PostOutcome};
 use super::credentials::Pass;
 use super::host::{Host, Question};
+use super::measures::Request;
 use super::race;
 use super::requester::Requester;
 use super::transport::{Answer, Exchange, TransportError};
@@ -84,9 +85,12 @@ impl Requester {
         let counters = &shared.counters;
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.bytes_out.fetch_add(exchange.body.len() as u64, Ordering::Relaxed);
+        host.measures.sent(exchange.body.len());
+        let method = exchange.method.clone();
         let mut transport = self.transport.clone();
         let silence = || race::silence_of(until.duration_since(now));
         let result = timeout_at(until, transport.call(exchange)).await.unwrap_or_else(|_| Err(silence()));
+        host.measures.tried(Request::Load, &method, now.elapsed(), &result);
         host.saw(None, &result);
         turn.sent();
         if let Ok(answer) = &result {
@@ -109,7 +113,7 @@ impl Requester {
     pub async fn turn(&self, url: &Url, repeats: bool) -> Turn {
         let host = self.shared.host(url);
         match repeats {
-            true => host.retries.take().await,
+            true => host.retry().await,
             false => host.retries.deposit(),
         }
         // Before the right to ask is taken: whoever has it must wait for nobody.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::Service;
 use url::Url;
 
@@ -19,6 +20,7 @@ use super::counters::Counters;
 use super::credentials::Credentials;
 use super::host::{Host, Question};
 use super::limit::Signal;
+use super::measures::{self, Request};
 use super::notes::{Notes, Sent};
 use super::race::{self, Race};
 use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
@@ -186,9 +188,13 @@ impl Requester {
             }
             cost.attempts += 1;
             tries.count += 1;
+            let began = Instant::now();
             let race = race::run(&mut transport, &host, &limits, wanted.exchange, sent.as_mut()).await;
+            let request = wanted.get.map_or(Request::Token, Request::Get);
+            let method = if wanted.get.is_some() { Method::GET } else { Method::POST };
+            host.measures.tried(request, &method, began.elapsed(), &race.result);
             drop(place);
-            shared.count(&race, cost);
+            shared.count(&host, &race, cost);
             let outcome = shared.judge(&host, get, race.result, &meaning);
             if let Some(question) = &mut question {
                 question.asked();
@@ -228,9 +234,11 @@ impl Requester {
             host.permission().await;
             cost.questions += 1;
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
             let answering = self.transport.clone().call(reading(&url, &pass, MAX_REASON));
             let answer = tokio::time::timeout(shared.limits.get_timeout, answering).await;
             let result = answer.unwrap_or_else(|_| Err(race::silence_of(shared.limits.get_timeout)));
+            host.measures.tried(Request::Get(kind), &Method::GET, began.elapsed(), &result);
             let _: GetOutcome<()> = shared.judge(host, Some((&url, kind)), result, |_| GetOutcome::Fetched(()));
             question.asked();
         }
@@ -263,11 +271,12 @@ impl Shared {
         let seed = super::lock(&self.random).u64(..);
         let host = Arc::new(Host::new(url, &self.limits, self.fleet.as_ref(), seed, &self.down));
         known.push(Arc::clone(&host));
+        measures::show(&host);
         host
     }
 
     /// Counts a try of a GET, its hedges included.
-    fn count(&self, race: &Race, cost: &mut Cost) {
+    fn count(&self, host: &Host, race: &Race, cost: &mut Cost) {
         cost.hedges += race.hedges;
         if let Ok(answer) = &race.result {
             cost.bytes += answer.body.len() as u64;
@@ -276,10 +285,12 @@ impl Shared {
         counters.requests.fetch_add(1 + u64::from(race.hedges), Ordering::Relaxed);
         if cost.attempts > 1 {
             counters.retries.fetch_add(1, Ordering::Relaxed);
+            host.measures.retried();
         }
         if race.hedges > 0 {
             counters.hedges.fetch_add(race.hedges.into(), Ordering::Relaxed);
             counters.hedges_won.fetch_add(race.hedge_won.into(), Ordering::Relaxed);
+            host.measures.hedged(race.hedges, race.hedge_won);
         }
     }
 
@@ -317,11 +328,13 @@ impl Shared {
     /// Counts an answer, and obeys a host that says it has too much to do.
     pub(super) fn heed(&self, host: &Host, answer: &Answer) {
         self.counters.bytes_in.fetch_add(answer.body.len() as u64, Ordering::Relaxed);
+        host.measures.received(answer.body.len());
         if !classify::is_overload(answer) {
             host.limiter.learn(Signal::Answered(host.latency.pace()));
             return;
         }
         self.counters.throttled.fetch_add(1, Ordering::Relaxed);
+        host.measures.throttled();
         host.limiter.learn(Signal::Overload);
         if let Some(wished) = classify::retry_after(&answer.headers) {
             host.close_for(wished.min(self.limits.retry_after_max));
@@ -339,7 +352,7 @@ impl Shared {
         let delay = self.backoff(tries);
         let paid = async {
             sleep(delay).await;
-            host.retries.take().await;
+            host.retry().await;
         };
         tokio::select! {
             biased;

@@ -163,4 +163,7 @@ async fn over_http_probes_are_answered_and_all_others_asked_who_they_are() {
     assert_eq!(get(&http, "/anything", Some("nobody")).await, "401");
     assert_eq!(get(&http, "/anything", Some(&token("worker"))).await, "403");
     assert_eq!(get(&http, "/anything", Some(&token("viewer"))).await, "404");
+    assert_eq!(get(&http, "/metrics", None).await, "401");
+    assert_eq!(get(&http, "/metrics", Some(&token("worker"))).await, "403");
+    assert_eq!(get(&http, "/metrics", Some(&token("viewer"))).await, "200");
 }

@@ -8,7 +8,7 @@ use muster_tests::turn;
 use serde_json::Value;
 
 use super::operator::Operator;
-use super::page::Who;
+use super::page::{Who, root};
 use super::{SLOW_MS, assert_restored, assert_untroubled, some_progress};
 use crate::stand_in;
 
@@ -29,6 +29,7 @@ async fn run_id(operator: &mut Operator) -> String {
 async fn installed(server: &Server) -> Operator {
     let mut operator = Operator::new(Who::OneMachine, &server.base_url());
     operator.env("MUSTER_COORDINATOR", &format!("http://127.0.0.1:{}", operator.port()));
+    std::os::unix::fs::symlink(root().join("deploy"), operator.folder().join("deploy")).expect("a link");
     operator.does("Install / On one machine").await;
     operator
 }
@@ -45,6 +46,7 @@ async fn services_are_scaled_drained_upgraded_backed_up_and_restored_amid_a_run(
     operator.does("Scale / On one machine or several").await;
     has_workers(operator, 4).await;
     some_progress(&server).await;
+    operator.does("Observe / Metrics").await;
     operator.does("Drain").await;
     has_workers(operator, 3).await;
     some_progress(&server).await;

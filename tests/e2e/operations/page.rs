@@ -48,6 +48,8 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Rotate / Tokens", Who::Postgres),
     ("Rotate / Certificates", Who::Postgres),
     ("Observe / Traces", Who::OneMachine),
+    ("Observe / Metrics", Who::OneMachine),
+    ("Observe / All of it in containers", CONTAINERS),
     ("Runs / What did not go well", Who::Runs),
     ("Runs / Dead letters: another try", Who::Runs),
     ("Runs / Doubts: settle them", Who::Runs),

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use super::connection::own_sql;
 use super::transactions::turn;
 use super::{PostgresStore, Shared};
+use crate::measures;
 use crate::store::ledger::{Halt, Tx, acquire};
 use crate::store::{Acquire, Acquired, StoreError, StoreResult};
 
@@ -79,7 +80,8 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
         }
         acquire(tx, &acquires).map_err(Halt::Fault)
     };
-    let done = shared.transition(&together, runtime);
+    let transact = || shared.transition(&together, runtime);
+    let done = measures::transaction(measures::Database::Postgres, acquires.len(), transact);
     shared.note(&done);
     let acquired = match done {
         Ok(Ok((acquired, expired))) => {

@@ -15,6 +15,7 @@ use super::connection::own_sql;
 use super::transactions::turn;
 use super::{PostgresStore, Shared};
 use crate::domain::LeaseRef;
+use crate::measures;
 use crate::store::ledger::{Fault, Halt, Tx};
 use crate::store::{Misuse, StoreError, WorkerResult};
 
@@ -85,7 +86,8 @@ where
     }
 
     fn alone(self: Box<Self>, shared: &Shared, runtime: &Handle) {
-        let done = shared.transition(&self.transition, runtime);
+        let transact = || shared.transition(&self.transition, runtime);
+        let done = measures::transaction(measures::Database::Postgres, 1, transact);
         shared.note(&done);
         self.answer(done.map_err(StoreError::from));
     }
@@ -194,7 +196,8 @@ fn run(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) -> Vec<Bo
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)
     };
-    let done = shared.tried(1, &together, runtime);
+    let transact = || shared.tried(1, &together, runtime);
+    let done = measures::transaction(measures::Database::Postgres, group.len(), transact);
     match done {
         Ok(Ok(())) => group.into_iter().for_each(|member| member.committed()),
         Err(Fault::Store(error @ (StoreError::Unavailable(_) | StoreError::ReadOnly))) => {

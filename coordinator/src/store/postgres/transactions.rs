@@ -13,6 +13,7 @@ use super::connection::{QUERY, STATEMENT, Wire, classify};
 use super::open::ACQUIRE;
 use super::{CONNECTIONS, PostgresStore, Shared};
 use crate::domain::{LeaseRef, Timestamp};
+use crate::measures;
 use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of};
 use crate::store::{Acquire, Acquired, Misuse, StoreError, StoreResult, WorkerResult};
 
@@ -35,7 +36,8 @@ impl Database for PostgresStore {
         // On a thread, so that a caller who goes away leaves no transaction half done.
         let run = move || {
             let _permit = permit;
-            let done = shared.transition(&transition, &Handle::current());
+            let transact = || shared.transition(&transition, &Handle::current());
+            let done = measures::transaction(measures::Database::Postgres, 1, transact);
             shared.note(&done);
             done
         };

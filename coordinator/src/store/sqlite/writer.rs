@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::classify;
 use super::serving::Kept;
 use crate::domain::Clock;
+use crate::measures;
 use crate::planted::Planted;
 use crate::store::ledger::{Halt, News, Tx, Writable, words_of};
 use crate::store::{Event, Events, StoreError, StoreResult, WorkerResult};
@@ -109,7 +110,9 @@ impl Group {
     fn serve(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
             let mut answers = Vec::new();
+            let began = Instant::now();
             let outcome = self.transaction(first, &mut queue, &mut answers);
+            measures::committed(measures::Database::Sqlite, began, answers.len(), outcome.is_ok());
             self.note(&outcome, answers.len());
             for answer in answers {
                 answer(outcome.clone());
