@@ -55,7 +55,8 @@ impl Embedded {
         check_folder(&setup.database)?;
         check_concurrency(setup.concurrency)?;
         // Shown beside the dashboard, and sent where a collector is named.
-        let metrics = Metrics::start("muster", setup.http.is_some()).map_err(|error| Failure::usage(error.to_string()))?;
+        let metrics =
+            Metrics::start("muster", setup.http.is_some()).map_err(|error| Failure::usage(error.to_string()))?;
         let config = Config { database, audit_dir: setup.audit.clone(), pipelines, ..Config::default() };
         let mut coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(metrics) = &metrics {

@@ -125,7 +125,8 @@ async fn a_receiver_that_nobody_here_wrote_gets_the_metrics_of_a_run() {
     let arrived: BTreeSet<&str> = points.iter().map(|point| point.name.as_str()).collect();
     let wanted: BTreeSet<&str> = ALL.iter().map(|metric| metric.name).collect();
     assert_eq!(wanted.difference(&arrived).collect::<Vec<_>>(), Vec::<&&str>::new(), "not sent");
-    let of_workers = points.iter().rev().find(|point| point.name == "muster.worker.records.loaded").expect("it is there");
+    let of_workers =
+        points.iter().rev().find(|point| point.name == "muster.worker.records.loaded").expect("it is there");
     assert_eq!(of_workers.number, loaded, "what was counted last was not sent");
 }
 

@@ -94,7 +94,11 @@ struct TroublePage {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let title = self.0.json()["title"].as_str().unwrap_or_default().to_owned();
-        let page = TroublePage { frame: Frame { part: "elsewhere", ..Frame::bare(&title) }, title, detail: self.0.detail.clone() };
+        let page = TroublePage {
+            frame: Frame { part: "elsewhere", ..Frame::bare(&title) },
+            title,
+            detail: self.0.detail.clone(),
+        };
         match page.render() {
             Ok(text) => (self.0.status, Html(text)).into_response(),
             Err(_) => self.0.into_response(),
