@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use muster_coordinator::{Access, AccessArgs, Coordinator};
+use muster_coordinator::{Access, AccessArgs, Coordinator, HttpOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ impl Dashboard {
         };
         let access = Access::of(&open_to_all).map_err(|error| cannot(&error))?;
         let stop = CancellationToken::new();
-        let serving = coordinator.serve_http(listener, Arc::new(access), Vec::new(), stop.clone());
+        let serving = coordinator.serve_http(listener, Arc::new(access), HttpOptions::default(), stop.clone());
         Ok(Dashboard { url, serving: tokio::spawn(serving), stop })
     }
 

@@ -13,6 +13,7 @@ use crate::access::{Access, AccessArgs};
 use crate::coordinator::{Config, Coordinator, OpenError, shown};
 use crate::planted::Planted;
 use crate::store::postgres;
+use crate::web::{HttpOptions, TRACE_ID};
 
 /// Flags of a coordinator.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,6 +28,9 @@ pub struct CoordinatorArgs {
     /// commas. Addresses and localhost need not be named.
     #[arg(long, env = "MUSTER_HTTP_HOSTS", value_name = "NAME", value_delimiter = ',')]
     pub http_host: Vec<String>,
+    /// Where people look at traces: a URL in which {trace_id} stands for the ID of one, so that the dashboard leads there.
+    #[arg(long, env = "MUSTER_TRACE_URL", value_name = "URL", value_parser = trace_url)]
+    pub trace_url: Option<String>,
     /// The ledger: sqlite://FILE, or postgres://USER@HOST/DATABASE, which several coordinators may share. A URL with a
     /// password is better given in MUSTER_DATABASE_URL, or the password in ~/.pgpass: whoever lists processes sees flags.
     /// [default: sqlite://muster.db]
@@ -45,6 +49,14 @@ pub struct CoordinatorArgs {
     /// Who may come in.
     #[command(flatten)]
     pub access: AccessArgs,
+}
+
+fn trace_url(text: &str) -> Result<String, String> {
+    let is_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    if is_web && text.contains(TRACE_ID) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected a URL with {TRACE_ID} in it, such as https://traces.example/trace/{TRACE_ID}"))
 }
 
 /// The ledger, where nobody says otherwise.
@@ -121,7 +133,8 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     }
     let serve_http = async {
         if let Some(listener) = http {
-            coordinator.serve_http(listener, Arc::clone(&access), args.http_host, stop.clone()).await;
+            let options = HttpOptions { hosts: args.http_host, trace_url: args.trace_url };
+            coordinator.serve_http(listener, Arc::clone(&access), options, stop.clone()).await;
         }
         Ok(())
     };
@@ -175,4 +188,17 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         std::process::exit(130);
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trace_url;
+
+    #[test]
+    fn a_traces_url_is_one_of_the_web_and_has_a_place_for_its_id() {
+        assert!(trace_url("https://traces.example/trace/{trace_id}").is_ok());
+        for wrong in ["https://traces.example/trace", "javascript:alert('{trace_id}')", "{trace_id}", ""] {
+            assert!(trace_url(wrong).is_err(), "{wrong}");
+        }
+    }
 }

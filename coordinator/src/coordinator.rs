@@ -20,7 +20,7 @@ use crate::service::{Audits, Fleets, Paces, Pipelines, Runs, Scaler, Workers};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Store, StoreError};
-use crate::web::MetricsPage;
+use crate::web::{HttpOptions, MetricsPage};
 use crate::{concluder, grpc, in_process, lister, reaper, sweeper, web};
 
 /// What a coordinator needs.
@@ -204,16 +204,16 @@ impl Coordinator {
     }
 
     /// Serves HTTP on a listener, to whom `access` lets in, until `stop`. Besides addresses and this machine's own name,
-    /// it answers to the names in `hosts`.
+    /// it answers to the names that are given.
     pub fn serve_http(
         &self,
         listener: TcpListener,
         access: Arc<Access>,
-        hosts: Vec<String>,
+        options: HttpOptions,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
-        async move { web::serve(&services, metrics, listener, access, hosts, stop).await }
+        async move { web::serve(&services, metrics, listener, access, options, stop).await }
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

@@ -26,3 +26,4 @@ pub use access::{Access, AccessArgs, AccessError};
 pub use args::{CoordinatorArgs, is_usage, serve};
 pub use catalog::{Catalog, CatalogError};
 pub use coordinator::{Config, Coordinator, OpenError};
+pub use web::HttpOptions;

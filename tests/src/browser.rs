@@ -44,13 +44,7 @@ pub struct Look {
 impl Browser {
     /// Starts one whose files are in this folder.
     pub async fn start(folder: &Path) -> Browser {
-        let driver = Start::program(&programs::chromedriver(), folder, ["--port=0"]).env("HOME", folder).start();
-        let port = until_some("the driver says its port", async || {
-            let said = driver.stdout();
-            let (_, after) = said.split_once("started successfully on port ")?;
-            after.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok()
-        })
-        .await;
+        let (driver, port) = driver(folder).await;
         let client = http::client().expect("a client");
         let profile = folder.join("profile");
         // Root may not have a sandbox, and containers have little shared memory.
@@ -196,6 +190,24 @@ impl Browser {
     pub async fn close(self) {
         let _ = self.command(Method::DELETE, "", &Value::Null).await;
     }
+}
+
+/// Starts the driver, and gives its port. It takes a free one for IPv6, and ends when that is taken for IPv4: then another.
+async fn driver(folder: &Path) -> (Process, u16) {
+    until_some("a driver finds a port", async || {
+        let mut driver = Start::program(&programs::chromedriver(), folder, ["--port=0"]).env("HOME", folder).start();
+        let port = until_some("the driver says its port, or ends", async || {
+            let said = driver.stdout();
+            let port = said.split_once("started successfully on port ").and_then(|(_, after)| {
+                let digits = after.split_once('.')?.0;
+                digits.parse::<u16>().ok()
+            });
+            (port.is_some() || driver.has_ended().is_some()).then_some(port)
+        });
+        let port = port.await?;
+        Some((driver, port))
+    })
+    .await
 }
 
 async fn ask(client: &Client, method: Method, url: &str, body: &Value) -> Result<Value, String> {

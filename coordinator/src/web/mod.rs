@@ -24,7 +24,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::inside::Inside;
+pub use self::site::HttpOptions;
 use self::site::Site;
+pub(crate) use self::site::TRACE_ID;
 use crate::access::{Access, Connection, Speaks};
 use crate::coordinator::Services;
 
@@ -33,18 +35,18 @@ pub(crate) use metrics::Page as MetricsPage;
 /// How long a client may take to say what it wants; also how long a connection is kept for the next request.
 const HEADERS: Duration = Duration::from_secs(30);
 
-/// Serves on a listener, to whom `access` lets in, under addresses and the names in `hosts`, until `stop`.
+/// Serves on a listener, to whom `access` lets in, until `stop`.
 pub(crate) async fn serve(
     services: &Services,
     metrics: Option<Arc<MetricsPage>>,
     listener: TcpListener,
     access: Arc<Access>,
-    hosts: Vec<String>,
+    options: HttpOptions,
     stop: CancellationToken,
 ) {
     let mut connections = access.door(listener, Speaks::Http1).open();
     let inside = Inside::new(services, &access);
-    let site = Site { inside, access, hosts: hosts.into(), stop: stop.clone() };
+    let site = Site { inside, access, options: Arc::new(options), stop: stop.clone() };
     let router = router::router(&services.store, metrics, site);
     let mut served = JoinSet::new();
     while let Some(Some(Ok(connection))) = stop.run_until_cancelled(connections.recv()).await {

@@ -7,7 +7,7 @@ use muster_proto::v1::{DeadLetter, GetRunRequest, ListDeadLettersRequest, ListDe
 use serde::Deserialize;
 
 use super::super::inside::Caller;
-use super::super::site::Site;
+use super::super::site::{Site, Trace};
 use super::form::{Fields, Values, of_record, of_run, request_id, with_query};
 use super::frame::Frame;
 use super::run::{Group, is_over};
@@ -61,10 +61,11 @@ struct Letter {
     reason: String,
     body: String,
     at: String,
+    trace: Option<Trace>,
 }
 
 impl Letter {
-    fn of(run_id: &str, letter: &DeadLetter) -> Self {
+    fn of(site: &Site, run_id: &str, letter: &DeadLetter) -> Self {
         Self {
             id: clean(&letter.record_id),
             address: of_record(run_id, &letter.record_id),
@@ -75,6 +76,7 @@ impl Letter {
             reason: clean(&letter.reason),
             body: letter.body.clone(),
             at: moment(letter.at.as_ref()),
+            trace: site.trace(&letter.trace_id),
         }
     }
 }
@@ -115,8 +117,8 @@ pub(super) async fn list(
         is_over: over,
         redrive,
         request_id: request_id(),
-        groups: groups.iter().map(|group| Group::of(&run_id, group)).collect(),
-        letters: dead_letters.iter().map(|letter| Letter::of(&run_id, letter)).collect(),
+        groups: groups.iter().map(|group| Group::of(&site, &run_id, group)).collect(),
+        letters: dead_letters.iter().map(|letter| Letter::of(&site, &run_id, letter)).collect(),
         first: which.page.is_empty(),
         next,
         stage: which.stage,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::super::inside::Caller;
 use super::super::problem::Problem;
-use super::super::site::Site;
+use super::super::site::{Site, Trace};
 use super::form::{Fields, Values, of_record, of_run, with_query};
 use super::frame::Frame;
 use super::{Shown, page};
@@ -57,10 +57,11 @@ struct Doubt {
     is_held: bool,
     is_due: bool,
     settles: String,
+    trace: Option<Trace>,
 }
 
 impl Doubt {
-    fn of(run_id: &str, doubt: &DeliveryInDoubt) -> Self {
+    fn of(site: &Site, run_id: &str, doubt: &DeliveryInDoubt) -> Self {
         let now = prost_types::Timestamp::from(SystemTime::now());
         let is_due = doubt.settles_at.is_none_or(|at| (at.seconds, at.nanos) <= (now.seconds, now.nanos));
         Self {
@@ -74,6 +75,7 @@ impl Doubt {
             is_held: doubt.plan() == DoubtPlan::Held,
             is_due,
             settles: moment(doubt.settles_at.as_ref()),
+            trace: site.trace(&doubt.trace_id),
         }
     }
 }
@@ -89,7 +91,7 @@ pub(super) async fn list(
     let run = answer.run.unwrap_or_default();
     let request = ListInDoubtRequest { run_id: run_id.clone(), page_size: 20, page_token: which.page.clone() };
     let found = site.inside.audits().list_in_doubt(caller.asks(request)).await?.into_inner();
-    let doubts: Vec<Doubt> = found.deliveries.iter().map(|doubt| Doubt::of(&run_id, doubt)).collect();
+    let doubts: Vec<Doubt> = found.deliveries.iter().map(|doubt| Doubt::of(&site, &run_id, doubt)).collect();
     let below = of_run(&run_id, "/in-doubt");
     let done = which.settled.map(|deliveries| {
         let (loaded, to_send) = (which.loaded.unwrap_or_default(), which.to_send.unwrap_or_default());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tonic::Code;
 
 use super::super::inside::Caller;
-use super::super::site::Site;
+use super::super::site::{Site, Trace};
 use super::form::{of_record, of_run};
 use super::frame::Frame;
 use super::run::{ATTENTION, GOOD, PLAIN, Tone};
@@ -49,6 +49,8 @@ struct Story {
     from: Option<String>,
     events: Vec<(String, String)>,
     body: String,
+    /// Of its leases, oldest first.
+    traces: Vec<(i32, Trace)>,
 }
 
 struct Unchanged {
@@ -59,7 +61,7 @@ struct Unchanged {
 }
 
 impl Story {
-    fn of(story: &RecordStory) -> Self {
+    fn of(site: &Site, story: &RecordStory) -> Self {
         let place = match (&story.unchanged, story.batch) {
             (Some(_), _) => format!("listed on page {}", story.listed_on_page),
             (None, Some(batch)) => {
@@ -78,6 +80,9 @@ impl Story {
             unchanged: story.unchanged.as_ref().map(|unchanged| Unchanged::of(unchanged, &story.record_id)),
             from,
             events: events.into_iter().map(|(time, what)| (time_of_day(time.as_ref()), what)).collect(),
+            traces: (story.leases.iter())
+                .filter_map(|lease| Some((lease.epoch, site.trace(&lease.trace_id)?)))
+                .collect(),
             body: story.exception.as_ref().map(|exception| exception.body.clone()).unwrap_or_default(),
         }
     }
@@ -131,7 +136,9 @@ pub(super) async fn show(
     if !typed.is_empty() {
         let request = GetRecordRequest { run_id, record_id: meant(typed) };
         match site.inside.audits().get_record(caller.asks(request)).await {
-            Ok(found) => shown.stories = found.into_inner().stories.iter().map(Story::of).collect(),
+            Ok(found) => {
+                shown.stories = found.into_inner().stories.iter().map(|story| Story::of(&site, story)).collect()
+            }
             // Not there is an answer too, and another ID can be asked for at once.
             Err(error) if matches!(error.code(), Code::NotFound | Code::InvalidArgument) => {
                 shown.trouble = Some(error.message().to_owned());

@@ -59,5 +59,6 @@ fn refusal(site: &Site, request: &Request) -> Option<Problem> {
         Ok(authority) => authority,
         Err(problem) => return Some(problem),
     };
-    host::refusal(authority, &site.hosts).or_else(|| origin::refusal(request.method(), request.headers(), authority))
+    host::refusal(authority, &site.options.hosts)
+        .or_else(|| origin::refusal(request.method(), request.headers(), authority))
 }

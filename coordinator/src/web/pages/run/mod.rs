@@ -19,7 +19,7 @@ use self::parts::Controls;
 pub(in crate::web) use self::plight::Group;
 pub(in crate::web) use self::sum::VerdictPart;
 use super::super::inside::Caller;
-use super::super::site::Site;
+use super::super::site::{Site, Trace};
 use super::form::{encoded, of_run};
 use super::frame::Frame;
 use super::{Shown, page, text};
@@ -65,6 +65,7 @@ struct RunPage {
     revision_address: String,
     since: Option<(String, String)>,
     parameters: Vec<(String, String)>,
+    trace: Option<Trace>,
     audit_mode: bool,
     share: String,
     shares: RunShare,
@@ -94,6 +95,7 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
         revision_address: format!("/revisions/{}", encoded(&run.pipeline_revision)),
         since: Some(run.since_run.clone()).filter(|since| !since.is_empty()).map(|since| (of_run(&since, ""), since)),
         parameters,
+        trace: site.trace(&run.trace_id),
         audit_mode: run.audit_mode,
         share: share_in_words(&shares),
         shares,

@@ -6,7 +6,7 @@ use muster_proto::v1::{
 };
 
 use super::super::super::inside::Caller;
-use super::super::super::site::Site;
+use super::super::super::site::{Site, Trace};
 use super::super::form::{of_record, of_run};
 use super::super::{Trouble, text};
 use crate::words::numbers::{count, counted, moment};
@@ -35,10 +35,11 @@ pub(in crate::web) struct Group {
     pub reason: String,
     pub sample: String,
     pub sample_address: String,
+    pub trace: Option<Trace>,
 }
 
 impl Group {
-    pub fn of(run_id: &str, group: &DeadLetterGroup) -> Self {
+    pub fn of(site: &Site, run_id: &str, group: &DeadLetterGroup) -> Self {
         Self {
             count: count(group.count),
             stage: clean(&group.stage),
@@ -46,6 +47,7 @@ impl Group {
             reason: clean(&group.reason),
             sample: clean(&group.sample_record_id),
             sample_address: of_record(run_id, &group.sample_record_id),
+            trace: site.trace(&group.sample_trace_id),
         }
     }
 }
@@ -60,7 +62,7 @@ pub(super) async fn failures(site: &Site, caller: &Caller, run: &Run) -> Result<
         ListDeadLettersRequest { run_id: run.run_id.clone(), page_size: 1, ..ListDeadLettersRequest::default() };
     let found = site.inside.audits().list_dead_letters(caller.asks(request)).await?.into_inner();
     text(&FailuresPart {
-        groups: found.groups.iter().take(REASONS).map(|group| Group::of(&run.run_id, group)).collect(),
+        groups: found.groups.iter().take(REASONS).map(|group| Group::of(site, &run.run_id, group)).collect(),
         address: of_run(&run.run_id, "/dead-letters"),
         more: found.groups.len() > REASONS,
     })
