@@ -93,18 +93,22 @@ fn in_runtime(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
 }
 
 async fn dispatch(command: Command, stderr: &Stderr) -> Result<ExitCode, Failure> {
-    muster_telemetry::trace::start(service(&command)).map_err(|error| Failure::usage(error.to_string()))?;
+    let Some(service) = service(&command) else { return carry_out(command, stderr).await };
+    muster_telemetry::trace::start(service).map_err(|error| Failure::usage(error.to_string()))?;
     let ended = carry_out(command, stderr).await;
     muster_telemetry::trace::flush().await;
     ended
 }
 
-/// Who this process is among those that export traces: a coordinator is one, whichever program it is in.
-fn service(command: &Command) -> &'static str {
+/// Who this process is among those that export traces: a coordinator is one, whichever program it is in. A command that only
+/// asks one exports none: it would wait for the collector at its end.
+fn service(command: &Command) -> Option<&'static str> {
     match command {
-        Command::Coordinator(_) => "muster-coordinator",
-        Command::Worker(_) => "muster-worker",
-        _ => "muster",
+        Command::Coordinator(_) => Some("muster-coordinator"),
+        Command::Worker(_) => Some("muster-worker"),
+        // Given a file, redriving has coordinator and workers inside as well.
+        Command::Run(_) | Command::Demo(_) | Command::Redrive(_) => Some("muster"),
+        _ => None,
     }
 }
 

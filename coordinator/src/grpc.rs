@@ -20,7 +20,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::access::{Access, Speaks};
+use crate::access::{Access, METHOD_NAMES, Speaks};
 use crate::coordinator::Services;
 use crate::service::{Audits, Fleets, Pipelines, Runs, Scaler, Workers};
 use crate::store::Store;
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
     let server = Server::builder()
         .layer(access.layer())
         // Behind the judge: whoever may not come in has no say in what is exported.
-        .layer(ServerLayer)
+        .layer(ServerLayer::new(METHOD_NAMES))
         .timeout(DEADLINE)
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))

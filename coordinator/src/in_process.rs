@@ -11,14 +11,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
+use crate::access::METHOD_NAMES;
+
 /// Bytes on their way in one direction.
 const PIPE: usize = 256 * 1024;
 
 /// Serves these routes to one channel until `stop`.
 pub(crate) fn channel(routes: Routes, stop: CancellationToken) -> Channel {
     let (connect, connections) = mpsc::channel::<Result<DuplexStream, std::io::Error>>(1);
-    let serve =
-        Server::builder().layer(ServerLayer).add_routes(routes).serve_with_incoming(ReceiverStream::new(connections));
+    let serve = Server::builder()
+        .layer(ServerLayer::new(METHOD_NAMES))
+        .add_routes(routes)
+        .serve_with_incoming(ReceiverStream::new(connections));
     tokio::spawn(async move {
         if let Some(Err(error)) = stop.run_until_cancelled(serve).await {
             tracing::error!(error = %error, { muster_telemetry::names::NEXT } = "calls fail", "the in-process server has ended");

@@ -4,9 +4,9 @@
 
 /// A round of a run, from its beginning to its end; what the batches' traces point to.
 pub const RUN: &str = "run";
-/// One attempt at a batch: from its lease to its report.
+/// One attempt at a batch: from the worker's question for work to its report.
 pub const BATCH: &str = "batch";
-/// From the worker's question for work until the batch was its own: before the [`BATCH`] began.
+/// From the worker's question for work until the batch was its own.
 pub const LEASE: &str = "lease";
 /// All records of a batch, validated and transformed.
 pub const PROCESS: &str = "validate and transform";
@@ -40,6 +40,8 @@ pub const RPC_METHOD: &str = "rpc.method";
 /// Status of the answer, as in `OK`.
 pub const RPC_STATUS: &str = "rpc.response.status_code";
 
+/// Where a delivery goes that does not go out by HTTP, as in `the table herd`.
+pub const TARGET: &str = "muster.target";
 /// The round of the run.
 pub const ROUND: &str = "muster.round";
 /// The fencing number of the lease.

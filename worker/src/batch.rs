@@ -40,7 +40,7 @@ async fn until_known(session: Arc<Session>, granted: Granted) {
         { names::ATTEMPT } = lease.attempt(),
         "batch leased"
     );
-    let _charged = ChargedOnPanic { session: &session, lease: &lease };
+    let _broken_off = BrokenOff { session: &session, lease: &lease };
     let mut book = Book::default();
     let end = match prepare(&session, &lease, &granted.run).await {
         Ok(pipeline) => {
@@ -56,17 +56,21 @@ async fn until_known(session: Arc<Session>, granted: Granted) {
     session.leases.remove(&lease);
 }
 
-/// A batch on which the worker breaks is not given back as if nothing had been: its lease expires, and the attempt
-/// counts, so that the ledger says how often it came to nothing.
-struct ChargedOnPanic<'a> {
+/// What is left to do when the work on a batch breaks off: because the worker ends before it, or by a bug.
+struct BrokenOff<'a> {
     session: &'a Session,
     lease: &'a HeldLease,
 }
 
-impl Drop for ChargedOnPanic<'_> {
+impl Drop for BrokenOff<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            // It is not given back as if nothing had been: its lease expires, and the attempt counts, so that the ledger
+            // says how often it came to nothing.
             self.session.leases.lose(self.lease.token());
+        }
+        if let Some(trace) = self.lease.trace() {
+            trace.abandon(self.lease.pipeline(), &self.session.config.name);
         }
     }
 }

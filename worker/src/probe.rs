@@ -13,6 +13,7 @@ use tracing::{debug, error, warn};
 use crate::batch::Work;
 use crate::fetch::Interrupted;
 use crate::held::Stop;
+use crate::trace::RecordNotes;
 
 /// The pause before the target is asked again for records of which it said nothing that can be relied on.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -114,7 +115,12 @@ async fn ask_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, ProbeOutcome) {
         return (spot, ProbeOutcome::Unknown { reason: "this is not a record ID".to_owned() });
     };
     let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
-    let outcome = work.pipeline.probe(&id).await.unwrap_or_else(|| {
+    let mut notes = work.lease.trace().map(|_| RecordNotes::default());
+    let asked = work.pipeline.probe(&id, &mut notes).await;
+    if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {
+        trace.note_record(&id, notes);
+    }
+    let outcome = asked.unwrap_or_else(|| {
         error!({ names::RUN } = work.lease.run_id(), "the coordinator wants to probe, but the pipeline says not where");
         ProbeOutcome::Unknown { reason: "the pipeline has no load.probe".to_owned() }
     });

@@ -13,6 +13,8 @@ use muster_pipeline::{
 };
 use tokio::time::Instant;
 
+use crate::trace::RecordNotes;
+
 mod posted;
 mod record;
 
@@ -76,10 +78,11 @@ impl ReadyPipeline {
         url.map(|url| without_query(url.as_str()).to_owned()).unwrap_or_default()
     }
 
-    /// Where a part of a record is read, as it may be shown.
+    /// Where a part of a record is read, or the target is asked for it, as it may be shown.
     pub(crate) fn url_of(&self, get: Get, id: &RecordId) -> String {
         match get {
             Get::Enrich(index) => self.compiled.enrich().get(index).map(|part| part.url(id)),
+            Get::Probe => self.compiled.target().prober().map(|prober| prober.url(id)),
             _ => self.compiled.detail_url(id),
         }
         .map(|url| without_query(url.as_str()).to_owned())
@@ -106,10 +109,13 @@ impl ReadyPipeline {
         self.compiled.target().body(records)
     }
 
-    /// Asks the target whether it has a record; nothing when the pipeline does not say where.
-    pub(crate) async fn probe(&self, id: &RecordId) -> Option<ProbeOutcome> {
+    /// Asks the target whether it has a record; nothing when the pipeline does not say where. What is in `notes` wants to
+    /// know all about it.
+    pub(crate) async fn probe(&self, id: &RecordId, notes: &mut Option<RecordNotes>) -> Option<ProbeOutcome> {
         let prober = self.compiled.target().prober()?;
-        Some(self.requester.probe(prober, id).await.0)
+        let (outcome, _, sent) = self.requester.probe(prober, id, notes.is_some()).await;
+        record::take_down(notes, Get::Probe, sent);
+        Some(outcome)
     }
 
     /// Waits until a POST may be announced: while the target wants to be left alone or serves nothing, and, for one that

@@ -1,5 +1,7 @@
 //! What a batch came to, and telling the coordinator until it knows.
 
+mod trouble;
+
 use std::time::Duration;
 
 use muster_pipeline::Cost;
@@ -15,6 +17,7 @@ use crate::coordinator::is_final;
 use crate::held::{HeldLease, Stop};
 use crate::measures::{self, BatchEnd};
 use crate::session::{Session, count};
+use trouble::trouble;
 
 /// The longest text that goes into a report, in bytes.
 const MAX_TEXT: usize = 2_048;
@@ -195,24 +198,6 @@ pub(crate) async fn settle(session: &Session, lease: &HeldLease, book: Book, end
     }
     if let Some(trace) = lease.trace() {
         trace.end(lease.pipeline(), &session.config.name, trouble);
-    }
-}
-
-/// Why somebody will want to see the batch's trace, in a word or two.
-fn trouble(book: &Book, end: &End, stop: Stop) -> Option<&'static str> {
-    let is = |outcome: DeliveryOutcome| book.deliveries.iter().any(|delivery| delivery.outcome() == outcome);
-    if is(DeliveryOutcome::InDoubt) || !book.probes.is_empty() {
-        Some("doubt")
-    } else if end.pause_reason.is_some() {
-        Some("pipeline does not work")
-    } else if stop == Stop::Lost {
-        Some("lease lost")
-    } else if book.records.iter().any(|record| record.outcome() == RecordOutcome::DeadLetter) {
-        Some("dead letter")
-    } else if is(DeliveryOutcome::Rejected) || is(DeliveryOutcome::PartlyApplied) {
-        Some("rejected")
-    } else {
-        end.retry_after.map(|_| "given back")
     }
 }
 

@@ -3,21 +3,20 @@
 //! Where nothing is exported a lease has none, and nothing here is ever called. While a batch is worked on, requests are
 //! noted as they came to pass, in a few bytes each; only of a batch that is exported does any become a span.
 
+use std::mem::replace;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use http::Uri;
 use muster_pipeline::{Get, RecordId, Sent, SentEnding};
 use muster_proto::v1::{Lease, LeasedRun};
-use muster_telemetry::trace::{self, KeyValue, Place, SpanData, SpanKind, Status, Tail};
+use muster_telemetry::trace::{self, KeyValue, Link, MOST_SPANS, Place, SpanData, SpanKind, Status, Tail};
 use muster_telemetry::{names, spans};
 use tokio::time::Instant;
 
 use crate::plan::Verdict;
 use crate::ready::{Posted, ReadyPipeline, Wire};
 
-/// The most requests that are noted of one batch.
-const MOST_REQUESTS: usize = 4_096;
 /// The most earlier attempts that are linked to: the last ones.
 const MOST_LINKS: i32 = 8;
 
@@ -45,7 +44,10 @@ struct LeaseNames {
 #[derive(Debug, Default)]
 struct Noted {
     requests: Vec<(RecordId, Get, Sent)>,
+    /// Further requests, for which the trace has no room.
+    more: usize,
     processing: Option<Processing>,
+    ended: bool,
 }
 
 /// When records were validated and transformed.
@@ -68,14 +70,19 @@ impl BatchTrace {
     /// batch that was leased before, or that repeats a doubt, is worth looking at whatever the ratio says.
     pub(crate) fn begin(lease: &Lease, run: &LeasedRun, asked_at: Instant) -> Option<Arc<Self>> {
         let traces = trace::of_this_process()?;
-        let tail = Tail::begin(traces, Place::of_batch(&run.run_id, lease.round, lease.batch, lease.epoch));
+        let (day, own) = (SystemTime::now(), Instant::now());
+        let place = Place::of_batch(&run.run_id, lease.round, lease.batch, lease.epoch);
+        let tail = Tail::begin(traces, place, time(day, own, asked_at));
         if lease.parts.iter().any(|part| part.retry_of != 0) {
             tail.keep("doubt");
-        } else if lease.attempt > 1 {
+        } else if lease.epoch > 1 {
+            // Attempts do not count those that were given back.
             tail.keep("earlier attempt");
         }
-        let this = Arc::new(Self {
-            day: tail.began(),
+        tail.note(tail.span(spans::LEASE, SpanKind::Internal, tail.began(), day));
+        Some(Arc::new(Self {
+            day,
+            own,
             tail,
             run_id: run.run_id.clone(),
             lease: LeaseNames {
@@ -85,12 +92,8 @@ impl BatchTrace {
                 attempt: lease.attempt,
                 records: lease.parts.iter().map(|part| part.record_ids.len()).sum(),
             },
-            own: Instant::now(),
             noted: Mutex::default(),
-        });
-        let (asked, granted) = (this.time(asked_at), this.tail.began());
-        this.tail.note(this.tail.span(spans::LEASE, SpanKind::Internal, asked, granted));
-        Some(this)
+        }))
     }
 
     pub(crate) fn tail(&self) -> &Arc<Tail> {
@@ -105,9 +108,9 @@ impl BatchTrace {
     /// Takes in what reading a record was.
     pub(crate) fn note_record(&self, id: &RecordId, record: RecordNotes) {
         let mut noted = self.lock();
-        if noted.requests.len() < MOST_REQUESTS {
-            noted.requests.extend(record.sent.into_iter().map(|(get, sent)| (id.clone(), get, sent)));
-        }
+        let room = MOST_SPANS.saturating_sub(noted.requests.len());
+        noted.more += record.sent.len().saturating_sub(room);
+        noted.requests.extend(record.sent.into_iter().take(room).map(|(get, sent)| (id.clone(), get, sent)));
         noted.processing = match (noted.processing, record.processing) {
             (Some(all), Some(this)) => Some(Processing {
                 from: all.from.min(this.from),
@@ -123,18 +126,21 @@ impl BatchTrace {
         let (from, until) = (self.time(from), self.time(Instant::now()));
         let name = wire.method.map_or(spans::DELIVER, method_name);
         let mut span = self.tail.span(name, SpanKind::Client, from, until);
-        if let Some(method) = wire.method {
-            span.attributes.push(KeyValue::new(spans::HTTP_METHOD, method.to_owned()));
+        match wire.method {
+            Some(method) => {
+                span.attributes.push(KeyValue::new(spans::HTTP_METHOD, method.to_owned()));
+                span.attributes.extend(at(wire.url.clone().into_owned()));
+                span.attributes.push(KeyValue::new(spans::HTTP_REQUEST_BODY_SIZE, count(numbers.body_size)));
+                if numbers.tries > 0 {
+                    span.attributes.push(KeyValue::new(spans::HTTP_RESEND_COUNT, i64::from(numbers.tries)));
+                }
+            }
+            None => span.attributes.push(KeyValue::new(spans::TARGET, wire.url.clone().into_owned())),
         }
-        span.attributes.extend(at(wire.url.clone().into_owned()));
-        span.attributes.push(KeyValue::new(spans::HTTP_REQUEST_BODY_SIZE, count(numbers.body_size)));
         span.attributes.push(KeyValue::new(names::DELIVERY, numbers.number));
         span.attributes.push(KeyValue::new(names::ORDINAL, i64::from(numbers.ordinal)));
         span.attributes.push(KeyValue::new(names::RECORDS, count(numbers.records)));
         span.attributes.push(KeyValue::new(names::OUTCOME, outcome(&posted.verdict)));
-        if numbers.tries > 0 {
-            span.attributes.push(KeyValue::new(spans::HTTP_RESEND_COUNT, i64::from(numbers.tries)));
-        }
         if posted.http_status > 0 {
             span.attributes.push(KeyValue::new(names::HTTP_STATUS, i64::from(posted.http_status)));
         }
@@ -149,23 +155,48 @@ impl BatchTrace {
         self.tail.note(span);
     }
 
-    /// Ends the trace. `pipeline` is what the batch was worked on with, if it came to that.
+    /// Ends the trace, once. `pipeline` is what the batch was worked on with, if it came to that.
     pub(crate) fn end(&self, pipeline: Option<&ReadyPipeline>, worker: &str, trouble: Option<&'static str>) {
-        let Noted { requests, processing } = std::mem::take(&mut *self.lock());
-        if self.tail.is_kept() {
-            if let Some(pipeline) = pipeline {
-                for (id, get, sent) in requests {
-                    self.tail.note(self.request(pipeline, &id, get, &sent));
-                }
-            }
-            if let Some(Processing { from, until, busy }) = processing {
-                let (from, until) = (self.time(from), self.time(until));
-                let mut span = self.tail.span(spans::PROCESS, SpanKind::Internal, from, until);
-                span.attributes.push(KeyValue::new(names::RECORDS, count(self.lease.records)));
-                span.attributes.push(KeyValue::new(spans::BUSY, busy.as_secs_f64() * 1e3));
-                self.tail.note(span);
-            }
+        let noted = replace(&mut *self.lock(), Noted { ended: true, ..Noted::default() });
+        if noted.ended {
+            return;
         }
+        if !self.tail.is_kept() {
+            return self.tail.forget();
+        }
+        self.note_all(noted, pipeline);
+        let (about, links) = self.about(pipeline, worker);
+        self.tail.end(spans::BATCH, about, links, trouble.map(str::to_owned));
+    }
+
+    /// Ends the trace of work that broke off, unless it has ended.
+    pub(crate) fn abandon(&self, pipeline: Option<&ReadyPipeline>, worker: &str) {
+        const ABANDONED: &str = "abandoned";
+        if !self.lock().ended {
+            self.tail.keep(ABANDONED);
+            self.end(pipeline, worker, Some(ABANDONED));
+        }
+    }
+
+    /// Makes spans of what was noted; first of that which there is once, so that there is room for it.
+    fn note_all(&self, noted: Noted, pipeline: Option<&ReadyPipeline>) {
+        if let Some(Processing { from, until, busy }) = noted.processing {
+            let (from, until) = (self.time(from), self.time(until));
+            let mut span = self.tail.span(spans::PROCESS, SpanKind::Internal, from, until);
+            span.attributes.push(KeyValue::new(names::RECORDS, count(self.lease.records)));
+            span.attributes.push(KeyValue::new(spans::BUSY, busy.as_secs_f64() * 1e3));
+            self.tail.note(span);
+        }
+        if let Some(pipeline) = pipeline {
+            for (id, get, sent) in noted.requests {
+                self.tail.note(self.request(pipeline, &id, get, &sent));
+            }
+            self.tail.note_dropped(noted.more);
+        }
+    }
+
+    /// What the root says, and what it points to.
+    fn about(&self, pipeline: Option<&ReadyPipeline>, worker: &str) -> (Vec<KeyValue>, Vec<Link>) {
         let LeaseNames { round, batch, epoch, attempt, records } = self.lease;
         let mut about = vec![
             KeyValue::new(names::RUN, self.run_id.clone()),
@@ -182,7 +213,7 @@ impl BatchTrace {
             (1.max(epoch - MOST_LINKS)..epoch)
                 .map(|earlier| trace::link(Place::of_batch(&self.run_id, round, batch, earlier), "earlier attempt")),
         );
-        self.tail.end(spans::BATCH, about, links, trouble.map(str::to_owned));
+        (about, links)
     }
 
     /// A GET that went over the wire.
@@ -216,15 +247,20 @@ impl BatchTrace {
 
     /// A moment of the process's own clock, as the time of the day.
     fn time(&self, at: Instant) -> SystemTime {
-        match at.checked_duration_since(self.own) {
-            Some(after) => self.day + after,
-            None => self.day - self.own.duration_since(at),
-        }
+        time(self.day, self.own, at)
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
         // Each critical section leaves it whole.
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A moment of the process's own clock, as the time of the day: when that was `day`, the clock showed `own`.
+fn time(day: SystemTime, own: Instant, at: Instant) -> SystemTime {
+    match at.checked_duration_since(own) {
+        Some(after) => day + after,
+        None => day - own.duration_since(at),
     }
 }
 
@@ -267,10 +303,16 @@ fn method_name(method: &str) -> &'static str {
 /// Where a request goes.
 fn at(url: String) -> impl Iterator<Item = KeyValue> {
     let uri = url.parse::<Uri>().ok();
-    let host = uri.as_ref().and_then(Uri::host).map(|host| KeyValue::new(spans::SERVER_ADDRESS, host.to_owned()));
+    // An address of IPv6 has brackets in a URL alone.
+    let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+    let host = uri.as_ref().and_then(Uri::host).map(|host| KeyValue::new(spans::SERVER_ADDRESS, bare(host)));
     let port = uri.as_ref().and_then(|uri| {
-        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        uri.host().map(|_| KeyValue::new(spans::SERVER_PORT, i64::from(uri.port_u16().unwrap_or(usual))))
+        let usual = match uri.scheme_str() {
+            Some("https") => Some(443),
+            Some("http") => Some(80),
+            _ => None,
+        };
+        uri.port_u16().or(usual).map(|port| KeyValue::new(spans::SERVER_PORT, i64::from(port)))
     });
     [host, port, Some(KeyValue::new(names::URL, url))].into_iter().flatten()
 }
@@ -284,4 +326,25 @@ fn fail(span: &mut SpanData, error: Option<String>) {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_named_as_they_are_outside_of_urls() {
+        let told = |url: &str| {
+            let of = |name: &str, all: &[KeyValue]| {
+                all.iter().find(|said| said.key.as_str() == name).map(|said| said.value.to_string())
+            };
+            let all: Vec<_> = at(url.to_owned()).collect();
+            (of(spans::SERVER_ADDRESS, &all), of(spans::SERVER_PORT, &all))
+        };
+        let is = |host: &str, port: &str| (Some(host.to_owned()), Some(port.to_owned()));
+        assert_eq!(told("http://host.test/animals"), is("host.test", "80"));
+        assert_eq!(told("https://[2001:db8::7]/animals"), is("2001:db8::7", "443"));
+        assert_eq!(told("https://host.test:8443/"), is("host.test", "8443"));
+        assert_eq!(told("ftp://host.test/").1, None);
+    }
 }

@@ -24,7 +24,7 @@ fn one(delivery: &DeliveryInDoubt) -> String {
         lines.push(("repeats", format!("delivery {}", delivery.retry_of)));
     }
     if !delivery.trace_id.is_empty() {
-        lines.push(("trace", delivery.trace_id.clone()));
+        lines.push(("trace", clean(&delivery.trace_id)));
     }
     lines.push(("IDs", ids(&delivery.record_ids)));
     format!("{}\n{}", head(delivery), fields("  ", lines))

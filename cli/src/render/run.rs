@@ -8,7 +8,7 @@ pub use muster_coordinator::words::share::share_in_words;
 use super::numbers::{count, counted, duration, from_wire, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
-use super::{rounds, run_state, unknown, verdict};
+use super::{clean, rounds, run_state, unknown, verdict};
 
 const STATE: &str = "state";
 const UNCHANGED: &str = "unchanged";
@@ -38,7 +38,7 @@ pub fn show(run: &Run) -> String {
         lines.push(("audit", "acknowledged IDs are written as files too".to_owned()));
     }
     if !run.trace_id.is_empty() {
-        lines.push(("trace", run.trace_id.clone()));
+        lines.push(("trace", clean(&run.trace_id)));
     }
     if let Some(share) = run.share.filter(|share| *share != DEFAULT_SHARE) {
         lines.push(("share", share_in_words(&share)));

@@ -31,7 +31,7 @@ pub(crate) use layer::{AccessLayer, Judged};
 use list::AccessList;
 #[cfg(test)]
 pub(crate) use roles::METHODS;
-pub(crate) use roles::{Admits, of_path};
+pub(crate) use roles::{Admits, NAMES as METHOD_NAMES, of_path};
 pub(crate) use tls::Speaks;
 use tls::{TlsBytes, TlsConfigs, TlsFiles};
 

@@ -97,7 +97,8 @@ pub(crate) const METHODS: &[(&str, Admits)] = &[
     ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ANY_ROLE),
 ];
 
-const NAMES: &[&str] = &{
+/// Their names alone.
+pub(crate) const NAMES: &[&str] = &{
     let mut names = [""; METHODS.len()];
     let mut at = 0;
     while at < METHODS.len() {

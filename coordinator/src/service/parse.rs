@@ -175,8 +175,10 @@ fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status
     Ok(DeliveryReport { ordinal: u32::try_from(report.ordinal).unwrap_or(0), evidence })
 }
 
-/// A batch's report. Its digest is of the message as it came: the same report again is the same bytes.
-pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status> {
+/// A batch's report. Its digest is of the message as it came: the same report again is the same bytes. Only the trace is no
+/// part of what is reported: a coordinator that knows of none must find the digest of one that does, and the other way round.
+pub(super) fn report(mut request: v1::CompleteBatchRequest) -> Result<Report, Status> {
+    let trace = std::mem::take(&mut request.trace_id);
     let digest = Sha256::digest(prost::Message::encode_to_vec(&request)).into();
     let stats = request.stats.unwrap_or_default();
     Ok(Report {
@@ -188,7 +190,7 @@ pub(super) fn report(request: v1::CompleteBatchRequest) -> Result<Report, Status
         retry_after: duration(request.retry_after).min(MAX_RETRY_AFTER),
         probes: request.probes.into_iter().map(finding).collect::<Result<_, _>>()?,
         // Whatever else it may be is no trace that anybody could look for.
-        trace: TraceId::try_from(request.trace_id).ok(),
+        trace: TraceId::try_from(trace).ok(),
     })
 }
 
@@ -222,6 +224,18 @@ fn record_report(report: v1::RecordReport) -> Result<RecordReport, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_is_the_same_with_and_without_its_trace() {
+        let of = |lease_token: &str, trace_id: &[u8]| {
+            let (lease_token, trace_id) = (lease_token.to_owned(), trace_id.to_vec());
+            report(v1::CompleteBatchRequest { lease_token, trace_id, ..v1::CompleteBatchRequest::default() }).unwrap()
+        };
+        let (without, with) = (of("token", &[]), of("token", &[7; 16]));
+        assert_eq!((without.trace, with.trace), (None, Some([7; 16])));
+        assert_eq!(without.digest, with.digest);
+        assert_ne!(without.digest, of("another", &[]).digest);
+    }
 
     #[test]
     fn unknown_fields_are_of_the_delivery_and_bounded() {

@@ -142,18 +142,18 @@ impl Requester {
     }
 
     /// Asks the target whether it has a record, through failures, stalls and refusals as [`Requester::get`]; and says
-    /// what that cost.
+    /// what that cost; with `note` also each request that went over the wire, in the order of their sending.
     ///
     /// Dropping the future stops it at once; a GET changes nothing.
-    pub async fn probe(&self, prober: &Prober, id: &RecordId) -> (ProbeOutcome, Cost) {
-        let mut notes = Notes::default();
+    pub async fn probe(&self, prober: &Prober, id: &RecordId, note: bool) -> (ProbeOutcome, Cost, Vec<Sent>) {
+        let mut notes = Notes { sent: note.then(Vec::new), ..Notes::default() };
         let meaning = |answer: Answer| classify::probe(prober, &answer);
         let result = self.read(&prober.url(id), Get::Probe, meaning, &mut notes).await;
         let outcome = result.unwrap_or_else(|error| match error {
             FetchError::NoCredentials { reason } => ProbeOutcome::NoCredentials { reason },
             error => ProbeOutcome::Unknown { reason: error.to_string() },
         });
-        (self.shared.credentials.redactor.probed(outcome), notes.cost)
+        (self.shared.credentials.redactor.probed(outcome), notes.cost, notes.sent.unwrap_or_default())
     }
 
     /// Tries a request until `meaning` finds in its answer what was wanted, or why there is no point.

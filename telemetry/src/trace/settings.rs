@@ -1,5 +1,7 @@
 //! Whether traces are exported, and which: by OpenTelemetry's own environment variables.
 
+use std::time::Duration;
+
 use opentelemetry_sdk::trace::Sampler;
 
 /// Where a collector listens, for traces alone; it wins over [`ENDPOINT`].
@@ -13,6 +15,14 @@ const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+/// How many spans may wait to be exported.
+pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+/// Milliseconds that an export may take, for traces alone; it wins over [`TIMEOUT`].
+const TRACES_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT";
+/// Milliseconds that an export may take.
+const TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+/// The same when nobody says anything, as the specification has it.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 
 /// A variable whose value is no use: which, and what would be.
@@ -34,6 +44,10 @@ pub(super) struct Settings {
     pub(super) endpoint: String,
     /// Whether there is a password in it.
     pub(super) has_secret: bool,
+    /// Whether by gRPC; else by HTTP.
+    pub(super) by_grpc: bool,
+    /// How long an export may take.
+    pub(super) timeout: Duration,
     /// Which traces, by their IDs.
     pub(super) sampler: Sampler,
 }
@@ -65,13 +79,17 @@ impl Settings {
         let sampler = sampler(variable(SAMPLER).as_deref(), variable(SAMPLER_ARGUMENT))?;
         let (endpoint, has_secret) = shown(&endpoint);
         let protocol = variable(TRACES_PROTOCOL).or_else(|| variable(PROTOCOL));
+        let by_grpc = protocol.as_deref() == Some("grpc");
         // The TLS of tonic would take the place of ours in the ways to coordinators.
-        if protocol.as_deref() == Some("grpc") && !endpoint.starts_with("http://") {
+        if by_grpc && !endpoint.starts_with("http://") {
             let advice = "by grpc traces go to an http:// URL alone, as in http://127.0.0.1:4317; to a collector behind \
                           https:// they go with OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
             return Err(BadSetting { variable: place, value: endpoint, advice });
         }
-        Ok(Some(Settings { endpoint, has_secret, sampler }))
+        // As the exporter reads them: what is no number counts as unset.
+        let timeout = [TRACES_TIMEOUT, TIMEOUT].into_iter().find_map(|name| variable(name)?.parse().ok());
+        let timeout = timeout.map_or(USUAL_TIMEOUT, Duration::from_millis);
+        Ok(Some(Settings { endpoint, has_secret, by_grpc, timeout, sampler }))
     }
 }
 
@@ -157,6 +175,16 @@ mod tests {
             let error = behind(url, "grpc").unwrap_err().to_string();
             assert!(error.contains(url) && error.contains("PROTOCOL=http/protobuf"), "{error}");
         }
+    }
+
+    #[test]
+    fn how_long_an_export_may_take_is_read() {
+        let timeout = |set: &[(&str, &str)]| {
+            let set: Vec<_> = [(ENDPOINT, "http://c:1")].iter().chain(set).copied().collect();
+            settings(&set).unwrap().unwrap().timeout.as_millis()
+        };
+        assert_eq!((timeout(&[]), timeout(&[(TIMEOUT, "soon")])), (10_000, 10_000));
+        assert_eq!(timeout(&[(TIMEOUT, "700"), (TRACES_TIMEOUT, "500")]), 500);
     }
 
     #[test]

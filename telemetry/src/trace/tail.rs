@@ -13,8 +13,8 @@ use super::place::Place;
 use super::traces::Traces;
 use crate::spans;
 
-/// The most spans of one trace.
-const MOST_SPANS: usize = 2_000;
+/// The most spans of one trace, beside its root.
+pub const MOST_SPANS: usize = 2_000;
 
 /// One trace, from its beginning to its end. The ratio decides about it at once; what happens in it may decide otherwise
 /// later on.
@@ -36,9 +36,9 @@ struct Noted {
 }
 
 impl Tail {
-    /// A trace that begins now.
+    /// A trace that began then.
     #[must_use]
-    pub fn begin(traces: &Arc<Traces>, root: Place) -> Arc<Self> {
+    pub fn begin(traces: &Arc<Traces>, root: Place, began: SystemTime) -> Arc<Self> {
         let by_ratio = traces.samples(root.trace);
         Arc::new(Self {
             traces: Arc::clone(traces),
@@ -46,7 +46,7 @@ impl Tail {
             by_ratio,
             kept: AtomicBool::new(by_ratio),
             why: OnceLock::new(),
-            began: SystemTime::now(),
+            began,
             noted: Mutex::default(),
         })
     }
@@ -97,7 +97,17 @@ impl Tail {
         }
     }
 
-    /// Ends it: exports its spans, or forgets them. What is noted later is lost.
+    /// So many more were not even made, because there are [too many](MOST_SPANS).
+    pub fn note_dropped(&self, spans: usize) {
+        self.lock().dropped += i64::try_from(spans).unwrap_or(i64::MAX);
+    }
+
+    /// Ends one that is not kept.
+    pub fn forget(&self) {
+        let _ = take(&mut *self.lock());
+    }
+
+    /// Ends it: exports its spans, the root before all others, or forgets them. What is noted later is lost.
     pub fn end(&self, name: &'static str, mut attributes: Vec<KeyValue>, links: Vec<Link>, error: Option<String>) {
         let Noted { spans, dropped } = take(&mut *self.lock());
         if !self.is_kept() {
@@ -116,10 +126,11 @@ impl Tail {
         if let Some(words) = error {
             root.status = opentelemetry::trace::Status::error(words);
         }
+        // Where there is no room for all, the root says at least that there was something.
+        self.traces.export(root);
         for span in spans {
             self.traces.export(span);
         }
-        self.traces.export(root);
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {

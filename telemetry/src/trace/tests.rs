@@ -37,8 +37,8 @@ fn traces(sampler: Sampler) -> (Arc<Traces>, Kept) {
 
 fn play(sampler: Sampler, in_between: impl FnOnce(&Tail)) -> Vec<SpanData> {
     let (traces, kept) = traces(sampler);
-    let tail = Tail::begin(&traces, Place::of_batch("run", 1, 2, 3));
     let now = SystemTime::now();
+    let tail = Tail::begin(&traces, Place::of_batch("run", 1, 2, 3), now);
     tail.note(tail.span("GET", SpanKind::Client, now, now));
     in_between(&tail);
     tail.end(spans::BATCH, Vec::new(), vec![link(Place::of_round("run", 1), "run")], None);
@@ -49,7 +49,7 @@ fn play(sampler: Sampler, in_between: impl FnOnce(&Tail)) -> Vec<SpanData> {
 fn a_trace_is_exported_whole_or_not_at_all() {
     assert!(play(Sampler::AlwaysOff, |tail| assert!(!tail.is_kept())).is_empty());
     let spans = play(Sampler::AlwaysOn, |tail| assert!(tail.is_kept()));
-    let [fetch, batch] = &spans[..] else { panic!("{spans:?}") };
+    let [batch, fetch] = &spans[..] else { panic!("{spans:?}") };
     assert_eq!((&*fetch.name, &*batch.name), ("GET", spans::BATCH));
     assert_eq!(fetch.parent_span_id, batch.span_context.span_id());
     assert_eq!(batch.parent_span_id, SpanId::INVALID);
@@ -63,7 +63,7 @@ fn what_happens_in_a_trace_may_keep_it_and_is_named() {
         tail.keep("dead letter");
         tail.keep("doubt");
     });
-    let why: Vec<_> = spans[1].attributes.iter().map(|said| (said.key.as_str(), said.value.to_string())).collect();
+    let why: Vec<_> = spans[0].attributes.iter().map(|said| (said.key.as_str(), said.value.to_string())).collect();
     assert_eq!(why, [(spans::KEPT, "dead letter".to_owned())], "the first reason");
 }
 
@@ -73,15 +73,20 @@ fn a_trace_with_too_many_spans_says_so() {
         let now = SystemTime::now();
         (0..2_500).for_each(|_| tail.note(tail.span("GET", SpanKind::Client, now, now)));
     });
-    let batch = spans.last().unwrap();
+    let batch = spans.first().unwrap();
     assert_eq!(spans.len(), 2_001);
     assert_eq!(batch.attributes[0].value.to_string(), "501");
 }
 
 #[test]
 fn the_ratio_decides_the_same_everywhere() {
-    let (traces, _) = traces(Sampler::TraceIdRatioBased(0.01));
-    let sampled = (0..20_000).filter(|batch| traces.samples(Place::of_batch("run", 1, *batch, 1).trace)).count();
+    let sampled = || {
+        let (traces, _) = traces(Sampler::TraceIdRatioBased(0.01));
+        let samples = move |batch: &i64| traces.samples(Place::of_batch("run", 1, *batch, 1).trace);
+        (0..20_000).filter(samples).collect::<Vec<i64>>()
+    };
+    assert_eq!(sampled(), sampled(), "in two processes");
+    let sampled = sampled().len();
     assert!((100..400).contains(&sampled), "{sampled} of 20,000 at 1%");
 }
 
@@ -102,10 +107,23 @@ fn what_is_held_goes_out_with_its_trace_and_is_forgotten_in_time() {
     assert_eq!(kept.0.lock().unwrap().len(), 1, "once");
 }
 
+#[test]
+fn what_is_held_is_bounded_in_all() {
+    let (traces, kept) = traces(Sampler::AlwaysOff);
+    let place = |batch| Place::of_batch("run", 1, batch, 1);
+    let now = SystemTime::now();
+    for batch in 0..1_000 {
+        (0..60).for_each(|_| traces.hold(traces.span(place(batch), "call".into(), SpanKind::Server, now, now)));
+    }
+    (0..1_000).for_each(|batch| traces.release(place(batch).trace));
+    let held = kept.0.lock().unwrap().len();
+    assert!((10_000..20_000).contains(&held), "{held} of 60,000");
+}
+
 #[tokio::test]
 async fn what_is_logged_in_a_trace_knows_it() {
     let (traces, _) = traces(Sampler::AlwaysOff);
-    let tail = Tail::begin(&traces, Place::of_batch("run", 1, 2, 3));
+    let tail = Tail::begin(&traces, Place::of_batch("run", 1, 2, 3), SystemTime::now());
     assert!(Ids::current().is_none());
     let seen = in_trace(Some(&tail), async {
         tokio::task::yield_now().await;

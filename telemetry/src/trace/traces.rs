@@ -12,9 +12,10 @@ use opentelemetry_sdk::trace::{
     SpanData, SpanEvents, SpanLinks, SpanProcessor,
 };
 
-use super::export::Told;
+use super::export::{Told, exporter};
 use super::held::Held;
 use super::place::Place;
+use super::queue::{self, Bounded, Queue};
 use super::settings::{BadSetting, ENDPOINT, Settings, TRACES_ENDPOINT};
 use crate::spans;
 
@@ -22,7 +23,6 @@ use crate::spans;
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Spans that wait to be exported, unless the environment says otherwise: those of some dozen whole batches.
 const QUEUE: usize = 8_192;
-const QUEUE_VARIABLE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 
 static OF_THIS_PROCESS: OnceLock<Arc<Traces>> = OnceLock::new();
 
@@ -53,17 +53,16 @@ pub fn start(service: &'static str) -> Result<(), StartError> {
     let Some(settings) = Settings::of(|name| std::env::var(name).ok())? else { return Ok(()) };
     // The first one installed stays, which is all that is wanted here.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exporter = opentelemetry_otlp::SpanExporter::builder().build();
-    let exporter = exporter.map_err(|error| match settings.has_secret {
+    let exporter = exporter(&settings).map_err(|error| match settings.has_secret {
         true => StartError::Exporter("it is no URL of a collector".to_owned()),
-        false => StartError::Exporter(error.to_string()),
+        false => StartError::Exporter(error),
     })?;
-    let mut queue = BatchConfigBuilder::default();
-    if std::env::var_os(QUEUE_VARIABLE).is_none() {
-        queue = queue.with_max_queue_size(QUEUE);
-    }
-    let exporter = Told::new(exporter, &settings);
-    let mut processor = BatchSpanProcessor::builder(exporter).with_batch_config(queue.build()).build();
+    let size = queue::size(|name| std::env::var(name).ok(), QUEUE);
+    let queue = Queue::of(size);
+    let exporter = Told::new(exporter, &settings, Arc::clone(&queue));
+    let config = BatchConfigBuilder::default().with_max_queue_size(size).build();
+    let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
+    let mut processor = Bounded::new(processor, queue);
     processor.set_resource(&resource(service));
     let _ = OF_THIS_PROCESS.set(Arc::new(Traces::new(Box::new(processor), settings.sampler)));
     Ok(())

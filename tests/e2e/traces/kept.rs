@@ -1,14 +1,18 @@
 //! Which traces are exported: those that the ratio picks, and always those of batches with trouble.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use animals_api::{Amount, ChaosOn, Config};
+use muster_tests::cluster::Cluster;
+use muster_tests::deadline::within;
 use muster_tests::otlp::{By, Receiver};
 use muster_tests::pipelines::{impatient, variant};
+use muster_tests::process::Signal;
 use muster_tests::turn;
 use serde_json::Value;
 
-use super::{Scene, batches};
+use super::{Scene, batches, borrowed};
 use crate::stand_in;
 
 const SMALL: (&str, &str) = ("max_batch: 100", "max_batch: 20");
@@ -55,7 +59,7 @@ async fn at_ratio_zero_the_batches_with_dead_letters_arrive_whole_and_no_others(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_doubt_is_kept_and_what_repeats_it_points_back() {
     let _turn = turn::light().await;
-    let stall = std::time::Duration::from_millis(1_200)..=std::time::Duration::from_millis(1_500);
+    let stall = Duration::from_millis(1_200)..=Duration::from_millis(1_500);
     let server =
         stand_in(Config { chaos: 0.3, stall_share: 1.0, chaos_on: ChaosOn::Posts, stall, ..Config::calm(400) });
     let folder = tempfile::tempdir().expect("a folder");
@@ -78,6 +82,29 @@ async fn a_doubt_is_kept_and_what_repeats_it_points_back() {
         }
     }
     assert!(pointed > 0, "nothing was leased again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_its_worker_abandons_is_kept() {
+    let _turn = turn::light().await;
+    let stall = Duration::from_secs(60)..=Duration::from_secs(60);
+    let server = stand_in(Config { chaos: 1.0, stall_share: 1.0, chaos_on: ChaosOn::Posts, stall, ..Config::calm(20) });
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::start(folder.path()).await;
+    let env = receiver.env_at(By::Http, "0");
+    let env = borrowed(&env);
+    muster_tests::pipelines::folder(folder.path(), "herd", &variant(&[SMALL]));
+    let cluster = Cluster::with(folder.path(), &["--pipelines", "pipelines"], &env).await;
+    let mut worker = cluster.worker_with("w1", &["--drain-timeout", "0"], &env);
+    cluster.start_run("herd", &server.base_url()).await;
+    within("a POST is on its way", server.book().until(|book| book.counters().stalls_post >= 1)).await;
+    worker.signal(Signal::Terminate);
+    worker.ended().await.with_code(1);
+    let batches = batches(&receiver);
+    let [batch] = &batches[..] else { panic!("{batches:?}") };
+    assert_eq!((batch.text("muster.kept"), batch.words.as_str()), (Some("abandoned"), "abandoned"));
+    let trace = &receiver.traces()[&batch.trace];
+    assert!(trace.iter().filter(|span| span.name == "GET").count() >= 20, "{trace:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,35 @@ async fn a_collector_that_is_not_there_costs_one_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_keeps_no_process() {
+    let _turn = turn::light().await;
+    // Connections to it are made, and nobody ever reads from them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    for protocol in ["grpc", "http/protobuf"] {
+        let server = stand_in(Config::calm(200));
+        let folder = tempfile::tempdir().expect("a folder");
+        let arguments = ["run", "animals", "--set", &base_url(&server), "--db", "my.db", "--json"];
+        let start = Start::muster(folder.path(), arguments).env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+        let start = start.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).env("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000");
+        start.run().await.with_code(0);
+        assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_only_asks_has_nothing_to_export() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // No use to whoever exports traces.
+    let set = |start: Start| {
+        start.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").env("OTEL_TRACES_EXPORTER", "console")
+    };
+    set(Start::muster(folder.path(), ["completions", "bash"])).run().await.with_code(0);
+    set(Start::muster(folder.path(), ["worker"])).run().await.with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_setting_that_is_no_use_is_refused_and_says_what_would_be() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");

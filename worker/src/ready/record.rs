@@ -67,7 +67,9 @@ impl ReadyPipeline {
         }
         let reading = self.compiled.enrich().iter().enumerate().map(|(index, part)| self.part(index, part, id, note));
         // All are awaited, so that what they cost is known whichever fails.
-        let (mut costs, mut parts) = (Vec::from_iter(cost), Vec::new());
+        let count = self.compiled.enrich().len();
+        let (mut costs, mut parts) = (Vec::with_capacity(count + 1), Vec::with_capacity(count));
+        costs.extend(cost);
         for (index, (part, cost, sent)) in join_all(reading).await.into_iter().enumerate() {
             costs.push(cost);
             parts.push(part);
@@ -134,7 +136,7 @@ impl ReadyPipeline {
 }
 
 /// Takes requests down, for whoever wants to know of them.
-fn take_down(notes: &mut Option<RecordNotes>, get: Get, sent: Vec<Sent>) {
+pub(super) fn take_down(notes: &mut Option<RecordNotes>, get: Get, sent: Vec<Sent>) {
     if let Some(notes) = notes {
         notes.sent.extend(sent.into_iter().map(|sent| (get, sent)));
     }

@@ -1,9 +1,11 @@
 //! Protection: signs that the pipeline or a worker is wrong, not the records; and runs that are not kept.
 
 use super::Backend;
-use super::bench::{A, B, Bench, MAX_REJECTED, begin, dead, evidence, gone, new_run, refused, report, run_with};
+use super::bench::{
+    A, B, Bench, MAX_REJECTED, begin, dead, evidence, gone, new_run, refused, report, run_with, signed,
+};
 use crate::domain::{DeliveryState, RecordState, Run, RunState};
-use crate::store::{Completion, Deleted, GrantedLease, LEASE_TTL, Started, Swept};
+use crate::store::{Completion, DeadLetterFilter, Deleted, GrantedLease, LEASE_TTL, Report, Started, Swept};
 
 /// Protecting runs from themselves.
 pub async fn protecting(backend: &dyn Backend) {
@@ -14,6 +16,7 @@ pub async fn protecting(backend: &dyn Backend) {
     whoever_resumes_accepts_what_is_gone(&Bench::new(backend).await).await;
     a_batch_that_takes_workers_down_goes_on_record_by_record(&Bench::new(backend).await).await;
     a_record_that_takes_workers_down_alone_is_given_up(&Bench::new(backend).await).await;
+    what_was_not_heard_of_again_has_not_the_trace_of_what_was(&Bench::new(backend).await).await;
     a_report_clears_a_batch(&Bench::new(backend).await).await;
 }
 
@@ -160,6 +163,23 @@ async fn a_record_that_takes_workers_down_alone_is_given_up(bench: &Bench) {
     let story = bench.story(&run, "1").await;
     assert_eq!(story.state, RecordState::DeadLetter);
     assert_eq!(story.exception.unwrap().stage, "worker");
+}
+
+async fn what_was_not_heard_of_again_has_not_the_trace_of_what_was(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 4).await;
+    bench.warm_up().await;
+    let reported = bench.lease(A).await;
+    bench.complete(A, &reported, signed(Report { trace: Some([7; 16]), ..report(&[], &[dead(0)]) })).await;
+    for _ in 0..3 {
+        assert_eq!(ids(&lose(bench).await), ["2", "3", "4"]);
+    }
+    for _ in 0..5 {
+        assert_eq!(ids(&lose(bench).await), ["2"]);
+    }
+    assert_eq!(ids(&bench.lease(A).await), ["3"]);
+    let letters = bench.store().dead_letters(&run, &DeadLetterFilter::default(), None, 10).await.unwrap();
+    let told: Vec<_> = letters.iter().map(|letter| (letter.stage.as_str(), letter.trace)).collect();
+    assert_eq!(told, [("validate", Some([7; 16])), ("worker", None)]);
 }
 
 async fn a_report_clears_a_batch(bench: &Bench) {

@@ -1,5 +1,6 @@
 //! A call under way, as a span that is not over yet.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,7 +30,7 @@ pub(super) struct Call {
     parent: SpanId,
     is_remote: bool,
     kind: SpanKind,
-    method: String,
+    method: Cow<'static, str>,
     began: SystemTime,
     peer: Option<(Arc<str>, u16)>,
 }
@@ -40,7 +41,7 @@ impl Call {
         traces: &Arc<Traces>,
         way: Way,
         kind: SpanKind,
-        method: &str,
+        method: Cow<'static, str>,
         parent: Option<&SpanContext>,
     ) -> Self {
         let trace = parent.map_or_else(|| traces.new_trace_id(), SpanContext::trace_id);
@@ -51,7 +52,7 @@ impl Call {
             parent: parent.map_or(SpanId::INVALID, SpanContext::span_id),
             is_remote: parent.is_some_and(SpanContext::is_remote),
             kind,
-            method: method.to_owned(),
+            method,
             began: SystemTime::now(),
             peer: None,
         }
@@ -90,9 +91,8 @@ impl Call {
 
     fn finish(&mut self, status: Result<&'static str, &'static str>) {
         let Some(way) = self.way.take() else { return };
-        let method = std::mem::take(&mut self.method);
-        let mut span =
-            self.traces.span(self.place, method.clone().into(), self.kind.clone(), self.began, SystemTime::now());
+        let method = self.method.clone();
+        let mut span = self.traces.span(self.place, method.clone(), self.kind.clone(), self.began, SystemTime::now());
         (span.parent_span_id, span.parent_span_is_remote) = (self.parent, self.is_remote);
         span.attributes.push(KeyValue::new(spans::RPC_SYSTEM, spans::GRPC));
         span.attributes.push(KeyValue::new(spans::RPC_METHOD, method));
@@ -117,7 +117,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.finish(Err("cancelled"));
+        self.finish(Ok("CANCELLED"));
     }
 }
 

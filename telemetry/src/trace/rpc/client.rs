@@ -1,5 +1,6 @@
 //! The caller's side.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -50,7 +51,7 @@ where
         let answer = self.inner.call(request);
         Either::Right(Box::pin(async move {
             let answer = answer.await;
-            call.end(answer.as_ref().map(|answer| status_of(answer.headers())).map_err(|_| "connection"));
+            call.end(answer.as_ref().map(status_of).map_err(|_| "connection"));
             answer
         }))
     }
@@ -58,7 +59,7 @@ where
 
 /// The span of a call; none of one that is in no trace that may be exported.
 fn begin<B>(traces: &Arc<Traces>, request: &mut Request<B>) -> Option<Call> {
-    let method = method(request.uri().path())?;
+    let method = Cow::Owned(method(request.uri().path())?.to_owned());
     let call = match (current::tail(), current::span()) {
         (Some(tail), parent) => Call::begin(traces, Way::Note(tail), SpanKind::Client, method, parent.as_ref()),
         (None, Some(parent)) if parent.is_sampled() => {

@@ -15,6 +15,9 @@ use futures::future::Either;
 /// What is answered: as it comes where nothing is traced, without another allocation.
 type Answer<F, O> = Either<F, Pin<Box<dyn Future<Output = O> + Send>>>;
 
+/// What a method is called that is none of ours: its name is the caller's, and may be of any length.
+const OTHER: &str = "_OTHER";
+
 /// Service and method of a path, where they are ours: health, reflection and the like are asked for all the time and tell
 /// nothing.
 fn method(path: &str) -> Option<&str> {

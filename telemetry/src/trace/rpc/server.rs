@@ -1,5 +1,6 @@
 //! The side that is called.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,19 +12,30 @@ use tower::{Layer, Service};
 
 use super::call::{Call, Way};
 use super::wire::{parent, status_of};
-use super::{Answer, method};
+use super::{Answer, OTHER, method};
 use crate::trace::of_this_process;
 use crate::trace::traces::Traces;
 
 /// Makes a span of each call to what is behind it, where this process exports any.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ServerLayer;
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLayer {
+    methods: &'static [&'static str],
+}
+
+impl ServerLayer {
+    /// In front of services with these methods, each as in `muster.v1.WorkerService/CompleteBatch`: a span is named after
+    /// one of them, never after what a caller made up.
+    #[must_use]
+    pub fn new(methods: &'static [&'static str]) -> Self {
+        Self { methods }
+    }
+}
 
 impl<S> Layer<S> for ServerLayer {
     type Service = TracedServer<S>;
 
     fn layer(&self, inner: S) -> TracedServer<S> {
-        TracedServer { inner }
+        TracedServer { inner, methods: self.methods }
     }
 }
 
@@ -31,6 +43,7 @@ impl<S> Layer<S> for ServerLayer {
 #[derive(Clone, Debug)]
 pub struct TracedServer<S> {
     inner: S,
+    methods: &'static [&'static str],
 }
 
 impl<S, B, R> Service<Request<B>> for TracedServer<S>
@@ -49,7 +62,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let begun = of_this_process().and_then(|traces| begin(traces, &request));
+        let begun = of_this_process().and_then(|traces| begin(traces, self.methods, &request));
         let Some(call) = begun else { return Either::Left(self.inner.call(request)) };
         let context = TraceContext::new().with_remote_span_context(call.context());
         let answer = {
@@ -58,17 +71,23 @@ where
         };
         let served = async move {
             let answer = answer.await;
-            call.end(answer.as_ref().map(|answer| status_of(answer.headers())).map_err(|_| "connection"));
+            call.end(answer.as_ref().map(status_of).map_err(|_| "connection"));
             answer
         };
         Either::Right(Box::pin(served.with_context(context)))
     }
 }
 
+/// The method that is asked for, if it is of a service of ours.
+fn known(methods: &[&'static str], path: &str) -> Option<&'static str> {
+    let asked = method(path)?;
+    Some(methods.iter().copied().find(|method| *method == asked).unwrap_or(OTHER))
+}
+
 /// The span of a call; none of one that is in no trace that may be exported. What came with it has decided already, by the
 /// same rule.
-fn begin<B>(traces: &Arc<Traces>, request: &Request<B>) -> Option<Call> {
-    let method = method(request.uri().path())?;
+fn begin<B>(traces: &Arc<Traces>, methods: &[&'static str], request: &Request<B>) -> Option<Call> {
+    let method = Cow::Borrowed(known(methods, request.uri().path())?);
     match parent(request.headers()) {
         Some((parent, _)) if parent.is_sampled() => {
             traces.release(parent.trace_id());
@@ -86,5 +105,19 @@ fn begin<B>(traces: &Arc<Traces>, request: &Request<B>) -> Option<Call> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_named_after_what_is_served() {
+        const METHODS: &[&str] = &["muster.v1.RunService/GetRun", "grpc.health.v1.Health/Check"];
+        assert_eq!(known(METHODS, "/muster.v1.RunService/GetRun"), Some("muster.v1.RunService/GetRun"));
+        assert_eq!(known(METHODS, "/grpc.health.v1.Health/Check"), None);
+        let made_up = format!("/muster.{}", "x".repeat(16_000));
+        assert_eq!(known(METHODS, &made_up), Some("_OTHER"));
     }
 }

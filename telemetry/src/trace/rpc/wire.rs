@@ -1,6 +1,6 @@
 //! Trace contexts in headers (W3C Trace Context), and the statuses of gRPC.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
@@ -80,9 +80,24 @@ pub(super) fn status(code: &str) -> &'static str {
     code.parse::<usize>().ok().and_then(|code| NAMES.get(code).copied()).unwrap_or("UNKNOWN")
 }
 
-/// The status in the head of an answer. A good one stands behind the message, so none in the head is good.
-pub(super) fn status_of(headers: &HeaderMap) -> &'static str {
-    headers.get("grpc-status").map_or("OK", |code| status(code.to_str().unwrap_or_default()))
+/// The status in the head of an answer. A good one stands behind the message, so none in the head is good, unless something
+/// answered that speaks no gRPC: then it is what gRPC's own table makes of the HTTP status.
+pub(super) fn status_of<B>(answer: &Response<B>) -> &'static str {
+    if let Some(code) = answer.headers().get("grpc-status") {
+        return status(code.to_str().unwrap_or_default());
+    }
+    match answer.status() {
+        StatusCode::OK => "OK",
+        StatusCode::BAD_REQUEST => "INTERNAL",
+        StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+        StatusCode::FORBIDDEN => "PERMISSION_DENIED",
+        StatusCode::NOT_FOUND => "UNIMPLEMENTED",
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => "UNAVAILABLE",
+        _ => "UNKNOWN",
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +122,39 @@ mod tests {
     fn statuses_have_their_names() {
         assert_eq!((status("0"), status("9"), status("16")), ("OK", "FAILED_PRECONDITION", "UNAUTHENTICATED"));
         assert_eq!((status("17"), status("x")), ("UNKNOWN", "UNKNOWN"));
-        assert_eq!(status_of(&HeaderMap::new()), "OK");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_grpc_is_not_good() {
+        let answer = |http: u16, grpc: Option<&'static str>| {
+            let answer = Response::builder().status(http);
+            grpc.into_iter().fold(answer, |answer, code| answer.header("grpc-status", code)).body(()).unwrap()
+        };
+        assert_eq!(status_of(&answer(200, None)), "OK");
+        assert_eq!(status_of(&answer(200, Some("14"))), "UNAVAILABLE");
+        assert_eq!(status_of(&answer(503, None)), "UNAVAILABLE");
+        assert_eq!(status_of(&answer(500, None)), "UNKNOWN");
+    }
+
+    #[test]
+    fn what_is_no_trace_context_is_no_parent() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        for wrong in [
+            "".to_owned(),
+            "canary".to_owned(),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
+            format!("00-{trace}-b7ad6b7169203331"),
+            format!("00-{trace}x-b7ad6b7169203331-01"),
+            format!("ff-{trace}-b7ad6b7169203331-01"),
+        ] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), wrong.parse().unwrap())]);
+            assert!(parent(&headers).is_none(), "{wrong:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", format!("00-{trace}-b7ad6b7169203331-00").parse().unwrap());
+        headers.insert("tracestate", HeaderValue::from_static("muster=held,=,,;"));
+        let (span, held) = parent(&headers).unwrap();
+        assert!(span.is_valid() && !held, "a state that is no use says nothing");
     }
 }

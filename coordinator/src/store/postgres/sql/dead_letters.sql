@@ -4,7 +4,7 @@ SELECT e.round, e.batch, e.position, r.id, e.stage, e.reason, e.http_status, e.b
        b.size,
        EXISTS (SELECT 1 FROM deliveries d WHERE d.run = e.run AND d.round = e.round AND d.batch = e.batch AND d.state IN (0, 1, 4, 5)),
        (SELECT l.trace_id FROM leases l WHERE l.run = e.run AND l.round = e.round AND l.batch = e.batch
-           AND l.ended_at <= e.at AND l.report_digest IS NOT NULL ORDER BY l.epoch DESC LIMIT 1)
+           AND l.ended_at = e.at AND l.report_digest IS NOT NULL ORDER BY l.epoch DESC LIMIT 1)
 FROM exceptions e
 JOIN batches b ON b.run = e.run AND b.round = e.round AND b.batch = e.batch
 JOIN records r ON r.run = e.run AND r.round = e.round AND r.seq = b.first_seq + e.position
