@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_coordinator::{Access, AccessArgs, Coordinator, HttpOptions};
 use tokio::net::TcpListener;
@@ -12,6 +13,8 @@ use crate::failure::Failure;
 
 /// Connections at once: a browser has six.
 const MAX_CONNECTIONS: usize = 64;
+/// How long pages may take to hear that the run is over: they are told once a second.
+const LAST_NEWS: Duration = Duration::from_secs(2);
 
 /// An open port with the dashboard behind it.
 pub struct Dashboard {
@@ -19,6 +22,7 @@ pub struct Dashboard {
     pub url: String,
     serving: JoinHandle<()>,
     stop: CancellationToken,
+    break_off: CancellationToken,
 }
 
 impl Dashboard {
@@ -40,16 +44,23 @@ impl Dashboard {
             insecure: false,
         };
         let access = Access::of(&open_to_all).map_err(|error| cannot(&error))?;
-        let stop = CancellationToken::new();
-        let serving = coordinator.serve_http(listener, Arc::new(access), HttpOptions::default(), stop.clone());
-        Ok(Dashboard { url, serving: tokio::spawn(serving), stop })
+        let (stop, break_off) = (CancellationToken::new(), CancellationToken::new());
+        let options = HttpOptions::default();
+        let serving = coordinator.serve_http(listener, Arc::new(access), options, stop.clone(), break_off.clone());
+        Ok(Dashboard { url, serving: tokio::spawn(serving), stop, break_off })
     }
 
-    /// Closes it; pages that are open are told.
-    pub async fn close(self) {
+    /// Closes it. When the run is over, pages that are open are told its end before.
+    pub async fn close(mut self, is_over: bool) {
         self.stop.cancel();
-        // It ends by itself, within a few seconds; whether well or not changes nothing any more.
-        let _ = self.serving.await;
+        if is_over {
+            let _ = tokio::time::timeout(LAST_NEWS, &mut self.serving).await;
+        }
+        self.break_off.cancel();
+        if !self.serving.is_finished() {
+            // It ends by itself, within a few seconds; whether well or not changes nothing any more.
+            let _ = self.serving.await;
+        }
     }
 }
 

@@ -103,10 +103,10 @@ impl Embedded {
         self.crew.trouble.take().map_or(Ok(()), Err)
     }
 
-    /// Closes the ledger.
-    pub async fn close(self) {
+    /// Closes the dashboard, which tells that the run is over if it is, and the ledger.
+    pub async fn close(self, is_over: bool) {
         if let Some(dashboard) = self.dashboard {
-            dashboard.close().await;
+            dashboard.close(is_over).await;
         }
         drop(self.client);
         self.coordinator.shutdown().await;

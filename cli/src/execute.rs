@@ -114,7 +114,7 @@ pub async fn carry_out(
         Ok(followed) => after_drain(&embedded.client, followed).await,
         Err(failure) => Err(failure),
     };
-    embedded.close().await;
+    embedded.close(matches!(followed, Ok(Followed::Over(_)))).await;
     let followed = followed?;
     match drained {
         // The run's end stands in the ledger, whatever happened to a worker after it.

@@ -26,7 +26,7 @@ pub struct CoordinatorArgs {
     pub http_listen: Option<SocketAddr>,
     /// A name under which people reach the dashboard, such as that of a proxy in front of it; several are separated by
     /// commas. Addresses and localhost need not be named.
-    #[arg(long, env = "MUSTER_HTTP_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, env = "MUSTER_HTTP_HOSTS", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub http_host: Vec<String>,
     /// Where people look at traces: a URL in which {trace_id} stands for the ID of one, so that the dashboard leads there.
     #[arg(long, env = "MUSTER_TRACE_URL", value_name = "URL", value_parser = trace_url)]
@@ -134,7 +134,7 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     let serve_http = async {
         if let Some(listener) = http {
             let options = HttpOptions { hosts: args.http_host, trace_url: args.trace_url };
-            coordinator.serve_http(listener, Arc::clone(&access), options, stop.clone()).await;
+            coordinator.serve_http(listener, Arc::clone(&access), options, stop.clone(), stop.clone()).await;
         }
         Ok(())
     };
@@ -151,6 +151,15 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     }
     tracing::info!("the coordinator has stopped");
     served.map(drop)
+}
+
+/// A name as browsers send it, without port.
+fn host_name(text: &str) -> Result<String, &'static str> {
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if text.is_empty() || !is_name {
+        return Err("give the name alone, such as muster.example: no scheme, port or path");
+    }
+    Ok(text.to_owned())
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

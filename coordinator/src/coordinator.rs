@@ -204,16 +204,17 @@ impl Coordinator {
     }
 
     /// Serves HTTP on a listener, to whom `access` lets in, until `stop`. Besides addresses and this machine's own name,
-    /// it answers to the names that are given.
+    /// it answers to the names that are given. Whatever somebody follows ends by itself, or is broken off with `break_off`.
     pub fn serve_http(
         &self,
         listener: TcpListener,
         access: Arc<Access>,
         options: HttpOptions,
         stop: CancellationToken,
+        break_off: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (services, metrics) = (self.services.clone(), self.metrics.clone());
-        async move { web::serve(&services, metrics, listener, access, options, stop).await }
+        async move { web::serve(&services, metrics, listener, access, options, stop, break_off).await }
     }
 
     /// Stops the loops, gives listings back, commits what is queued and closes the database.

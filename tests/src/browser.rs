@@ -161,6 +161,15 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": body, "args": [] })).await
     }
 
+    /// The same within the frame of a CSS selector, whatever it shows.
+    pub async fn script_in_frame(&self, css: &str, body: &str) -> Value {
+        let frame = self.wait_for(css).await;
+        self.post("/frame", json!({ "id": { ELEMENT: frame.0 } })).await;
+        let given = self.script(body).await;
+        self.post("/frame", json!({ "id": null })).await;
+        given
+    }
+
     /// What is shown as a PNG: the whole page, or as much of it as the window has room for.
     pub async fn picture(&self, whole: bool) -> Vec<u8> {
         let shot = json!({ "format": "png", "captureBeyondViewport": whole, "optimizeForSpeed": false });

@@ -138,7 +138,7 @@ pub struct RunArgs {
     #[arg(long, env = "MUSTER_DB", value_name = "FILE", default_value = "muster.db")]
     pub db: PathBuf,
     /// Serve the dashboard at this address of this machine while it runs; port 0 picks a free one
-    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "MUSTER_RUN_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<SocketAddr>,
     /// Go on with the run in that ledger which is not over; when it is over, show how it ended
     #[arg(long, env = "MUSTER_RESUME", value_parser = BoolishValueParser::new())]
@@ -180,7 +180,7 @@ pub struct DemoArgs {
     #[arg(long, env = "MUSTER_DB", value_name = "FILE")]
     pub db: Option<PathBuf>,
     /// Serve the dashboard at this address of this machine while it runs; port 0 picks a free one
-    #[arg(long, env = "MUSTER_HTTP_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "MUSTER_RUN_HTTP_LISTEN", value_name = "ADDRESS")]
     pub http_listen: Option<SocketAddr>,
     /// Print one JSON object, and nothing else, on standard output
     #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]

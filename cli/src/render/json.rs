@@ -42,7 +42,7 @@ pub fn run(run: &Run) -> Value {
 
 /// How it shares the workers; a coordinator from before there were shares tells of none.
 fn share(share: &RunShare) -> Value {
-    json!({ "priority": share.priority(), "weight": share.weight(), "max_workers": share.max_workers() })
+    json!({ "priority": share.priority, "weight": share.weight, "max_workers": share.max_workers })
 }
 
 fn round(round: &Round) -> Value {
@@ -92,7 +92,7 @@ pub fn verdict(verdict: &Verdict) -> Value {
         .iter()
         .map(|discrepancy| {
             let kind = match discrepancy.kind() {
-                DiscrepancyKind::Unspecified => "unknown",
+                DiscrepancyKind::Unspecified => "unspecified",
                 DiscrepancyKind::Incomplete => "incomplete",
                 DiscrepancyKind::Unbalanced => "unbalanced",
             };
@@ -224,7 +224,7 @@ pub fn dead_letter_group(group: &DeadLetterGroup) -> Value {
 /// A delivery that the target may or may not have applied. `record_ids` are JSON texts.
 pub fn delivery_in_doubt(delivery: &DeliveryInDoubt) -> Value {
     let plan = match delivery.plan() {
-        DoubtPlan::Unspecified => "unknown",
+        DoubtPlan::Unspecified => "unspecified",
         DoubtPlan::Held => "held",
         DoubtPlan::Retry => "retry",
         DoubtPlan::Probe => "probe",

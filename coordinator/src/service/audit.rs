@@ -111,10 +111,8 @@ impl AuditService for Audits {
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
         let v1::GetHistoryRequest { run_id, spans } = request.into_inner();
         let run = self.run(&run_id).await?;
-        let end = self.store.last_acknowledged(&run).await?.unwrap_or(run.created_at);
-        let span = history::span(end.since(run.created_at), spans);
-        let found = self.store.history(&run, span).await?;
-        Ok(Response::new(history::response(span, &found)))
+        let found = self.store.history(&run, history::spans(spans)).await?;
+        Ok(Response::new(history::response(&found)))
     }
 
     type ExportLedgerStream = Pin<Box<dyn Stream<Item = Result<v1::ExportLedgerResponse, Status>> + Send>>;

@@ -26,7 +26,7 @@ pub use leases::{
     Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
     RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
-pub use queries::{Acknowledgement, Demand, EvidenceSink, HistorySpan, Queries, RunDemand, StoredPipeline};
+pub use queries::{Acknowledgement, Demand, EvidenceSink, History, HistorySpan, Queries, RunDemand, StoredPipeline};
 pub use rates::{ClosedHost, Rates, Reserve, Reserved};
 pub use rounds::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,

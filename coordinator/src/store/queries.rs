@@ -1,5 +1,7 @@
 //! What is read from the ledger.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
@@ -72,6 +74,24 @@ pub struct Acknowledgement {
     pub ids: Vec<String>,
 }
 
+/// What the target acknowledged over time, in one view of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct History {
+    /// How long each span is, in milliseconds.
+    pub span_ms: i64,
+    /// Ascending; those without anything are left out. The last span has as well what somebody found out later: it must not
+    /// stretch the time in which the run worked.
+    pub spans: Vec<HistorySpan>,
+}
+
+impl History {
+    /// How long each of so many spans is at least, in whole milliseconds, that they cover this time.
+    pub fn span_ms(time: Duration, spans: u32) -> i64 {
+        // The moment of the end itself is within the last.
+        i64::try_from(time.as_millis()).unwrap_or(i64::MAX) / i64::from(spans.max(1)) + 1
+    }
+}
+
 /// What the target acknowledged within a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistorySpan {
@@ -142,11 +162,8 @@ pub trait Queries: Send + Sync {
     async fn doubts(&self, run: &Run, after: i64, limit: u32) -> StoreResult<Vec<Doubt>>;
     /// Rows of a batch or more from a place on, and where to go on; none: that was the end.
     async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)>;
-    /// When the newest of a run's acknowledged deliveries was settled.
-    async fn last_acknowledged(&self, run: &Run) -> StoreResult<Option<Timestamp>>;
-    /// What was acknowledged in each span of so many milliseconds since a run's start, ascending; spans without anything are
-    /// left out.
-    async fn history(&self, run: &Run, span_ms: i64) -> StoreResult<Vec<HistorySpan>>;
+    /// What was acknowledged in each of so many spans from a run's start on.
+    async fn history(&self, run: &Run, spans: u32) -> StoreResult<History>;
     /// The stories of one ID, one for each round.
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>>;
     /// Runs in audit mode whose folder is not known to be whole.

@@ -31,6 +31,16 @@ struct Asset {
     text: &'static str,
 }
 
+impl Asset {
+    /// Whether a name is that of another version.
+    fn is_another(&self, name: &str) -> bool {
+        let (stem, ending) = self.file.split_once('.').unwrap_or_default();
+        let hash =
+            name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(ending)?.strip_suffix('.'));
+        hash.is_some_and(|hash| hash.len() == 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+}
+
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let asset = |(stem, ending, media_type, text): (&str, &str, &'static str, &'static str)| {
         let hash = hex::encode(Sha256::digest(text));
@@ -49,7 +59,11 @@ pub(super) fn url(file: &str) -> &'static str {
 /// Serves a file.
 pub(super) async fn serve(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
-        return (StatusCode::NOT_FOUND, "there is no such file\n").into_response();
+        // A page of another version, whose next request came here: what is here will do, until it is loaded anew.
+        return match ASSETS.iter().find(|asset| asset.is_another(&name)) {
+            Some(asset) => ([(header::CONTENT_TYPE, asset.media_type)], asset.text).into_response(),
+            None => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
+        };
     };
     let about = [(header::CACHE_CONTROL, FOR_GOOD), (header::ETAG, asset.tag.as_str())];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == asset.tag.as_bytes()) {

@@ -6,6 +6,7 @@ mod assets;
 mod inside;
 mod metrics;
 mod pages;
+mod patience;
 mod problem;
 mod router;
 mod security;
@@ -35,7 +36,7 @@ pub(crate) use metrics::Page as MetricsPage;
 /// How long a client may take to say what it wants; also how long a connection is kept for the next request.
 const HEADERS: Duration = Duration::from_secs(30);
 
-/// Serves on a listener, to whom `access` lets in, until `stop`.
+/// Serves on a listener, to whom `access` lets in, until `stop`. What is followed ends by itself or with `break_off`.
 pub(crate) async fn serve(
     services: &Services,
     metrics: Option<Arc<MetricsPage>>,
@@ -43,10 +44,11 @@ pub(crate) async fn serve(
     access: Arc<Access>,
     options: HttpOptions,
     stop: CancellationToken,
+    break_off: CancellationToken,
 ) {
     let mut connections = access.door(listener, Speaks::Http1).open();
     let inside = Inside::new(services, &access);
-    let site = Site { inside, access, options: Arc::new(options), stop: stop.clone() };
+    let site = Site { inside, access, options: Arc::new(options), break_off };
     let router = router::router(&services.store, metrics, site);
     let mut served = JoinSet::new();
     while let Some(Some(Ok(connection))) = stop.run_until_cancelled(connections.recv()).await {

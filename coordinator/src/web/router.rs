@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -14,6 +14,9 @@ use super::{MetricsPage, api, assets, metrics, pages, security};
 use crate::access::{Access, Guest};
 use crate::store::Store;
 
+/// The largest form of somebody who is not known yet.
+const SIGN_IN: usize = 4 << 10;
+
 /// The two that probes ask for are open. What people ask for is guarded against other sites; whether they may is asked at
 /// each call that it makes, or, where it makes none, by the judge here.
 pub(super) fn router(store: &Arc<dyn Store>, page: Option<Arc<MetricsPage>>, site: Site) -> Router {
@@ -22,14 +25,17 @@ pub(super) fn router(store: &Arc<dyn Store>, page: Option<Arc<MetricsPage>>, sit
     let probes = probes.with_state((Arc::clone(store), tells));
 
     let judged = pages::router()
+        .layer(DefaultBodyLimit::max(api::MAX_BODY))
         .route("/api/v1/openapi.json", get(api::document))
         .merge(metrics::router(page))
         .layer(middleware::from_fn_with_state(Arc::clone(&site.access), judge));
+    // Anybody may send that: a token and a page are not long.
+    let sign_in = get(pages::ask_in).post(pages::sign_in).layer(DefaultBodyLimit::max(SIGN_IN));
     let people = Router::new()
         .route("/api/v1", any(api::serve))
         .route("/api/v1/{*rest}", any(api::serve))
         .route("/assets/{name}", get(assets::serve))
-        .route("/sign-in", post(pages::sign_in))
+        .route("/sign-in", sign_in)
         .route("/sign-out", post(pages::sign_out))
         .merge(judged)
         .with_state(site.clone())
@@ -45,7 +51,7 @@ async fn judge(
 ) -> Response {
     match access.may_read(request.headers(), &guest) {
         Ok(()) => next.run(request).await,
-        Err(refused) => pages::refused(refused, request.uri(), request.headers()),
+        Err(refused) => pages::refused(refused, &request),
     }
 }
 

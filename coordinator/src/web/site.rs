@@ -33,7 +33,7 @@ pub(crate) struct Site {
     pub access: Arc<Access>,
     pub options: Arc<HttpOptions>,
     /// What is followed ends when this is cancelled.
-    pub stop: CancellationToken,
+    pub break_off: CancellationToken,
 }
 
 impl Site {

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use muster_proto::v1::ListRunsRequest;
 use muster_proto::v1::run_service_client::RunServiceClient;
-use muster_tests::cluster::Cluster;
+use muster_tests::cluster::{Cluster, free_port};
 use muster_tests::deadline::{until_some, within};
 use muster_tests::turn;
 use tokio::io::AsyncWriteExt;
@@ -19,7 +19,7 @@ use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt};
 
-use super::{Keys, channel, tls_url};
+use super::{Keys, channel, replace, tls_url};
 
 /// Connections that the coordinator takes.
 const CAP: usize = 400;
@@ -45,12 +45,16 @@ fn connections() -> usize {
 
 /// Opens connections that say this much and then nothing.
 async fn flood(cluster: &Cluster, count: usize, said: &[u8]) -> Vec<TcpStream> {
+    flood_at(&cluster.address(), count, said).await
+}
+
+async fn flood_at(address: &str, count: usize, said: &[u8]) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..count {
-        let connected = within("the port answers", TcpStream::connect(cluster.address())).await;
+        let connected = within("the port answers", TcpStream::connect(address)).await;
         let mut stream = connected.expect("the system lets it through");
         // It may be turned away already.
-        let _ = stream.write_all(said).await;
+        let _ = within("it is taken, or not", stream.write_all(said)).await;
         held.push(stream);
     }
     held
@@ -108,6 +112,39 @@ async fn idle_connections_are_counted_and_those_that_are_silent_go() {
         timeout(LOOK, new.list_runs(ListRunsRequest::default())).await.ok()?.ok()
     })
     .await;
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_no_body_of_a_stranger_is_kept_and_a_slow_one_goes() {
+    let _turn = turn::alone().await;
+    let place = tempfile::tempdir().expect("a folder");
+    let keys = Keys::make(place.path()).await;
+    replace(&keys.file("access.yaml"), &keys.token("viewer.token", "viewer", "viewer").await);
+    let token = std::fs::read_to_string(keys.file("viewer.token")).expect("a token");
+    let http = format!("127.0.0.1:{}", free_port());
+    let flags = ["--http-listen", &http, "--tokens", &keys.text("access.yaml"), "--max-connections", &CAP.to_string()];
+    let mut cluster = Cluster::with(place.path(), &flags, &[]).await;
+    let look = async || {
+        // Each by a connection of its own.
+        let client = muster_tests::http::client().expect("a client");
+        let asked = client.get(format!("http://{http}/runs")).bearer_auth(token.trim()).send();
+        timeout(LOOK, asked).await.ok()?.ok().filter(|answer| answer.status().is_success())
+    };
+    until_some("served", &look).await;
+    let before = cluster.process().peak_memory_kib();
+    let head = |path: &str, kind: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nhost: {http}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n")
+    };
+    // As much as a body may have, but for its last byte.
+    let large = head("/api/v1/runs", "application/json", 1 << 20) + &"x".repeat((1 << 20) - 1);
+    drop(flood_at(&http, CAP / 2, large.as_bytes()).await);
+    let cost = cluster.process().peak_memory_kib() - before;
+    assert!(cost < COST, "{cost} KiB for bodies of strangers");
+    // All connections that there are, each with a form that is never finished.
+    let slow = head("/sign-in", "application/x-www-form-urlencoded", 4_000) + "token=";
+    let held = flood_at(&http, CAP, slow.as_bytes()).await;
+    until_some("somebody new is let in", &look).await;
     drop(held);
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use animals_api::{Amount, ChaosOn, Config, Disconnect, Server};
-use muster_tests::browser::{Browser, Look, TAB};
+use muster_tests::browser::{Browser, ENTER, Look, TAB};
 use muster_tests::deadline::until_some;
 use muster_tests::pipelines::{HOLD, folder as pipeline_folder, variant};
 use muster_tests::turn;
@@ -127,9 +127,25 @@ async fn start_and_watch(browser: &Browser, site: &Site, server: &Server) -> Str
     browser.wait_for_text("#part-state .badge", |text| text == "finished").await;
     let verdict = browser.wait_for_text(".headline .verdict", |text| !text.is_empty()).await;
     assert_eq!(verdict, "complete and balanced");
+    browser.wait_for("#part-controls form[action$='/delete']").await;
+    assert_eq!(browser.script("return window.sameDocument").await, true, "it was loaded anew at its end");
     check(browser).await;
     check_keyboard(browser).await;
     id
+}
+
+/// What a target has is too much to be said by a key that ends a line.
+async fn assert_enter_sends_nothing(browser: &Browser) {
+    browser
+        .script(
+            "window.keys = []; window.sent = false; \
+             document.addEventListener('keydown', (event) => window.keys.push(event.key), { once: true }); \
+             document.addEventListener('submit', () => { window.sent = true; });",
+        )
+        .await;
+    browser.press(ENTER).await;
+    let told = browser.script("return [window.keys?.[0] ?? null, window.sent ?? null]").await;
+    assert_eq!(told, serde_json::json!(["Enter", false]), "Enter in a note settles deliveries");
 }
 
 async fn settle_all(browser: &Browser, site: &Site, id: &str) {
@@ -138,7 +154,12 @@ async fn settle_all(browser: &Browser, site: &Site, id: &str) {
     browser.wait_for("form.one").await;
     check(browser).await;
     check_keyboard(browser).await;
-    browser.write("form.one input[name=note]", "import log").await;
+    for note in ["#all input[name=note]", "form.one input[name=note]"] {
+        if browser.find(note).await.is_some() {
+            browser.write(note, "import log").await;
+            assert_enter_sends_nothing(browser).await;
+        }
+    }
     browser.click("form.one button[value=applied]").await;
     let done = browser.text(".notice.good").await;
     assert!(done.starts_with(&format!("1 delivery of run {id} settled: ")), "{done}");
@@ -160,7 +181,7 @@ async fn redrive(browser: &Browser, site: &Site, id: &str) {
     browser.wait_for("form.act").await;
     check(browser).await;
     check_keyboard(browser).await;
-    assert_eq!(browser.text("form.act button").await, "Redrive 3 dead letters");
+    assert_eq!(browser.text("form.act button").await, "Redrive all dead letters");
     browser.click("form.act button").await;
     browser.wait_for_text("#part-state", |text| text.contains("round 2")).await;
     browser.wait_for_text("#part-state .badge", |text| text == "finished").await;

@@ -32,8 +32,11 @@ async fn a_run_in_one_process_has_a_dashboard_while_it_goes_on() {
     let page = client.get(format!("{url}runs/{id}")).send().await.expect("an answer");
     assert!(page.status().is_success());
     assert!(page.text().await.expect("a page").contains(&id));
+    let news = client.get(format!("{url}runs/{id}/live?state=running")).send().await.expect("news");
     server.turn(|knobs| knobs.latency_ms = 0);
     process.ended().await.with_code(0);
+    let news = news.text().await.expect("news to their end");
+    assert!(news.contains("event: verdict\n") && news.contains("event: turned\ndata: over\n"), "{news}");
     assert!(client.get(&url).send().await.is_err(), "it is still there");
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
 

@@ -6,6 +6,7 @@ mod browsed;
 mod described;
 mod embedded;
 mod forged;
+mod looked_at;
 mod signed_in;
 
 use std::path::Path;

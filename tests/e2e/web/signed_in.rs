@@ -48,6 +48,23 @@ async fn a_token_begins_a_session_that_ends_with_it() {
     assert_eq!(start.status, StatusCode::FORBIDDEN, "a viewer starts nothing: {}", start.text);
     assert_eq!(site.ask(Method::GET, "/api/v1/runs", None, &session).await.status, StatusCode::OK);
 
+    let bare = [HTML, ("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let late = site.ask(Method::POST, "/runs/a-1/cancel", Some(""), &bare).await;
+    assert_eq!(late.status, StatusCode::UNAUTHORIZED);
+    assert!(late.text.contains("name=\"next\" value=\"/\""), "there is nothing to go to: {}", late.text);
+    let asked = site.ask(Method::GET, "/sign-in", None, &[HTML]).await;
+    assert!(asked.status == StatusCode::OK && asked.text.contains("name=\"token\""), "{asked:?}");
+    let long = site.submit("/sign-in", &format!("token={}", "x".repeat(5_000))).await;
+    assert_eq!(long.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // What ends TLS in front of it says nothing; the browser does.
+    let behind = [("origin", origin.replace("http:", "https:")), ("content-type", bare[2].1.to_owned())];
+    let behind: Vec<_> = behind.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let secure = site.ask(Method::POST, "/sign-in", Some(&format!("token={}", token("viewer"))), &behind).await;
+    let set = secure.header("set-cookie").to_owned();
+    assert!(set.starts_with("__Host-muster=") && set.ends_with("; Secure"), "{set}");
+    let pair = set.split(';').next().expect("a pair");
+    assert_eq!(site.ask(Method::GET, "/runs", None, &[HTML, ("cookie", pair)]).await.status, StatusCode::OK);
+
     let out = site.ask(Method::POST, "/sign-out", Some(""), &form).await;
     assert!(out.header("set-cookie").contains("Max-Age=0"), "{out:?}");
     replace(&keys.file("access.yaml"), &keys.token("another.token", "another", "viewer").await);
@@ -83,4 +100,60 @@ async fn over_tls_a_session_is_of_this_host_and_of_tls_alone() {
     let cookie = set.split(';').next().expect("a pair");
     let runs = client.get(format!("{url}/runs")).header("cookie", cookie).send().await.expect("an answer");
     assert_eq!(runs.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_admits_the_roles_that_it_is_for() {
+    let _turn = turn::light().await;
+    let place = tempfile::tempdir().expect("a folder");
+    let keys = Keys::make(place.path()).await;
+    let mut list = String::new();
+    for role in ["viewer", "operator", "worker"] {
+        list += &keys.token(&format!("{role}.token"), role, role).await;
+    }
+    replace(&keys.file("access.yaml"), &list);
+    let mut site = Site::with(place.path(), &["--tokens", &keys.text("access.yaml")]).await;
+    let shown = [
+        "/",
+        "/runs",
+        "/runs/new",
+        "/runs/a-1",
+        "/runs/a-1/live",
+        "/runs/a-1/verdict",
+        "/runs/a-1/record?id=7",
+        "/runs/a-1/dead-letters",
+        "/runs/a-1/in-doubt",
+        "/pipelines",
+        "/pipelines/animals",
+        "/revisions/none",
+        "/workers",
+        "/nowhere",
+    ];
+    let changed = [
+        ("/runs/new", "pipeline=none"),
+        ("/runs/a-1/pause", ""),
+        ("/runs/a-1/resume", ""),
+        ("/runs/a-1/cancel", ""),
+        ("/runs/a-1/share", "weight=7"),
+        ("/runs/a-1/delete", ""),
+        ("/runs/a-1/dead-letters", "request_id=r-1"),
+        ("/runs/a-1/in-doubt", "delivery=1&settlement=applied"),
+    ];
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    for role in ["", "viewer", "operator", "worker"] {
+        site.token = (!role.is_empty()).then(|| {
+            let token = std::fs::read_to_string(keys.file(&format!("{role}.token"))).expect("a token");
+            token.trim().to_owned()
+        });
+        let (sees, changes) = (["viewer", "operator"].contains(&role), role == "operator");
+        for path in shown {
+            let status = site.get(path).await.status;
+            assert_eq!(!refused.contains(&status), sees, "{role:?} GET {path}: {status}");
+        }
+        for (path, body) in changed {
+            let status = site.submit(path, body).await.status;
+            assert_eq!(!refused.contains(&status), changes, "{role:?} POST {path}: {status}");
+            assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "{role:?} POST {path}: {status}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, Timestamp, UnknownField};
 use crate::store::{
-    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom,
+    Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, History,
     HistorySpan, ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, Round, RunDemand, StaleRound, StoreResult,
     StoredPipeline, WorkerResult,
 };
@@ -134,14 +134,9 @@ impl<D: Database> Queries for D {
         self.read(move |view| export::next(view.connection, &run, from)).await
     }
 
-    async fn last_acknowledged(&self, run: &Run) -> StoreResult<Option<Timestamp>> {
-        let key = run.key;
-        let last = |row: &Row| Ok(row.get::<Option<i64>>(0)?.map(Timestamp::from_millis));
-        self.read(move |view| view.query_row(sql!("history_end"), params![key], last)).await
-    }
-
-    async fn history(&self, run: &Run, span_ms: i64) -> StoreResult<Vec<HistorySpan>> {
-        let (key, from, span_ms) = (run.key, run.created_at.as_millis(), span_ms.max(1));
+    async fn history(&self, run: &Run, spans: u32) -> StoreResult<History> {
+        let (key, created_at, spans) = (run.key, run.created_at, spans.max(1));
+        let end = |row: &Row| Ok(row.get::<Option<i64>>(0)?.map(Timestamp::from_millis));
         let span = |row: &Row| {
             Ok(HistorySpan {
                 number: row.get(0)?,
@@ -152,7 +147,13 @@ impl<D: Database> Queries for D {
                 longest_ms: row.get(5)?,
             })
         };
-        self.read(move |view| view.query_map(sql!("history_spans"), params![key, from, span_ms], span)).await
+        self.read(move |view| {
+            let end = view.query_row(sql!("history_end"), params![key], end)?.unwrap_or(created_at);
+            let span_ms = History::span_ms(end.since(created_at), spans);
+            let values = params![key, created_at.as_millis(), span_ms, i64::from(spans) - 1];
+            Ok(History { span_ms, spans: view.query_map(sql!("history_spans"), values, span)? })
+        })
+        .await
     }
 
     async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {

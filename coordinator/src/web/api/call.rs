@@ -9,7 +9,7 @@ use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status};
 
-use super::super::inside::Inside;
+use super::super::inside::{InTime, Inside};
 
 /// What the protocol says of itself.
 pub(super) static PROTOCOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -29,7 +29,7 @@ pub(super) async fn unary(
     method: &MethodDescriptor,
     request: Request<DynamicMessage>,
 ) -> Result<DynamicMessage, Status> {
-    let mut client = Grpc::new(inside.services());
+    let mut client = client(inside);
     // The services are in this process: ready whenever they are asked.
     let Ok(()) = client.ready().await;
     client.unary(request, path(method)?, AsDescribed(method.output())).await.map(tonic::Response::into_inner)
@@ -41,9 +41,14 @@ pub(super) async fn streaming(
     method: &MethodDescriptor,
     request: Request<DynamicMessage>,
 ) -> Result<impl Stream<Item = Result<DynamicMessage, Status>> + Send + 'static, Status> {
-    let mut client = Grpc::new(inside.services());
+    let mut client = client(inside);
     let Ok(()) = client.ready().await;
     client.server_streaming(request, path(method)?, AsDescribed(method.output())).await.map(tonic::Response::into_inner)
+}
+
+/// What our own services answer may be of any size.
+fn client(inside: &Inside) -> Grpc<InTime> {
+    Grpc::new(inside.services()).max_decoding_message_size(usize::MAX)
 }
 
 fn path(method: &MethodDescriptor) -> Result<http::uri::PathAndQuery, Status> {

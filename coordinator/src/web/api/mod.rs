@@ -7,8 +7,6 @@ mod openapi;
 mod routes;
 mod stream;
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -19,7 +17,9 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value};
 
 use self::routes::{Answer, Found, Given, Route};
+pub(super) use self::stream::following;
 use super::inside::Caller;
+use super::patience;
 use super::problem::Problem;
 use super::site::Site;
 
@@ -27,8 +27,6 @@ use super::site::Site;
 pub(super) const MAX_BODY: usize = 1 << 20;
 /// The most that is read of one that is larger.
 const MAX_DROPPED: usize = 16 << 20;
-/// How long a call with one answer may take: as over gRPC.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Where everything is.
 pub(super) const BELOW: &str = "/api/v1";
 
@@ -42,6 +40,10 @@ pub(super) async fn serve(State(site): State<Site>, caller: Caller, request: Req
     let (parts, body) = request.into_parts();
     match routes::find(&parts.method, parts.uri.path()) {
         Found::Route(route, given) => {
+            // Nothing that a stranger sends is kept: he is judged before it is read, and again at the call itself.
+            if let Err(status) = caller.judged(&site.access, route.call) {
+                return Problem::from(status).into_response();
+            }
             let members = match read(route, &parts, body).await {
                 Ok(members) => members,
                 Err(problem) => return problem.into_response(),
@@ -68,13 +70,11 @@ async fn read(route: &Route, parts: &http::request::Parts, body: Body) -> Result
         if parts.uri.query().is_some_and(|query| !query.is_empty()) {
             return Err(Problem::invalid("what a POST says stands in its body, as JSON: it takes no query"));
         }
-        let overdue =
-            |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "", "the body took too long to come: send it again");
-        let bytes = tokio::time::timeout(DEADLINE, whole(body)).await.map_err(overdue)??;
+        let bytes = patience::body(whole(body)).await??;
         return object(parts, &bytes);
     }
     let method = call::method(route.call).ok_or_else(|| unknown(route))?;
-    query(&method.input(), parts.uri.query().unwrap_or_default())
+    query(&method.input(), &parts.uri)
 }
 
 /// All of a body. One that is too large is read on for a while and dropped: who is answered while he still sends may see a
@@ -114,10 +114,9 @@ fn object(parts: &http::request::Parts, bytes: &[u8]) -> Result<Map<String, Valu
     }
 }
 
-fn query(of: &MessageDescriptor, query: &str) -> Result<Map<String, Value>, Problem> {
+fn query(of: &MessageDescriptor, uri: &Uri) -> Result<Map<String, Value>, Problem> {
     let mut members = Map::new();
-    let query = format!("http://query/?{query}").parse().unwrap_or_default();
-    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&query);
+    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
     for (name, text) in pairs.map_err(|error| Problem::invalid(error.body_text()))?.0 {
         let value =
             of.get_field_by_name(&name).map_or_else(|| Value::from(text.as_str()), |f| json::of_text(&f, &text));
@@ -149,15 +148,13 @@ async fn answer(
     if let Answer::Events(field) | Answer::Lines(field) = route.answer {
         let messages = call::streaming(&site.inside, &method, request).await?;
         // Whoever follows would hold up the end of this process.
-        let messages = messages.take_until(site.stop.clone().cancelled_owned());
+        let stop = site.break_off.clone();
         return Ok(match route.answer {
-            Answer::Events(_) => stream::events(field, messages),
-            _ => stream::lines(field, messages),
+            Answer::Events(_) => stream::events(field, messages.take_until(stop.cancelled_owned())),
+            _ => stream::lines(field, stream::broken_off(messages, stop)),
         });
     }
-    let overdue = |_| Problem::new(StatusCode::GATEWAY_TIMEOUT, "", "it took too long: ask again");
-    let message =
-        tokio::time::timeout(DEADLINE, call::unary(&site.inside, &method, request)).await.map_err(overdue)??;
+    let message = call::unary(&site.inside, &method, request).await?;
     Ok(match route.answer {
         Answer::Nothing => StatusCode::NO_CONTENT.into_response(),
         Answer::Field(name) => Json(field(&message, name)).into_response(),

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures::stream::unfold;
 use futures::{Stream, StreamExt};
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::super::problem::Problem;
@@ -28,7 +30,27 @@ pub(super) fn events(
         };
         Ok::<_, Infallible>(Event::default().event(name).data(value.to_string()))
     });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    following(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// Events as an answer that proxies pass on as they come (nginx keeps them otherwise).
+pub(in crate::web) fn following(events: impl IntoResponse) -> Response {
+    ([(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))], events).into_response()
+}
+
+/// The messages, the last of which is an error where `stop` comes before their end: what merely ended would look whole.
+pub(super) fn broken_off(
+    messages: impl Stream<Item = Result<DynamicMessage, Status>> + Send + 'static,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<DynamicMessage, Status>> + Send + 'static {
+    unfold(Some((Box::pin(messages), stop)), |at| async move {
+        let (mut messages, stop) = at?;
+        let next = stop.run_until_cancelled(messages.next()).await;
+        match next {
+            Some(message) => message.map(|message| (message, Some((messages, stop)))),
+            None => Some((Err(Status::unavailable("this coordinator ends: ask again")), None)),
+        }
+    })
 }
 
 /// The items in a field of each message, a line each. What goes wrong on the way breaks the answer off, so that nobody
@@ -48,4 +70,40 @@ pub(super) fn lines(
         Ok::<_, std::io::Error>(Bytes::from(text))
     });
     ([(header::CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use muster_proto::v1::{ExportLedgerResponse, LedgerRow};
+    use prost::Message as _;
+
+    use super::super::call;
+    use super::*;
+
+    fn message(id: &str) -> DynamicMessage {
+        let rows = vec![LedgerRow { record_id: id.to_owned(), ..LedgerRow::default() }];
+        let bytes = ExportLedgerResponse { rows }.encode_to_vec();
+        let described = call::method("muster.v1.AuditService/ExportLedger").unwrap().output();
+        DynamicMessage::decode(described, bytes.as_slice()).unwrap()
+    }
+
+    async fn read(
+        messages: impl Stream<Item = Result<DynamicMessage, Status>> + Send + 'static,
+    ) -> Result<Bytes, axum::Error> {
+        axum::body::to_bytes(lines("rows", messages).into_body(), usize::MAX).await
+    }
+
+    #[tokio::test]
+    async fn a_part_is_not_taken_for_the_whole() {
+        let stop = CancellationToken::new();
+        let whole = stream::iter([Ok(message("1")), Ok(message("2"))]);
+        assert_eq!(
+            read(broken_off(whole, stop.clone())).await.unwrap().iter().filter(|byte| **byte == b'\n').count(),
+            2
+        );
+        let part = stream::iter([Ok(message("1"))]).chain(stream::pending());
+        stop.cancel();
+        assert!(read(broken_off(part, stop)).await.is_err());
+    }
 }

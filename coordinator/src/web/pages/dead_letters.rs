@@ -13,7 +13,7 @@ use super::frame::Frame;
 use super::run::{Group, is_over};
 use super::{Shown, page};
 use crate::words::clean;
-use crate::words::numbers::{counted, moment};
+use crate::words::numbers::moment;
 
 /// What can go wrong where.
 const STAGES: [&str; 5] = ["fetch", "validate", "transform", "load", "worker"];
@@ -42,8 +42,9 @@ struct DeadLetters {
     reason: String,
     with_redriven: bool,
     is_over: bool,
-    /// How many would be redriven, in words; nothing where none would be.
-    redrive: Option<String>,
+    /// Whether some of those that are shown may have another try. How many there are, the redrive tells: to count them is
+    /// a transition of the ledger, which a page that is merely looked at must not ask for.
+    can_redrive: bool,
     request_id: String,
     groups: Vec<Group>,
     letters: Vec<Letter>,
@@ -101,7 +102,6 @@ pub(super) async fn list(
     let found = site.inside.audits().list_dead_letters(caller.asks(request)).await?.into_inner();
     let frame = Frame::of(&site, &caller, "runs", &format!("Dead letters of {run_id}"));
     let over = is_over(&run);
-    let redrive = if over && frame.operates { waiting(&site, &caller, &run_id, &which).await } else { None };
     let ListDeadLettersResponse { dead_letters, next_page_token, groups } = found;
     let below = of_run(&run_id, "/dead-letters");
     let next = Some(next_page_token).filter(|token| !token.is_empty()).map(|token| {
@@ -115,7 +115,7 @@ pub(super) async fn list(
         stages: STAGES,
         with_redriven: !which.redriven.is_empty(),
         is_over: over,
-        redrive,
+        can_redrive: over && dead_letters.iter().any(|letter| letter.redriven_in_round == 0),
         request_id: request_id(),
         groups: groups.iter().map(|group| Group::of(&site, &run_id, group)).collect(),
         letters: dead_letters.iter().map(|letter| Letter::of(&site, &run_id, letter)).collect(),
@@ -127,25 +127,12 @@ pub(super) async fn list(
     })
 }
 
-/// How many a redrive of these would take, in words. Nothing: none, or that cannot be told.
-async fn waiting(site: &Site, caller: &Caller, run_id: &str, which: &Which) -> Option<String> {
-    let request = RedriveRunRequest {
-        run_id: run_id.to_owned(),
-        stage: which.stage.clone(),
-        reason: which.reason.clone(),
-        dry_run: true,
-        ..RedriveRunRequest::default()
-    };
-    let answer = site.inside.runs().redrive_run(caller.asks(request)).await.ok()?.into_inner();
-    (answer.records > 0).then(|| counted(answer.records, "dead letter", "dead letters"))
-}
-
 /// Opens the next round with them.
 pub(super) async fn redrive(
     State(site): State<Site>,
     caller: Caller,
     Path(run_id): Path<String>,
-    Fields { 0: fields }: Fields,
+    Fields(fields): Fields,
 ) -> Shown {
     let request = RedriveRunRequest {
         run_id: run_id.clone(),

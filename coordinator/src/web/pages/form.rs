@@ -1,13 +1,29 @@
 //! What a form sends, and addresses of pages.
 
 use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{FromRequest, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::patience;
+use super::super::problem::Problem;
+use super::Trouble;
 
 /// What RFC 3986 reserves for nothing.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Names and values in the order in which they stand in the form.
-pub(super) type Fields = Form<Vec<(String, String)>>;
+pub(in crate::web) struct Fields(pub Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Trouble> {
+        let form = patience::body(Form::<Vec<(String, String)>>::from_request(request, state)).await?;
+        let refused = |rejection: FormRejection| Problem::new(rejection.status(), "", rejection.body_text());
+        Ok(Self(form.map_err(refused)?.0))
+    }
+}
 
 /// Finds values by their names.
 pub(super) trait Values {

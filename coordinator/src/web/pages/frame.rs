@@ -6,6 +6,11 @@ use super::super::site::Site;
 /// The call that whoever operates may make.
 const OPERATES: &str = "/muster.v1.RunService/StartRun";
 
+/// Whether somebody may change anything.
+pub(super) fn operates(site: &Site, caller: &Caller) -> bool {
+    caller.may(&site.access, OPERATES)
+}
+
 /// For `base.html`.
 pub(super) struct Frame {
     pub title: String,
@@ -22,7 +27,7 @@ impl Frame {
         Self {
             title: title.to_owned(),
             part,
-            operates: caller.may(&site.access, OPERATES),
+            operates: operates(site, caller),
             in_session: caller.in_session,
             version: env!("CARGO_PKG_VERSION"),
         }

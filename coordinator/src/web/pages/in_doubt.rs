@@ -1,10 +1,7 @@
 //! Deliveries in doubt, and what an operator found out about them.
 
-use std::time::SystemTime;
-
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Redirect};
 use muster_proto::v1::{
     DeliveryInDoubt, DoubtPlan, GetRunRequest, ListInDoubtRequest, SettleDeliveryRequest, Settlement,
 };
@@ -23,10 +20,6 @@ use crate::words::{clean, doubts};
 pub(super) struct Which {
     #[serde(default)]
     page: String,
-    /// What a settlement has just done: deliveries, records loaded, records to be sent.
-    settled: Option<usize>,
-    loaded: Option<i64>,
-    to_send: Option<i64>,
 }
 
 #[derive(Template)]
@@ -38,10 +31,6 @@ struct InDoubt {
     below: String,
     done: Option<String>,
     doubts: Vec<Doubt>,
-    /// Numbers of those that can be settled.
-    due: Vec<i64>,
-    /// Whether one of them cannot be settled yet, and none can.
-    waits: bool,
     first: bool,
     next: Option<String>,
 }
@@ -53,17 +42,24 @@ struct Doubt {
     why: String,
     next: String,
     repeats: i64,
-    ids: Vec<(String, String)>,
+    records: Vec<Record>,
     is_held: bool,
-    is_due: bool,
-    settles: String,
+    /// From when on it can be settled: before, the target may still act on it. The ledger's clock decides, not this one's.
+    settles: Option<String>,
     trace: Option<Trace>,
+}
+
+struct Record {
+    /// As the ledger has it.
+    id: String,
+    /// As it is shown.
+    shown: String,
+    address: String,
 }
 
 impl Doubt {
     fn of(site: &Site, run_id: &str, doubt: &DeliveryInDoubt) -> Self {
-        let now = prost_types::Timestamp::from(SystemTime::now());
-        let is_due = doubt.settles_at.is_none_or(|at| (at.seconds, at.nanos) <= (now.seconds, now.nanos));
+        let record = |id: &String| Record { id: id.clone(), shown: clean(id), address: of_record(run_id, id) };
         Self {
             number: doubt.number,
             head: doubts::head(doubt),
@@ -71,10 +67,9 @@ impl Doubt {
             why: clean(&doubts::why(doubt)),
             next: doubts::next(doubt),
             repeats: doubt.retry_of,
-            ids: doubt.record_ids.iter().map(|id| (clean(id), of_record(run_id, id))).collect(),
+            records: doubt.record_ids.iter().map(record).collect(),
             is_held: doubt.plan() == DoubtPlan::Held,
-            is_due,
-            settles: moment(doubt.settles_at.as_ref()),
+            settles: doubt.settles_at.as_ref().map(|at| moment(Some(at))),
             trace: site.trace(&doubt.trace_id),
         }
     }
@@ -87,24 +82,27 @@ pub(super) async fn list(
     Path(run_id): Path<String>,
     Query(which): Query<Which>,
 ) -> Shown {
+    shown(&site, &caller, run_id, &which.page, None).await
+}
+
+/// What a settlement has done: deliveries, records loaded, records to be sent.
+type Done = (usize, i64, i64);
+
+async fn shown(site: &Site, caller: &Caller, run_id: String, token: &str, done: Option<Done>) -> Shown {
     let answer = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id: run_id.clone() })).await?.into_inner();
     let run = answer.run.unwrap_or_default();
-    let request = ListInDoubtRequest { run_id: run_id.clone(), page_size: 20, page_token: which.page.clone() };
+    let request = ListInDoubtRequest { run_id: run_id.clone(), page_size: 20, page_token: token.to_owned() };
     let found = site.inside.audits().list_in_doubt(caller.asks(request)).await?.into_inner();
-    let doubts: Vec<Doubt> = found.deliveries.iter().map(|doubt| Doubt::of(&site, &run_id, doubt)).collect();
+    let doubts: Vec<Doubt> = found.deliveries.iter().map(|doubt| Doubt::of(site, &run_id, doubt)).collect();
     let below = of_run(&run_id, "/in-doubt");
-    let done = which.settled.map(|deliveries| {
-        let (loaded, to_send) = (which.loaded.unwrap_or_default(), which.to_send.unwrap_or_default());
-        doubts::settled(&run, deliveries, loaded, to_send).trim_end().to_owned()
-    });
+    let done = done
+        .map(|(deliveries, loaded, to_send)| doubts::settled(&run, deliveries, loaded, to_send).trim_end().to_owned());
     page(&InDoubt {
-        frame: Frame::of(&site, &caller, "runs", &format!("In doubt in {run_id}")),
+        frame: Frame::of(site, caller, "runs", &format!("In doubt in {run_id}")),
         run_address: of_run(&run_id, ""),
         done,
-        due: doubts.iter().filter(|doubt| doubt.is_due).map(|doubt| doubt.number).collect(),
-        waits: !doubts.is_empty() && doubts.iter().all(|doubt| !doubt.is_due),
         doubts,
-        first: which.page.is_empty(),
+        first: token.is_empty(),
         next: Some(found.next_page_token)
             .filter(|token| !token.is_empty())
             .map(|token| with_query(&below, &[("page", &token)])),
@@ -118,10 +116,11 @@ pub(super) async fn settle(
     State(site): State<Site>,
     caller: Caller,
     Path(run_id): Path<String>,
-    Fields { 0: fields }: Fields,
+    Fields(fields): Fields,
 ) -> Shown {
     let numbers: Result<Vec<i64>, _> = fields.values("delivery").map(str::parse).collect();
     let numbers = numbers.map_err(|_| Problem::invalid("delivery must be the number of one"))?;
+    let deliveries = numbers.len();
     let (settlement, applied_record_ids) = match fields.value("settlement") {
         "applied" => (Settlement::Applied, Vec::new()),
         "not_applied" => (Settlement::NotApplied, Vec::new()),
@@ -136,17 +135,12 @@ pub(super) async fn settle(
     };
     let request = SettleDeliveryRequest {
         run_id: run_id.clone(),
-        delivery_numbers: numbers.clone(),
+        delivery_numbers: numbers,
         settlement: settlement.into(),
         applied_record_ids,
         note: fields.value("note").to_owned(),
     };
     let done = site.inside.runs().settle_delivery(caller.asks(request)).await?.into_inner();
-    let told = [
-        ("settled", numbers.len().to_string()),
-        ("loaded", done.loaded.to_string()),
-        ("to_send", done.to_send.to_string()),
-    ];
-    let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(Redirect::to(&with_query(&of_run(&run_id, "/in-doubt"), &told)).into_response())
+    // Told in the answer itself: an address that tells it could be made up by anybody.
+    shown(&site, &caller, run_id, "", Some((deliveries, done.loaded, done.to_send))).await
 }

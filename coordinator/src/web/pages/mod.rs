@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-pub(super) use self::sign_in::{refused, sign_in, sign_out};
+pub(super) use self::sign_in::{ask_in, refused, sign_in, sign_out};
 
 use askama::Template;
 
@@ -69,7 +69,7 @@ fn text(template: &impl Template) -> Result<String, Trouble> {
 
 /// What went wrong, as a page.
 #[derive(Debug)]
-struct Trouble(Problem);
+pub(in crate::web) struct Trouble(Problem);
 
 impl From<tonic::Status> for Trouble {
     fn from(status: tonic::Status) -> Self {

@@ -46,7 +46,7 @@ pub(super) async fn share(
     State(site): State<Site>,
     caller: Caller,
     Path(run_id): Path<String>,
-    Fields { 0: fields }: Fields,
+    Fields(fields): Fields,
 ) -> Shown {
     let request = SetRunShareRequest { run_id: run_id.clone(), share: Some(share_of(&fields)?) };
     site.inside.runs().set_run_share(caller.asks(request)).await?;

@@ -1,8 +1,8 @@
 //! Signing in, where the coordinator asks who comes.
 
 use askama::Template;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 
 use super::super::inside::Caller;
@@ -21,14 +21,16 @@ struct SignIn {
 }
 
 /// What whoever may not read is shown: a form for people, words for programs.
-pub(in crate::web) fn refused(refused: Refused, uri: &Uri, headers: &HeaderMap) -> Response {
+pub(in crate::web) fn refused(refused: Refused, request: &Request) -> Response {
     let status = match refused {
         Refused::Role { .. } => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
     };
     let wants_html = |accept: &HeaderValue| accept.to_str().is_ok_and(|accept| accept.contains("text/html"));
-    let next = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let mut response = match headers.get(header::ACCEPT) {
+    // What a form was to do is not done by going there.
+    let asked = request.uri().path_and_query().filter(|_| request.method() == Method::GET);
+    let next = asked.map_or("/", http::uri::PathAndQuery::as_str);
+    let mut response = match request.headers().get(header::ACCEPT) {
         Some(accept) if wants_html(accept) => {
             // Whoever brings nothing has just come; that is no mistake of his.
             let trouble = (refused != Refused::Missing).then(|| refused.words());
@@ -50,12 +52,19 @@ fn form(status: StatusCode, next: &str, trouble: Option<String>) -> Response {
     }
 }
 
+/// `GET /sign-in`: the form, where there is anything to sign in to.
+pub(in crate::web) async fn ask_in(State(site): State<Site>) -> Response {
+    if site.access.asks() { form(StatusCode::OK, "/", None) } else { Redirect::to("/").into_response() }
+}
+
 /// `POST /sign-in`: a good token begins a session.
 pub(in crate::web) async fn sign_in(
     State(site): State<Site>,
     caller: Caller,
-    Fields { 0: fields }: Fields,
+    headers: HeaderMap,
+    Fields(fields): Fields,
 ) -> Response {
+    let tls = site.access.has_tls() || security::is_over_tls(&headers);
     let next = own_page(fields.value("next"));
     let token = fields.value("token");
     let mut headers = HeaderMap::new();
@@ -71,17 +80,17 @@ pub(in crate::web) async fn sign_in(
         Err(refused) => return form(StatusCode::UNAUTHORIZED, next, Some(refused.words())),
     }
     let mut response = Redirect::to(next).into_response();
-    if let (true, Some(cookie)) = (site.access.asks(), security::started(token, site.access.has_tls())) {
+    if let (true, Some(cookie)) = (site.access.asks(), security::started(token, tls)) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
 }
 
 /// `POST /sign-out`.
-pub(in crate::web) async fn sign_out(State(site): State<Site>) -> Response {
+pub(in crate::web) async fn sign_out() -> Response {
     let mut response = Redirect::to("/").into_response();
-    if let Some(cookie) = security::ended(site.access.has_tls()) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in [true, false].into_iter().filter_map(security::ended) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }

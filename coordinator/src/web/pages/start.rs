@@ -79,7 +79,7 @@ async fn filled_in(
     caller: &Caller,
     name: &str,
     given: &Vec<(String, String)>,
-    trouble: Option<String>,
+    trouble: Option<Problem>,
 ) -> Result<String, Trouble> {
     let request = ListPipelinesRequest { page_size: MOST, page_token: String::new() };
     let known = site.inside.pipelines().list_pipelines(caller.asks(request)).await?.into_inner().pipelines;
@@ -87,8 +87,16 @@ async fn filled_in(
         [only] => Some(only),
         _ => known.iter().find(|pipeline| pipeline.name == name),
     };
+    let is_reused = trouble.as_ref().is_some_and(|problem| problem.reason == "REQUEST_ID_REUSED");
+    let trouble = trouble.map(|problem| match is_reused {
+        true => "your first try has started a run, with other values: it is among the runs; this form starts another"
+            .to_owned(),
+        false => problem.detail,
+    });
     let request_id = match given.value("request_id") {
         "" => request_id(),
+        // That name is another run's: another will do.
+        _ if is_reused => request_id(),
         // What was refused was not begun: the same name will do, and a second try that crosses the first is the same.
         before => before.to_owned(),
     };
@@ -112,14 +120,15 @@ pub(super) async fn form(State(site): State<Site>, caller: Caller, Query(which):
 }
 
 /// Starts the run, or shows the form again with what is wrong.
-pub(super) async fn start(State(site): State<Site>, caller: Caller, Fields { 0: fields }: Fields) -> Shown {
-    let (status, wrong) = match begin(&site, &caller, &fields).await {
+pub(super) async fn start(State(site): State<Site>, caller: Caller, Fields(fields): Fields) -> Shown {
+    let wrong = match begin(&site, &caller, &fields).await {
         Ok(run_id) => return Ok(Redirect::to(&of_run(&run_id, "")).into_response()),
-        Err(problem) => (problem.status, problem.detail),
+        Err(problem) => problem,
     };
+    let status = wrong.status;
     // Who may not, may not by filling it in otherwise.
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        return Err(Problem::new(status, "", wrong).into());
+        return Err(wrong.into());
     }
     let shown = filled_in(&site, &caller, fields.value("pipeline"), &fields, Some(wrong)).await?;
     Ok((status, Html(shown)).into_response())

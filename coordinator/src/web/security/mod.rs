@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+pub(super) use origin::is_over_tls;
 pub(super) use session::{InSession, ended, started};
 
 use super::problem::Problem;
@@ -59,6 +60,6 @@ fn refusal(site: &Site, request: &Request) -> Option<Problem> {
         Ok(authority) => authority,
         Err(problem) => return Some(problem),
     };
-    host::refusal(authority, &site.options.hosts)
-        .or_else(|| origin::refusal(request.method(), request.headers(), authority))
+    let ours = &site.options.hosts;
+    host::refusal(authority, ours).or_else(|| origin::refusal(request.method(), request.headers(), authority, ours))
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::super::problem::Problem;
 
 /// Why a request is not answered, by where it was made.
-pub(super) fn refusal(method: &Method, headers: &HeaderMap, authority: &str) -> Option<Problem> {
+pub(super) fn refusal(method: &Method, headers: &HeaderMap, authority: &str, ours: &[String]) -> Option<Problem> {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     let refused = |why: &str| {
         let detail = format!("{why}: open the page itself, and do it there");
@@ -27,7 +27,7 @@ pub(super) fn refusal(method: &Method, headers: &HeaderMap, authority: &str) -> 
         // No browser, unless it has a session: those always say where they are.
         Said::Nothing if !headers.contains_key(header::COOKIE) => None,
         Said::Nothing if matches!(said(headers, "sec-fetch-site"), Said::Once(_)) => None,
-        Said::Once(origin) if is_of(origin, authority) => None,
+        Said::Once(origin) if is_of(origin, authority) || is_named(origin, ours) => None,
         _ => refused("a page of another origin asks for a change"),
     }
 }
@@ -55,10 +55,23 @@ fn is_navigation(headers: &HeaderMap) -> bool {
         && said(headers, "sec-fetch-dest") == Said::Once("document")
 }
 
+/// Whether a browser says that its page came over TLS, whoever ends that.
+pub(crate) fn is_over_tls(headers: &HeaderMap) -> bool {
+    matches!(said(headers, header::ORIGIN.as_str()), Said::Once(origin) if origin.starts_with("https://"))
+}
+
 /// The scheme is left out of it: what ends TLS in front of us does not tell.
+fn host_of(origin: &str) -> Option<&str> {
+    origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+}
+
 fn is_of(origin: &str, authority: &str) -> bool {
-    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    !authority.is_empty() && host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
+    !authority.is_empty() && host_of(origin).is_some_and(|host| host.eq_ignore_ascii_case(authority))
+}
+
+/// A name by which people call us, at its usual port: a proxy in front may ask for another.
+fn is_named(origin: &str, ours: &[String]) -> bool {
+    host_of(origin).is_some_and(|host| ours.iter().any(|name| name.eq_ignore_ascii_case(host)))
 }
 
 #[cfg(test)]
@@ -72,23 +85,24 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        refusal(method, &map, HERE).is_some()
+        refusal(method, &map, HERE, &["muster.example.org".to_owned()]).is_some()
     }
 
     #[test]
     fn a_page_of_another_site_changes_nothing() {
         let own = ("origin", "http://127.0.0.1:7471");
-        let fine: [&[(&str, &str)]; 5] = [
+        let fine: [&[(&str, &str)]; 6] = [
             &[],
             &[own],
             &[("sec-fetch-site", "same-origin"), own],
             &[("sec-fetch-site", "same-origin"), ("cookie", "muster=x")],
             &[("origin", "https://127.0.0.1:7471"), ("cookie", "muster=x")],
+            &[("sec-fetch-site", "same-origin"), ("origin", "https://muster.example.org"), ("cookie", "muster=x")],
         ];
         for headers in fine {
             assert!(!is_refused(&Method::POST, headers), "{headers:?}");
         }
-        let hostile: [&[(&str, &str)]; 12] = [
+        let hostile: [&[(&str, &str)]; 14] = [
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "cross-site"), own],
@@ -98,6 +112,8 @@ mod tests {
             &[("origin", "https://evil.example")],
             &[("origin", "http://127.0.0.1:7471.evil.example")],
             &[("origin", "http://127.0.0.1:7472")],
+            &[("origin", "https://muster.example.org:8443")],
+            &[("origin", "https://muster.example.org"), ("sec-fetch-site", "same-site")],
             &[("origin", "null")],
             &[own, ("origin", "https://evil.example")],
             &[("cookie", "muster=x")],

@@ -19,7 +19,11 @@ pub(crate) struct InSession;
 
 /// The token of a session, as if it had been sent with the request. Tells whether there is one.
 pub(super) fn bring_in(headers: &mut HeaderMap, tls: bool) -> bool {
-    let token = if headers.contains_key(AUTHORIZATION) { None } else { token(headers, name(tls)) };
+    let token = match headers.contains_key(AUTHORIZATION) {
+        true => None,
+        // What ends TLS may stand in front of us; over TLS of our own, only what came by it will do.
+        false => token(headers, name(true)).or_else(|| if tls { None } else { token(headers, name(false)) }),
+    };
     // What is behind has no use for it.
     headers.remove(COOKIE);
     let bearer = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
@@ -81,7 +85,9 @@ mod tests {
         assert_eq!(set, "__Host-muster=mst%5Fa%20b%3B; Path=/; HttpOnly; SameSite=Strict; Secure");
         let pair = set.split(';').next().unwrap();
         assert_eq!(brought(&["a=b", pair], true).as_deref(), Some("Bearer mst_a b;"));
-        assert_eq!(brought(&[pair], false), None, "a cookie of the other name is not ours");
+        assert_eq!(brought(&[pair], false).as_deref(), Some("Bearer mst_a b;"), "TLS ends in front of us");
+        assert_eq!(brought(&["muster=x"], true), None, "it did not come by TLS");
+        assert_eq!(brought(&["muster=x", pair], false).as_deref(), Some("Bearer mst_a b;"));
         assert_eq!(brought(&["muster=x; other=y"], false).as_deref(), Some("Bearer x"));
         assert_eq!(brought(&["muster=x; muster=y"], false), None);
         assert_eq!(brought(&["muster=%0a"], false), None, "no header can be smuggled in");

@@ -4,19 +4,21 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
 use muster_proto::v1::{Run, WatchRunResponse};
 use serde_json::json;
 use tonic::Streaming;
 
+use super::super::super::api::following;
 use super::super::super::inside::Caller;
 use super::super::super::site::Site;
 use super::super::Trouble;
+use super::super::frame::operates;
 use super::news::News;
-use super::{is_over, plight};
+use super::{age, is_over, plight};
 use crate::words::numbers::from_wire;
 use crate::words::pace::Pace;
 use crate::words::progress::{settled, share, total};
@@ -26,34 +28,50 @@ use crate::words::run_state;
 const EVERY: Duration = Duration::from_secs(1);
 /// How often the ledger is asked for what a run does not tell of itself.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// What a look has cost is a small part of the time until the next, however much there is to see.
+const REST: u32 = 50;
+
+/// When to look again after a look that took so long.
+fn pause(took: Duration) -> Duration {
+    LOOK_EVERY.max(took * REST)
+}
 
 /// The news as server-sent events, for a page that has the run in this state.
 pub(super) fn stream(site: Site, caller: Caller, changes: Streaming<WatchRunResponse>, state: String) -> Response {
-    let stop = site.stop.clone();
-    let pace = Pace::default();
-    let follower = Follower { site, caller, changes, shown: News::default(), looked: None, pace, state, told: false };
+    let stop = site.break_off.clone();
+    let (shown, pace) = (News::default(), Pace::default());
+    let follower = Follower { site, caller, changes, run: None, shown, looked: None, pace, state, told: false };
     let events = stream::unfold(Some(follower), |follower| async move {
         let mut follower = follower?;
         let (events, goes_on) = follower.next().await?;
         Some((stream::iter(events.into_iter().map(Ok::<_, Infallible>)), goes_on.then_some(follower)))
     });
     let events = events.flatten().take_until(stop.cancelled_owned());
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    following(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 struct Follower {
     site: Site,
     caller: Caller,
     changes: Streaming<WatchRunResponse>,
+    /// As it was told last, and when.
+    run: Option<(Run, Instant)>,
     /// As the page has it.
     shown: News,
-    /// When the ledger was asked last, and how many dead letters and doubts there were.
-    looked: Option<(Instant, [i64; 2])>,
+    looked: Option<Looked>,
     pace: Pace,
     /// The run's, as the page has it.
     state: String,
     /// Whether the page was told anything yet.
     told: bool,
+}
+
+/// What was found when the ledger was asked last.
+struct Looked {
+    /// Before this it is not asked again.
+    next: Instant,
+    /// Dead letters and doubts.
+    troubles: [i64; 2],
 }
 
 impl Follower {
@@ -62,33 +80,47 @@ impl Follower {
         if std::mem::replace(&mut self.told, true) {
             tokio::time::sleep(EVERY).await;
         }
-        let run = match self.changes.message().await {
-            Ok(change) => change?.run?,
-            // Its user may not look any more, or the ledger is away: the page asks again by itself.
-            Err(_) => return None,
-        };
+        let run = self.heard().await?;
         let over = is_over(&run);
         let mut events = match self.news(&run).await {
             Ok(news) => self.changed(news),
             Err(Trouble(problem)) => vec![Event::default().event("trouble").data(problem.detail)],
         };
         events.push(sample(&run));
-        // Buttons are for another state now: the page is loaded anew rather than pulled from under somebody's finger.
-        if self.state != run_state(run.state()) {
+        let state = run_state(run.state());
+        if self.state != state {
+            state.clone_into(&mut self.state);
             events.push(Event::default().event("turned").data(if over { "over" } else { "on" }));
         }
         Some((events, !over))
+    }
+
+    /// The run as it is now; nothing when it has gone. One of which nothing is heard goes on as well: it has taken longer.
+    async fn heard(&mut self) -> Option<Run> {
+        let next = self.changes.message();
+        let told = match &self.run {
+            None => next.await,
+            Some((last, at)) => match tokio::time::timeout(LOOK_EVERY, next).await {
+                Ok(told) => told,
+                Err(_) => return Some(later(last, at.elapsed())),
+            },
+        };
+        // Its user may not look any more, or the ledger is away: the page asks again by itself.
+        let run = told.ok()??.run?;
+        self.run = Some((run.clone(), Instant::now()));
+        Some(run)
     }
 
     async fn news(&mut self, run: &Run) -> Result<News, Trouble> {
         let progress = run.progress.unwrap_or_default();
         let now = Instant::now();
         self.pace.note(now, settled(&progress));
-        let mut news = News::of(run, Some(self.pace.shown(now)))?;
+        let operates = operates(&self.site, &self.caller);
+        let mut news = News::of(run, operates, Some(self.pace.shown(now)))?;
         let troubles = [progress.dead_letter, progress.in_doubt];
-        let (is_due, is_news) = match self.looked {
+        let (is_due, is_news) = match &self.looked {
             None => (true, true),
-            Some((at, before)) => (now.duration_since(at) >= LOOK_EVERY || is_over(run), before != troubles),
+            Some(looked) => (now >= looked.next || is_over(run), looked.troubles != troubles),
         };
         (news.failures, news.in_doubt) = (self.shown.failures.clone(), self.shown.in_doubt.clone());
         news.workers = self.shown.workers.clone();
@@ -97,8 +129,8 @@ impl Follower {
                 news.failures = plight::failures(&self.site, &self.caller, run).await?;
                 news.in_doubt = plight::in_doubt(&self.site, &self.caller, run).await?;
             }
-            news.workers = plight::workers(&self.site, &self.caller).await?;
-            self.looked = Some((now, troubles));
+            news.workers = plight::workers(&self.site, &self.caller, run).await?;
+            self.looked = Some(Looked { next: Instant::now() + pause(now.elapsed()), troubles });
         }
         Ok(news)
     }
@@ -116,6 +148,23 @@ impl Follower {
 fn sample(run: &Run) -> Event {
     let progress = run.progress.unwrap_or_default();
     let percent = total(&progress).map(|total| share(settled(&progress) + progress.unchanged, total));
-    let data = json!({ "seconds": from_wire(run.elapsed.as_ref()).as_secs_f64(), "percent": percent });
+    let data = json!({ "seconds": age(run).as_secs_f64(), "percent": percent });
     Event::default().event("sample").data(data.to_string())
+}
+
+/// The same run when so much more time has passed.
+fn later(run: &Run, passed: Duration) -> Run {
+    let elapsed = from_wire(run.elapsed.as_ref()) + passed;
+    Run { elapsed: elapsed.try_into().ok(), ..run.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_costs_to_look_is_little_of_the_time() {
+        assert_eq!(pause(Duration::ZERO), LOOK_EVERY);
+        assert_eq!(pause(Duration::from_secs(2)), Duration::from_secs(100));
+    }
 }

@@ -8,21 +8,23 @@ mod parts;
 mod plight;
 mod sum;
 
+use std::time::{Duration, SystemTime};
+
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use muster_proto::v1::{GetRunRequest, Run, RunShare, RunState, Verdict, WatchRunRequest};
+use prost_types::Timestamp;
 use serde::Deserialize;
 
 pub(in crate::web) use self::bar::Bar;
 use self::news::News;
-use self::parts::Controls;
 pub(in crate::web) use self::plight::Group;
 pub(in crate::web) use self::sum::VerdictPart;
 use super::super::inside::Caller;
 use super::super::site::{Site, Trace};
 use super::form::{encoded, of_run};
 use super::frame::Frame;
-use super::{Shown, page, text};
+use super::{Shown, page};
 use crate::words::numbers::from_wire;
 use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
@@ -73,9 +75,8 @@ struct RunPage {
     below: String,
     is_over: bool,
     state: &'static str,
-    /// That it has gone on for.
+    /// Since it was started, over all rounds.
     seconds: u64,
-    controls: String,
     parts: News,
 }
 
@@ -103,8 +104,7 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
         below: of_run(&run.run_id, ""),
         is_over: run.finished_at.is_some(),
         state: run_state(run.state()),
-        seconds: from_wire(run.elapsed.as_ref()).as_secs(),
-        controls: text(&Controls::of(&run, frame.operates))?,
+        seconds: age(&run).as_secs(),
         parts,
         frame,
         id: run.run_id,
@@ -129,7 +129,33 @@ pub(super) async fn live(
     Ok(follow::stream(site, caller, changes, known.state))
 }
 
+/// How long ago a run was started, or had been when it was over: its history is that of all rounds.
+fn age(run: &Run) -> Duration {
+    let since = |time: Option<&Timestamp>| time.and_then(|time| SystemTime::try_from(*time).ok());
+    let opened = run.rounds.iter().filter_map(|round| since(round.opened_at.as_ref())).max();
+    let before = opened.zip(since(run.created_at.as_ref()));
+    let before = before.and_then(|(opened, created)| opened.duration_since(created).ok()).unwrap_or_default();
+    before + from_wire(run.elapsed.as_ref())
+}
+
 /// Whether a run has come to its end.
 pub(super) fn is_over(run: &Run) -> bool {
     run.finished_at.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::Round;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_as_old_as_all_of_its_rounds() {
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let elapsed = Duration::from_secs(7).try_into().ok();
+        let run = Run { created_at: at(100), elapsed, ..Run::default() };
+        assert_eq!(age(&run), Duration::from_secs(7));
+        let rounds = [100, 1_100].map(|opened| Round { opened_at: at(opened), ..Round::default() });
+        assert_eq!(age(&Run { rounds: rounds.to_vec(), ..run }), Duration::from_secs(1_007));
+    }
 }

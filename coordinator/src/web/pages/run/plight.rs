@@ -9,6 +9,7 @@ use super::super::super::inside::Caller;
 use super::super::super::site::{Site, Trace};
 use super::super::form::{of_record, of_run};
 use super::super::{Trouble, text};
+use super::is_over;
 use crate::words::numbers::{count, counted, moment};
 use crate::words::{clean, doubts};
 
@@ -54,13 +55,18 @@ impl Group {
 
 /// Failures by reason; empty where there are none.
 pub(super) async fn failures(site: &Site, caller: &Caller, run: &Run) -> Result<String, Trouble> {
+    // While a later round goes on, nothing counts those of earlier ones.
     let counts = run.overall.map(|counts| counts.dead_letter);
-    if counts.or(run.progress.map(|progress| progress.dead_letter)).unwrap_or_default() == 0 {
+    let dead = counts.or(run.progress.map(|progress| progress.dead_letter)).unwrap_or_default();
+    if dead == 0 && (run.round <= 1 || run.overall.is_some()) {
         return Ok(String::new());
     }
     let request =
         ListDeadLettersRequest { run_id: run.run_id.clone(), page_size: 1, ..ListDeadLettersRequest::default() };
     let found = site.inside.audits().list_dead_letters(caller.asks(request)).await?.into_inner();
+    if found.groups.is_empty() {
+        return Ok(String::new());
+    }
     text(&FailuresPart {
         groups: found.groups.iter().take(REASONS).map(|group| Group::of(site, &run.run_id, group)).collect(),
         address: of_run(&run.run_id, "/dead-letters"),
@@ -99,7 +105,10 @@ struct WorkersPart {
 }
 
 /// Who works, whichever run for.
-pub(super) async fn workers(site: &Site, caller: &Caller) -> Result<String, Trouble> {
+pub(super) async fn workers(site: &Site, caller: &Caller, run: &Run) -> Result<String, Trouble> {
+    if is_over(run) {
+        return Ok(String::new());
+    }
     let request = ListWorkersRequest { page_size: WORKERS, ..ListWorkersRequest::default() };
     let found = site.inside.fleet().list_workers(caller.asks(request)).await?.into_inner();
     let told = |worker: &Worker| {

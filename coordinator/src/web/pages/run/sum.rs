@@ -50,18 +50,21 @@ struct Against {
 }
 
 impl VerdictPart {
-    /// Of a run that is over.
+    /// Of a run, once a round of it is over.
     pub fn of_run(run: &Run) -> Option<Self> {
-        let newest = run.verdict.as_ref()?;
         if run.rounds.len() < 2 {
-            return Some(Self::of(newest, None));
+            return Some(Self::of(run.verdict.as_ref()?, None));
         }
         let each = run.rounds.iter().filter_map(|round| Some((round.verdict.as_ref()?, round.opened_by.as_str())));
         let rounds = each.map(|(verdict, opened_by)| {
             let opened_by = if opened_by.is_empty() { String::new() } else { format!(": {}", clean(opened_by)) };
             Round::of(verdict, format!("round {}{opened_by}", verdict.round))
         });
-        Some(Self { rounds: rounds.collect(), overall: run.overall.as_ref().map(Sum::of) })
+        let rounds: Vec<_> = rounds.collect();
+        if rounds.is_empty() {
+            return None;
+        }
+        Some(Self { rounds, overall: run.overall.as_ref().map(Sum::of) })
     }
 
     /// Of one round.
@@ -126,5 +129,26 @@ impl Against {
             DiscrepancyKind::Unspecified => ("", PLAIN),
         };
         Self { kind, tone, code: clean(&discrepancy.code), detail: clean(&discrepancy.detail) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1 as wire;
+
+    use super::*;
+
+    #[test]
+    fn a_round_that_goes_on_hides_none_that_is_over() {
+        let over = |round| Some(Verdict { round, complete: true, balanced: true, ..Verdict::default() });
+        let round = |number, verdict| wire::Round { round: number, verdict, ..wire::Round::default() };
+        let mut run = Run { round: 2, rounds: vec![round(1, over(1)), round(2, None)], ..Run::default() };
+        let titles = |run: &Run| {
+            VerdictPart::of_run(run).unwrap().rounds.into_iter().map(|round| round.title).collect::<Vec<_>>()
+        };
+        assert_eq!(titles(&run), ["round 1"]);
+        (run.verdict, run.rounds[1].verdict) = (over(2), over(2));
+        assert_eq!(titles(&run), ["round 1", "round 2"]);
+        assert!(VerdictPart::of_run(&Run::default()).is_none());
     }
 }
