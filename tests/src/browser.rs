@@ -1,6 +1,9 @@
 //! A real browser: Chromium without a window, asked over WebDriver (W3C) by plain HTTP.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +20,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const TAB: &str = "\u{e004}";
 /// And for Enter.
 pub const ENTER: &str = "\u{e007}";
+
+/// How long a browser may take to end.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// One window of a browser of its own.
 #[derive(Debug)]
@@ -194,10 +200,18 @@ impl Browser {
         });
         messages.filter_map(|url| url.as_str().map(str::to_owned)).collect()
     }
+}
 
-    /// Ends it.
-    pub async fn close(self) {
-        let _ = self.command(Method::DELETE, "", &Value::Null).await;
+impl Drop for Browser {
+    /// Ends the browser, however the test ended: one whose driver is killed under it stays.
+    fn drop(&mut self) {
+        let Some((host, path)) = self.session.trim_start_matches("http://").split_once('/') else { return };
+        // In a drop there is nothing to await with, and nobody to tell.
+        let _ = TcpStream::connect(host).and_then(|mut driver| {
+            driver.set_read_timeout(Some(LEAVES_WITHIN))?;
+            write!(driver, "DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+            driver.read_to_end(&mut Vec::new())
+        });
     }
 }
 

@@ -104,7 +104,6 @@ async fn main() -> Result<()> {
     let browser = Browser::start(place.path()).await;
     let screens = Screens { browser, site: format!("http://{http}"), to: args.folder, all: args.all };
     run(&screens, &server).await?;
-    screens.browser.close().await;
     drop(crew);
     Ok(())
 }
