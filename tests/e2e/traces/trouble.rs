@@ -84,13 +84,13 @@ async fn a_call_that_is_refused_is_the_callers_error() {
     let receiver = Receiver::start(folder.path()).await;
     let env = receiver.env(By::Http);
     let mut cluster = Cluster::with(folder.path(), &[], &borrowed(&env)).await;
-    let show = cluster.command(&["show", "animals-00000000"]);
-    env.iter().fold(show, |start, (name, value)| start.env(name, value)).run().await.with_code(1);
+    let redrive = cluster.command(&["redrive", "animals-00000000"]);
+    env.iter().fold(redrive, |start, (name, value)| start.env(name, value)).run().await.with_code(1);
     cluster.process().signal(Signal::Terminate);
     cluster.process().ended().await.with_code(0);
     let spans = receiver.spans();
     let of = |kind: &str| {
-        let name = "muster.v1.RunService/GetRun";
+        let name = "muster.v1.RunService/RedriveRun";
         spans.iter().find(|span| span.kind == kind && span.name == name).unwrap_or_else(|| panic!("no {kind}"))
     };
     let (asked, refused) = (of("client"), of("server"));
