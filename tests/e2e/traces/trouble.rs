@@ -90,8 +90,11 @@ async fn a_call_that_is_refused_is_the_callers_error() {
     cluster.process().ended().await.with_code(0);
     let spans = receiver.spans();
     let of = |kind: &str| {
-        let name = "muster.v1.RunService/RedriveRun";
-        spans.iter().find(|span| span.kind == kind && span.name == name).unwrap_or_else(|| panic!("no {kind}"))
+        let name = "muster.v1.RunService/GetRun";
+        spans
+            .iter()
+            .find(|span| span.kind == kind && span.name == name)
+            .unwrap_or_else(|| panic!("no {kind} among {spans:?}"))
     };
     let (asked, refused) = (of("client"), of("server"));
     assert_eq!((asked.service(), refused.service()), ("muster", "muster-coordinator"));
