@@ -4,6 +4,8 @@
 //! a failure once, where it is handled, with the fields of [`names`].
 
 mod json;
+#[cfg(test)]
+mod kept;
 mod stderr;
 mod text;
 
