@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
-use super::transport::{Answer, BodyEnd, MAX_REASON, TransportError};
+use super::reading::MAX_REASON;
+use super::transport::{Answer, BodyEnd, TransportError};
 use super::{FetchError, Get};
 use crate::load::{Loader, Prober, RecordAnswer};
 use crate::spec::types;

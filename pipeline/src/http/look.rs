@@ -38,7 +38,7 @@ pub enum LookError {
 
 /// Asks once.
 pub async fn look(url: &Url, headers: &HeaderMap, config: &RequesterConfig) -> Result<Looked, LookError> {
-    let mut transport = transport::over_reqwest(&TransportConfig {
+    let mut transport = transport::over_hyper(&TransportConfig {
         user_agent: &config.user_agent,
         proxy: config.proxy.as_ref(),
         connections: 1,

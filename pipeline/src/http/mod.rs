@@ -14,6 +14,7 @@ mod budget;
 mod cassette;
 mod circuit;
 pub(crate) mod classify;
+mod connect;
 mod counters;
 mod credentials;
 mod fleet;
@@ -27,6 +28,7 @@ mod pace;
 mod posting;
 mod race;
 mod rate;
+mod reading;
 mod redact;
 mod requester;
 mod roots;
@@ -83,16 +85,6 @@ impl Default for RequesterConfig {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RequesterError(String);
-
-impl RequesterError {
-    fn from_reqwest(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        match std::error::Error::source(&error) {
-            Some(cause) => Self(format!("HTTP cannot be set up: {error}: {cause}")),
-            None => Self(format!("HTTP cannot be set up: {error}")),
-        }
-    }
-}
 
 /// Whether this process has all secrets that it needs.
 pub(crate) fn check_secrets(access: &Arc<Access>, target: &TargetSpec, process: Process) -> Result<(), RequesterError> {

@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::classify::GetOutcome;
-use super::transport::MAX_REASON;
+use super::reading::MAX_REASON;
 use super::{FetchError, PostOutcome, ProbeOutcome};
 use crate::load::RecordAnswer;
 

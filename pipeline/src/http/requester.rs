@@ -23,7 +23,8 @@ use super::limit::Signal;
 use super::measures::{self, Request};
 use super::notes::{Notes, Sent};
 use super::race::{self, Race};
-use super::transport::{self, Answer, Exchange, MAX_REASON, Transport, TransportConfig, TransportError};
+use super::reading::MAX_REASON;
+use super::transport::{self, Answer, Exchange, Transport, TransportConfig, TransportError};
 use super::tries::Tries;
 use super::{Cost, FetchError, Fleet, Get, RequesterConfig, RequesterError, RequesterStats};
 use crate::compiled::CompiledPipeline;
@@ -82,7 +83,7 @@ impl Requester {
     fn make(limits: &Limits, credentials: Credentials, config: &RequesterConfig) -> Result<Self, RequesterError> {
         let mut limits = limits.clone();
         limits.concurrency = config.concurrency.unwrap_or(limits.concurrency).max(1);
-        let transport = transport::over_reqwest(&TransportConfig {
+        let transport = transport::over_hyper(&TransportConfig {
             user_agent: &config.user_agent,
             proxy: config.proxy.as_ref(),
             connections: limits.concurrency * 2,

@@ -4,15 +4,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
-use super::{RequesterError, roots};
-
-/// How much of an answer that refuses or fails is read: enough for what it says.
-pub(crate) const MAX_REASON: usize = 2 << 10;
+use super::RequesterError;
+use super::connect::{Connector, Proxy};
+use super::reading::read;
 
 /// How long an unused connection is kept: less than the 5 s after which common servers close theirs, so that hardly a
 /// request meets a connection that is being closed under it.
@@ -77,32 +80,57 @@ pub(crate) struct TransportConfig<'a> {
     pub(crate) connect_timeout: Duration,
 }
 
-/// HTTP by reqwest, with everything off that acts behind the caller's back.
-pub(crate) fn over_reqwest(config: &TransportConfig<'_>) -> Result<Transport, RequesterError> {
-    let tls = roots::tls().map_err(|error| RequesterError(error.to_string()))?;
-    let mut builder = reqwest::Client::builder()
-        .user_agent(config.user_agent)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .tcp_nodelay(true)
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(config.connect_timeout)
+/// HTTP by hyper and its pool of connections: each exchange is one request, and an answer is handed on as it came. What was
+/// not sent at all, because its connection had been closed meanwhile, goes over another one.
+pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, RequesterError> {
+    let proxy = config.proxy.map(Proxy::at).transpose().map_err(RequesterError)?;
+    let user_agent = HeaderValue::from_str(config.user_agent)
+        .map_err(|_| RequesterError(format!("{:?} cannot be sent as a User-Agent", config.user_agent)))?;
+    let proxy_authorization = proxy.as_ref().and_then(Proxy::authorization);
+    let connector = Connector::new(proxy, config.connect_timeout)?;
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(config.connections);
-    if let Some(proxy) = config.proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(RequesterError::from_reqwest)?);
-    }
-    let client = builder.build().map_err(RequesterError::from_reqwest)?;
-    Ok(BoxCloneSyncService::new(OverReqwest { client }))
+        .pool_max_idle_per_host(config.connections)
+        .build(connector);
+    Ok(BoxCloneSyncService::new(OverHyper { client, user_agent, proxy_authorization }))
 }
 
 #[derive(Clone)]
-struct OverReqwest {
-    client: reqwest::Client,
+struct OverHyper {
+    client: Client<Connector, Full<Bytes>>,
+    user_agent: HeaderValue,
+    /// For requests that a proxy reads; where it only passes on what is encrypted, the connector tells it.
+    proxy_authorization: Option<HeaderValue>,
 }
 
-impl tower::Service<Exchange> for OverReqwest {
+impl OverHyper {
+    fn request(&self, exchange: Exchange) -> Result<Request<Full<Bytes>>, TransportError> {
+        let is_plain = exchange.url.scheme() == "http";
+        let uri = Uri::from_maybe_shared(Bytes::from(String::from(exchange.url)))
+            .map_err(|error| TransportError::NotSent(format!("the URL cannot be asked for: {error}")))?;
+        let mut headers = exchange.headers;
+        for (name, value) in [
+            (USER_AGENT, &self.user_agent),
+            (ACCEPT, &HeaderValue::from_static("*/*")),
+            (ACCEPT_ENCODING, &HeaderValue::from_static("gzip")),
+        ] {
+            headers.entry(name).or_insert_with(|| value.clone());
+        }
+        if let Some(authorization) = &self.proxy_authorization
+            && is_plain
+        {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        let mut request = Request::new(Full::new(exchange.body));
+        *request.method_mut() = exchange.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+impl tower::Service<Exchange> for OverHyper {
     type Response = Answer;
     type Error = TransportError;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, TransportError>> + Send>>;
@@ -112,68 +140,29 @@ impl tower::Service<Exchange> for OverReqwest {
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let mut request = reqwest::Request::new(exchange.method, exchange.url);
-        *request.headers_mut() = exchange.headers;
-        if !exchange.body.is_empty() {
-            *request.body_mut() = Some(exchange.body.into());
-        }
-        let answering = self.client.execute(request);
+        let limit = exchange.limit;
+        let answering = self.request(exchange).map(|request| self.client.request(request));
         Box::pin(async move {
-            let response = answering.await.map_err(|error| {
-                // Only what failed before there was a connection is certain not to have been sent. A reset of a
-                // connection that was used before says nothing.
-                let unsent = error.is_connect() || error.is_builder();
-                let reason = reason_of(&error);
-                if unsent { TransportError::NotSent(reason) } else { TransportError::Broken(reason) }
-            })?;
-            Ok(read(response, exchange.limit).await)
+            let response = answering?.await.map_err(|error| failure(&error))?;
+            Ok(read(response, limit).await)
         })
     }
 }
 
-async fn read(mut response: reqwest::Response, limit: usize) -> Answer {
-    let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
-    let limit = if status.is_success() { limit } else { limit.min(MAX_REASON) };
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    let end = loop {
-        let chunk = match response.chunk().await {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => break BodyEnd::Whole,
-            Err(error) => break BodyEnd::Broken(reason_of(&error)),
-        };
-        let room = limit - first.len() - rest.len();
-        let end = (chunk.len() > room).then_some(BodyEnd::TooLarge);
-        let chunk = chunk.slice(..chunk.len().min(room));
-        // Most answers are one chunk: it is passed on as it came, without a copy.
-        if first.is_empty() {
-            first = chunk;
-        } else {
-            rest.extend_from_slice(&chunk);
-        }
-        if let Some(end) = end {
-            break end;
-        }
-    };
-    let body = if rest.is_empty() {
-        first
-    } else {
-        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        whole.freeze()
-    };
-    Answer { status, headers, body, end }
+/// Only what failed before there was a connection is certain not to have been sent. A reset of a connection that was used
+/// before says nothing.
+fn failure(error: &Error) -> TransportError {
+    let reason = reason_of(error);
+    if error.is_connect() { TransportError::NotSent(reason) } else { TransportError::Broken(reason) }
 }
 
 /// How hyper says that what came back is no HTTP/1.
 const NO_HTTP: [&str; 2] = ["invalid HTTP version parsed", "received unexpected message from connection"];
 
-/// An error with its causes, without the URL (which the caller names, without what is secret in it).
-fn reason_of(error: &reqwest::Error) -> String {
+/// An error with its causes.
+pub(crate) fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut reason = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    let mut cause = Some(error);
     while let Some(error) = cause {
         let text = match error.to_string() {
             text if NO_HTTP.contains(&text.as_str()) => format!("what answers there does not speak HTTP ({text})"),
@@ -189,5 +178,5 @@ fn reason_of(error: &reqwest::Error) -> String {
         }
         cause = error.source();
     }
-    if reason.is_empty() { if error.is_timeout() { "timed out" } else { "failed" }.to_owned() } else { reason }
+    reason
 }

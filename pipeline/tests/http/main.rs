@@ -6,5 +6,6 @@ mod auth;
 mod get;
 mod load_forms;
 mod post;
+mod proxied;
 mod rate;
 mod support;

@@ -19,7 +19,7 @@ impl Requester {
     ) -> Result<Self, RequesterError> {
         let credentials = Credentials::of(pipeline.access(), Process::Reader).map_err(RequesterError)?;
         let limits = Limits { concurrency: 1, hedge_copies: 1, ..pipeline.limits().clone() };
-        let transport = transport::over_reqwest(&TransportConfig {
+        let transport = transport::over_hyper(&TransportConfig {
             user_agent: &config.user_agent,
             proxy: config.proxy.as_ref(),
             connections: 2,
