@@ -2,9 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use animals_api::Config;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use muster_tests::process::{Ended, Start};
 use muster_tests::turn;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -12,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::Acceptor;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::{base_url, stand_in};
 
@@ -27,13 +35,13 @@ fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
     authority
 }
 
-/// TLS in front of a server, with a certificate of this authority; gives where, and whether all who came speak HTTP/2 as well.
-async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, Arc<AtomicBool>) {
+/// TLS for 127.0.0.1 with a certificate of this authority, for HTTP/2 where that is said.
+fn tls(authority: &CertifiedIssuer<'static, KeyPair>, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, authority).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
@@ -42,7 +50,13 @@ async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair
             PrivateKeyDer::try_from(key.serialize_der()).expect("a key"),
         )
         .expect("a certificate and its key");
-    let (config, offered) = (Arc::new(config), Arc::new(AtomicBool::new(true)));
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// TLS in front of a server; gives where, and whether all who came speak HTTP/2 as well.
+async fn tls_before(server: String, config: Arc<rustls::ServerConfig>) -> (String, Arc<AtomicBool>) {
+    let offered = Arc::new(AtomicBool::new(true));
     let all_offered = Arc::clone(&offered);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -62,6 +76,47 @@ async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair
         }
     });
     (format!("base_url=https://{address}"), all_offered)
+}
+
+/// HTTP/2 over TLS in front of a server that speaks HTTP/1.1; gives where, and how many connections there were.
+async fn http2_before(server: String, config: Arc<rustls::ServerConfig>) -> (String, Arc<AtomicUsize>) {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let client = muster_tests::http::client().expect("a client");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let (acceptor, server, client) = (TlsAcceptor::from(Arc::clone(&config)), server.clone(), client.clone());
+            tokio::spawn(async move {
+                let connection = acceptor.accept(connection).await.expect("a handshake");
+                let forward = service_fn(move |request| forward(client.clone(), server.clone(), request));
+                let serving = http2::Builder::new(TokioExecutor::new());
+                let _ = serving.serve_connection(TokioIo::new(connection), forward).await;
+            });
+        }
+    });
+    (format!("base_url=https://{address}"), connections)
+}
+
+/// The server's answer to a request of HTTP/2.
+async fn forward(
+    client: reqwest::Client,
+    server: String,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, reqwest::Error> {
+    assert_eq!(request.version(), http::Version::HTTP_2);
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.expect("a body").to_bytes();
+    let path = head.uri.path_and_query().expect("a path");
+    let asked = client.request(head.method, format!("{server}{path}")).headers(head.headers).body(body);
+    let answer = asked.send().await?;
+    let mut response = Response::builder().status(answer.status());
+    if let Some(kind) = answer.headers().get(CONTENT_TYPE) {
+        response = response.header(CONTENT_TYPE, kind);
+    }
+    Ok(response.body(Full::new(answer.bytes().await?)).expect("a response"))
 }
 
 /// A run on a machine whose authorities are those in this file.
@@ -84,7 +139,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     authority(&folder.join("others.pem"));
     let server = stand_in(Config::calm(ANIMALS));
     let plain = server.base_url();
-    let (encrypted, speak_h2) = tls_before(plain.trim_start_matches("http://").to_owned(), &ours).await;
+    let (encrypted, speak_h2) = tls_before(plain.trim_start_matches("http://").to_owned(), tls(&ours, &[])).await;
 
     let refused = run(folder, &encrypted, "others.pem").await;
     assert!(
@@ -108,4 +163,18 @@ async fn a_machine_without_authorities_speaks_http() {
     let server = stand_in(Config::calm(ANIMALS));
     run(folder, &base_url(&server), "none.pem").await.with_code(0);
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_speaks_http_2_is_asked_many_things_over_few_connections() {
+    let _turn = turn::light().await;
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let ours = authority(&folder.join("ours.pem"));
+    let server = stand_in(Config::calm(ANIMALS));
+    let (encrypted, connections) = http2_before(server.base_url(), tls(&ours, &["h2"])).await;
+    run(folder, &encrypted, "ours.pem").await.with_code(0);
+    assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+    let connections = connections.load(Ordering::Relaxed);
+    assert!(connections < 64, "{connections} connections for {ANIMALS} animals");
 }

@@ -69,12 +69,13 @@ impl State {
         self.successes = 0;
     }
 
-    /// How many answers make room for one more.
-    fn answers_for_one(&self) -> usize {
+    /// How many answers make room for how many more.
+    fn answers_for_more(&self, pace: Pace) -> (usize, usize) {
         match self.enough {
-            Enough::No => 1,
-            Enough::Slow => self.limit.isqrt(),
-            Enough::Refused => self.limit,
+            Enough::No if pace == Pace::Good => (1, 2),
+            Enough::No => (1, 1),
+            Enough::Slow => (self.limit.isqrt(), 1),
+            Enough::Refused => (self.limit, 1),
         }
     }
 }
@@ -131,9 +132,9 @@ impl Limiter {
         match signal {
             Signal::Overload => self.lower(&mut state),
             Signal::Lost => state.lost += 1,
-            Signal::Answered(Pace::Good) => self.raise(&mut state),
+            Signal::Answered(Pace::Good) => self.raise(&mut state, Pace::Good),
             // What is borne best is a little more than what is borne at once.
-            Signal::Answered(Pace::Crowded) if state.enough == Enough::No => self.raise(&mut state),
+            Signal::Answered(Pace::Crowded) if state.enough == Enough::No => self.raise(&mut state, Pace::Crowded),
             Signal::Answered(Pace::Crowded | Pace::Late) => state.successes = 0,
             Signal::Answered(Pace::Overrun(thousandths)) => self.ease(&mut state, thousandths),
         }
@@ -157,22 +158,21 @@ impl Limiter {
         (state.limit + state.debt).saturating_sub(self.places.available_permits())
     }
 
-    /// One place more for each answer as long as the host bore everything, and for several once it did not; while places
-    /// are what requests wait for.
-    fn raise(&self, state: &mut State) {
+    /// Two places more for each answer as long as the host bears everything at ease, one while it is crowded, and one for
+    /// several answers once it did not bear it; while places are what requests wait for.
+    fn raise(&self, state: &mut State, pace: Pace) {
         state.successes += 1;
-        let is_early = state.successes < state.answers_for_one();
-        if is_early || state.limit >= self.max || self.places.available_permits() > 0 {
+        let (answers, more) = state.answers_for_more(pace);
+        let more = more.min(self.max.saturating_sub(state.limit));
+        if state.successes < answers || more == 0 || self.places.available_permits() > 0 {
             return;
         }
         state.successes = 0;
-        state.limit += 1;
+        state.limit += more;
         self.limit.store(state.limit, Ordering::Relaxed);
-        if state.debt > 0 {
-            state.debt -= 1;
-        } else {
-            self.places.add_permits(1);
-        }
+        let paid = more.min(state.debt);
+        state.debt -= paid;
+        self.places.add_permits(more - paid);
     }
 
     /// As many as are answered in bearable time: more of them only wait for each other. Never below the start, which is no
@@ -228,6 +228,10 @@ mod tests {
 
     use super::*;
 
+    fn all_that_are_free(limiter: &Limiter) -> impl Iterator<Item = Place<'_>> {
+        std::iter::from_fn(|| Some(Place { limiter, permit: Some(limiter.places.try_acquire().ok()?) }))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_overload_halves_the_limit_once_and_it_grows_back() {
         let limiter = Limiter::new(128);
@@ -251,20 +255,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_limit_doubles_each_round_until_the_first_overload() {
-        let limiter = Limiter::new(200);
+    async fn the_limit_triples_each_round_or_doubles_in_a_crowd_until_the_first_overload() {
+        let limiter = Limiter::new(500);
         let mut places = Vec::new();
         for _ in 0..START {
             places.push(limiter.place().await);
         }
-        for _ in 0..START {
-            limiter.learn(Signal::Answered(Pace::Good));
-            places.push(limiter.place().await);
+        for (pace, times) in [(Pace::Good, 3), (Pace::Crowded, 6)] {
+            for _ in 0..limiter.limit() {
+                limiter.learn(Signal::Answered(pace));
+                places.extend(all_that_are_free(&limiter));
+            }
+            assert_eq!(limiter.limit(), times * START);
         }
-        assert_eq!(limiter.limit(), 2 * START);
         limiter.learn(Signal::Overload);
         limiter.learn(Signal::Answered(Pace::Good));
-        assert_eq!(limiter.limit(), START);
+        assert_eq!(limiter.limit(), 3 * START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_ends_at_the_maximum() {
+        let limiter = Limiter::new(START + 1);
+        let mut places = Vec::new();
+        for _ in 0..=START {
+            places.extend(all_that_are_free(&limiter));
+            limiter.learn(Signal::Answered(Pace::Good));
+        }
+        assert_eq!(limiter.limit(), START + 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -284,13 +301,13 @@ mod tests {
     async fn answers_that_take_longer_stop_the_growth_and_lower_the_limit_a_little() {
         let limiter = Limiter::new(1_000);
         let mut places = Vec::new();
-        for _ in 0..5 * START {
-            places.push(limiter.place().await);
+        for _ in 0..2 * START {
+            places.extend(all_that_are_free(&limiter));
             limiter.learn(Signal::Answered(Pace::Good));
         }
         let grown = limiter.limit();
         assert!(grown > 4 * START, "{grown}");
-        places.push(limiter.place().await);
+        places.extend(all_that_are_free(&limiter));
         limiter.learn(Signal::Answered(Pace::Crowded));
         assert_eq!(limiter.limit(), grown + 1, "at the start that is no reason to stop");
         limiter.learn(Signal::Answered(Pace::Overrun(800)));
