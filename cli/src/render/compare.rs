@@ -197,7 +197,8 @@ mod tests {
             ..Run::default()
         };
         let source = Some(WorkStats { requests, ..WorkStats::default() });
-        Report { run: Some(run), costs: Some(Costs { source, ..Costs::default() }), ..Report::default() }
+        let costs = Some(Costs { source, ..Costs::default() });
+        Report { run: Some(run), counts: Some(counts), costs, ..Report::default() }
     }
 
     #[test]

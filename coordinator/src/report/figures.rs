@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_proto::v1::{Costs, Counts, DeliveryCosts, Report, Round, Run, WorkStats};
+use muster_proto::v1::{Costs, DeliveryCosts, Report, Round, Run, WorkStats};
 use prost_types::Timestamp;
 
 use crate::words::numbers::{bytes, count, duration, from_wire, rate, seconds};
@@ -81,25 +81,6 @@ fn signed(is_negative: bool, text: &str) -> String {
     if is_negative { format!("-{text}") } else { text.to_owned() }
 }
 
-/// Records by state: of a run that is over as its verdicts say, else as far as it is.
-pub(super) fn counts(run: &Run) -> Counts {
-    let found = run.overall.or_else(|| run.verdict.as_ref().and_then(|verdict| verdict.counts));
-    let progress = run.progress.unwrap_or_default();
-    found.unwrap_or_else(|| {
-        let outcomes = progress.loaded + progress.dead_letter + progress.gone + progress.in_doubt + progress.unchanged;
-        Counts {
-            listed: progress.listed,
-            pending: (progress.listed - outcomes).max(0),
-            loaded: progress.loaded,
-            dead_letter: progress.dead_letter,
-            gone: progress.gone,
-            unchanged: progress.unchanged,
-            in_doubt: progress.in_doubt,
-            ..Counts::default()
-        }
-    })
-}
-
 /// How long rounds worked: from the start to the end of each, all together; one that goes on until `as_of`.
 pub(super) fn worked(rounds: &[Round], as_of: Option<&Timestamp>) -> Duration {
     let span = |from: Option<&Timestamp>, to: Option<&Timestamp>| {
@@ -121,7 +102,7 @@ fn figure(key: &'static str, name: &'static str, amount: Amount) -> Figure {
 
 /// What became of the records.
 pub(super) fn records(report: &Report) -> Vec<Figure> {
-    let counts = report.run.as_ref().map(counts).unwrap_or_default();
+    let counts = report.counts.unwrap_or_default();
     let key = |name| match name {
         "dead letters" => "dead_letter",
         "in doubt" => "in_doubt",
@@ -136,7 +117,7 @@ pub(super) fn records(report: &Report) -> Vec<Figure> {
 pub(super) fn pace(report: &Report) -> Vec<Figure> {
     let rounds = report.run.as_ref().map(|run| run.rounds.as_slice()).unwrap_or_default();
     let worked = worked(rounds, report.as_of.as_ref());
-    let loaded = report.run.as_ref().map_or(0, |run| counts(run).loaded);
+    let loaded = report.counts.unwrap_or_default().loaded;
     let per_second = if worked.is_zero() { 0.0 } else { loaded as f64 / worked.as_secs_f64() };
     vec![
         figure("worked_seconds", "time", Amount::Seconds(seconds(worked))),
@@ -170,7 +151,7 @@ pub(super) fn deliveries(costs: &Costs) -> [Figure; 10] {
         counted("open", "open", of.open),
         counted("repeats", "repeats of a doubt", of.repeats),
         counted("records", "records sent", of.records),
-        counted("most_tries", "most tries of the same records", of.most_tries.into()),
+        counted("most_tries", "most tries of one", of.most_tries.into()),
     ]
 }
 
@@ -206,7 +187,7 @@ pub fn compared(report: &Report) -> Vec<Figure> {
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::{CostsPerThousand, Progress, Verdict};
+    use muster_proto::v1::{CostsPerThousand, Counts};
 
     use super::*;
 
@@ -234,19 +215,10 @@ mod tests {
         let round = |opened, finished| Round { opened_at: at(opened), finished_at: finished, ..Round::default() };
         let rounds = vec![round(0, at(10)), round(1_000, None)];
         assert_eq!(worked(&rounds, at(1_005).as_ref()), Duration::from_secs(15));
-        let counts = Counts { loaded: 30, ..Counts::default() };
-        let run = Run { overall: Some(counts), rounds, ..Run::default() };
-        let figures = pace(&Report { run: Some(run), as_of: at(1_005), ..Report::default() });
+        let counts = Some(Counts { loaded: 30, ..Counts::default() });
+        let run = Some(Run { rounds, ..Run::default() });
+        let figures = pace(&Report { run, counts, as_of: at(1_005), ..Report::default() });
         assert_eq!(figures[1].amount, Amount::Rate(2.0));
-    }
-
-    #[test]
-    fn a_run_that_goes_on_has_the_figures_of_its_progress() {
-        let progress = Progress { listed: 100, loaded: 60, dead_letter: 1, ..Progress::default() };
-        let run = Run { progress: Some(progress), ..Run::default() };
-        assert_eq!((counts(&run).pending, counts(&run).loaded), (39, 60));
-        let verdict = Some(Verdict { counts: Some(Counts { listed: 7, ..Counts::default() }), ..Verdict::default() });
-        assert_eq!(counts(&Run { verdict, ..run }).listed, 7);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use askama::Template;
 use muster_proto::v1::{Report, Run};
 
-use super::figures::{counts, worked};
+use super::figures::worked;
 use super::parts;
 use super::parts::{Against, Conclusion, Doubt, Failure, RoundLine, Side, Tone};
 use super::plot::{Plot, all as plots};
@@ -61,7 +61,7 @@ pub fn html(report: &Report) -> Result<String, std::fmt::Error> {
     let nothing = Run::default();
     let run = report.run.as_ref().unwrap_or(&nothing);
     let costs = report.costs.unwrap_or_default();
-    let counts = counts(run);
+    let counts = report.counts.unwrap_or_default();
     let several = run.rounds.len() > 1;
     let page = Page {
         css: include_str!("../../assets/report.css"),

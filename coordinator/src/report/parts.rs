@@ -5,11 +5,13 @@ use muster_proto::v1::{
     Verdict,
 };
 
-use super::figures::{Amount, Figure, counts, deliveries, pace, per_thousand, possible_copies, source, worked};
+use super::figures::{Amount, Figure, deliveries, pace, per_thousand, possible_copies, source, worked};
 use crate::words::numbers::{count, counted, duration, moment};
 use crate::words::verdict::{headline, states};
 use crate::words::{clean, doubts};
 
+/// So many IDs of a delivery are shown.
+const IDS: usize = 6;
 /// How something stands out, as a class.
 pub(super) type Tone = &'static str;
 pub(super) const PLAIN: Tone = "plain";
@@ -32,12 +34,12 @@ fn verdicts(run: &Run) -> Vec<&Verdict> {
 
 /// A run that is over: every round of it counts.
 pub(super) fn conclusion(report: &Report, run: &Run) -> Conclusion {
-    let counts = counts(run);
+    let counts = report.counts.unwrap_or_default();
     let verdicts = verdicts(run);
     let Some(newest) = run.verdict.as_ref().filter(|_| run.finished_at.is_some()) else {
         let done = counts.listed - counts.pending - counts.leased - counts.delivering;
         let sentence = format!(
-            "As of {} {} of {} listed so far have an outcome: {}.",
+            "As of {}, {} of {} listed so far have an outcome: {}.",
             moment(report.as_of.as_ref()),
             count(done),
             counted(counts.listed, "record", "records"),
@@ -97,7 +99,7 @@ pub(super) fn bar(counts: &Counts) -> Vec<(Tone, i64, i64)> {
 
 /// The figures that are to be seen first.
 pub(super) fn tiles(report: &Report, run: &Run) -> Vec<(&'static str, String, Tone)> {
-    let counts = counts(run);
+    let counts = report.counts.unwrap_or_default();
     let costs = report.costs.unwrap_or_default();
     let odd = |number: i64| if number > 0 { ATTENTION } else { PLAIN };
     let mut tiles = vec![
@@ -209,8 +211,14 @@ pub(super) fn doubt(delivery: &DeliveryInDoubt) -> Doubt {
         why: clean(&doubts::why(delivery)),
         next: doubts::next(delivery),
         records: delivery.records,
-        ids: clean(&doubts::ids(&delivery.record_ids)),
+        ids: clean(&some(&delivery.record_ids)),
     }
+}
+
+/// The first of them. The report has not all.
+fn some(ids: &[String]) -> String {
+    let first: Vec<&str> = ids.iter().take(IDS).map(String::as_str).collect();
+    format!("{}{}", first.join(", "), if ids.len() > IDS { ", \u{2026}" } else { "" })
 }
 
 /// What one side was asked for or sent.

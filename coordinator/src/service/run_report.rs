@@ -7,6 +7,7 @@ use muster_proto::v1;
 use super::audit::MAX_GROUPS;
 use super::render::{duration, small, timestamp};
 use super::{failures, history, render};
+use crate::domain::{Counts, Progress};
 use crate::store::{Costs, ReportBounds, RunReport};
 
 /// Deliveries in doubt that a report tells of, ...
@@ -26,6 +27,8 @@ pub(super) fn render(found: RunReport) -> v1::Report {
     doubts.truncate(MAX_DOUBTS as usize);
     doubts.iter_mut().for_each(|doubt| doubt.record_ids.truncate(MAX_IDS));
     let history = history::response(&history);
+    let told = rounds.iter().map(|round| (round.verdict.as_ref().map(|verdict| verdict.counts), round.taken_over));
+    let counts = overall(told, &progress);
     v1::Report {
         run: Some(render::run(&run, &progress, &rounds, &unknown_fields, at)),
         as_of: Some(timestamp(read_at.unwrap_or(at))),
@@ -38,7 +41,31 @@ pub(super) fn render(found: RunReport) -> v1::Report {
         more_failures,
         in_doubt: doubts.into_iter().map(failures::doubt).collect(),
         more_in_doubt,
+        counts: Some(render::counts(&counts)),
     }
+}
+
+/// Every listed record once, of rounds by what a verdict says of each, if there is one, and what it took over.
+fn overall(rounds: impl Iterator<Item = (Option<Counts>, Counts)>, progress: &Progress) -> Counts {
+    rounds.fold(Counts::default(), |sum, (counts, taken_over)| {
+        sum.with(&counts.unwrap_or_else(|| so_far(progress))).without(&taken_over)
+    })
+}
+
+/// The current round while it goes on.
+fn so_far(progress: &Progress) -> Counts {
+    let number = |number: i64| u64::try_from(number).unwrap_or_default();
+    let counts = Counts {
+        listed: number(progress.listed),
+        loaded: number(progress.loaded),
+        dead_letter: number(progress.dead_letter),
+        gone: number(progress.gone),
+        in_doubt: number(progress.in_doubt),
+        unchanged: number(progress.unchanged),
+        ..Counts::default()
+    };
+    let outcomes = counts.loaded + counts.dead_letter + counts.gone + counts.in_doubt + counts.unchanged;
+    Counts { pending: counts.listed.saturating_sub(outcomes), ..counts }
 }
 
 fn costs(costs: &Costs) -> v1::Costs {
@@ -96,6 +123,17 @@ fn per_thousand(costs: &Costs) -> Option<v1::CostsPerThousand> {
 mod tests {
     use super::*;
     use crate::store::{Deliveries, WorkDone};
+
+    #[test]
+    fn a_round_that_goes_on_counts_as_far_as_it_is() {
+        let first = Counts { listed: 10, loaded: 7, dead_letter: 3, ..Counts::default() };
+        let taken = Counts { listed: 2, dead_letter: 2, ..Counts::default() };
+        let rounds = [(Some(first), Counts::default()), (None, taken)];
+        let progress = Progress { listed: 2, loaded: 1, ..Progress::default() };
+        let counts = overall(rounds.into_iter(), &progress);
+        assert_eq!(counts, Counts { listed: 10, loaded: 8, dead_letter: 1, pending: 1, ..Counts::default() });
+        assert_eq!(overall(rounds[..1].iter().copied(), &progress), first);
+    }
 
     #[test]
     fn costs_are_told_for_a_thousand_records_where_there_are_any() {
