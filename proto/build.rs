@@ -3,7 +3,8 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=muster");
     println!("cargo:rerun-if-changed=keda");
-    let ours = ["run", "verdict", "audit", "pipeline", "fleet", "worker"].map(|name| format!("muster/v1/{name}.proto"));
+    let ours = ["run", "verdict", "audit", "costs", "pipeline", "fleet", "worker"]
+        .map(|name| format!("muster/v1/{name}.proto"));
     let protos = ours.into_iter().chain(["keda/externalscaler.proto".to_owned()]);
     let descriptors = protox::compile(protos, ["."])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);

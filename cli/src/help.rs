@@ -70,6 +70,24 @@ and records that are gone were never acknowledged: here they count as missing. u
 what need not be loaded, in a run that goes on from an earlier one.",
     ),
     (
+        "report",
+        "  muster report latest
+  muster report animals-1x2y3z4w --output herd.html --db muster.db
+  muster report latest --format json | jq .costs.per_thousand
+  muster report latest --format csv --output herd.csv
+
+The page needs nothing but itself: no script, nothing from elsewhere, light and dark, fit to be
+printed. Without --output it is RUN.html in this folder, in place of an earlier one; JSON and values
+go to standard output. Of a run that is over it is the same each time.",
+    ),
+    (
+        "compare",
+        "  muster compare animals-1x2y3z4w latest
+  muster compare animals-1x2y3z4w animals-5a6b7c8d --db muster.db --json
+
+Differences are what the second has more than the first.",
+    ),
+    (
         "dead-letters",
         "  muster dead-letters latest
   muster dead-letters animals-1x2y3z4w --stage validate --db muster.db

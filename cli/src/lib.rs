@@ -22,6 +22,7 @@ pub mod output;
 pub mod panel;
 pub mod pipeline_choice;
 pub mod render;
+pub mod whole_file;
 pub mod writing;
 
 use std::ffi::OsString;
@@ -32,8 +33,8 @@ use muster_worker::WorkerError;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    access, change, delete, demo, export, health, lists, look, pipeline, redrive, run, settle, shell, start, troubles,
-    verify, watch,
+    access, change, delete, demo, export, health, lists, look, pipeline, redrive, report, run, settle, shell, start,
+    troubles, verify, watch,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -128,6 +129,8 @@ async fn carry_out(command: Command, stderr: &Stderr) -> Result<ExitCode, Failur
         Command::Cancel(args) => change::cancel(args).await,
         Command::Record(args) => look::record(args).await,
         Command::Verify(args) => verify::verify(args).await,
+        Command::Report(args) => report::report(args, stderr).await,
+        Command::Compare(args) => report::compare(args).await,
         Command::DeadLetters(args) => troubles::dead_letters(args, stderr).await,
         Command::InDoubt(args) => troubles::in_doubt(args, stderr).await,
         Command::Settle(args) => settle::settle(args, stderr).await,

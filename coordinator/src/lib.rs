@@ -15,6 +15,7 @@ mod measures;
 pub mod planted;
 mod rates;
 mod reaper;
+pub mod report;
 mod service;
 pub mod store;
 mod sweeper;

@@ -286,6 +286,9 @@ async fn leave_traces(scene: &Scene, source: &Server, pipeline: &str) {
     let mut said = String::new();
     for line in [
         &["export"][..],
+        &["report", "--output", "-"],
+        &["report", "--format", "json"],
+        &["report", "--format", "csv"],
         &["dead-letters"],
         &["dead-letters", "--json"],
         &["in-doubt"],
@@ -375,7 +378,7 @@ async fn a_run_of_ones_own_shows_no_secret_either() {
     let told = env.fold(again, |start, (name, value)| start.env(name, value)).run().await.with_code(3).json();
     let run_id = told["run_id"].as_str().expect("an ID");
     assert!(receiver.spans().iter().any(|span| span.name == "batch"), "no trace to look into");
-    for command in ["export", "dead-letters", "in-doubt"] {
+    for command in ["export", "report", "dead-letters", "in-doubt"] {
         Start::muster(here, [command, run_id, "--db", "my.db"]).env("RUST_LOG", "trace").run().await;
     }
     assert_no_canary(here);

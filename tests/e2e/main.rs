@@ -32,6 +32,7 @@ mod parts_and_drift;
 mod pipeline_tools;
 mod probe;
 mod records;
+mod reports;
 mod resume;
 mod rounds;
 mod scale;

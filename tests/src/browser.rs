@@ -21,6 +21,8 @@ pub const TAB: &str = "\u{e004}";
 /// And for Enter.
 pub const ENTER: &str = "\u{e007}";
 
+/// Where it puts what is downloaded, in the folder of its files.
+pub const DOWNLOADS: &str = "downloads";
 /// How long a browser may take to end.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,10 @@ impl Browser {
             .collect();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": { "binary": programs::chromium(), "args": flags },
+            "goog:chromeOptions": { "binary": programs::chromium(), "args": flags, "prefs": {
+                "download.default_directory": folder.join(DOWNLOADS),
+                "download.prompt_for_download": false,
+            } },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         } } });
         let base = format!("http://127.0.0.1:{port}/session");

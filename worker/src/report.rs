@@ -42,6 +42,8 @@ pub(crate) struct Book {
     records: Vec<RecordReport>,
     probes: Vec<ProbeReport>,
     stats: WorkStats,
+    /// How long requests were held back, all together.
+    waited: Duration,
 }
 
 impl Book {
@@ -90,6 +92,7 @@ impl Book {
         self.stats.retries += i64::from(cost.attempts.saturating_sub(1));
         self.stats.hedges += i64::from(cost.hedges);
         self.stats.bytes_received += i64::try_from(cost.bytes).unwrap_or(i64::MAX);
+        self.waited += cost.waited;
     }
 
     /// Notes a record that is not sent.
@@ -105,7 +108,7 @@ impl Book {
     }
 
     fn into_request(self, session_id: &str, lease: &HeldLease, end: &End) -> CompleteBatchRequest {
-        let Self { mut deliveries, mut records, probes, stats, .. } = self;
+        let Self { mut deliveries, mut records, probes, stats, waited, .. } = self;
         let places: usize = deliveries.iter().map(|delivery| delivery.present.len()).sum();
         let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len() + PLACE * places;
         let texts = 2 * records.len() + deliveries.len();
@@ -123,7 +126,7 @@ impl Book {
             deliveries,
             records,
             pause_reason: end.pause_reason.as_deref().map(|text| clip(text, MAX_TEXT).to_owned()).unwrap_or_default(),
-            stats: Some(stats),
+            stats: Some(WorkStats { waited: prost_types::Duration::try_from(waited).ok(), ..stats }),
             retry_after: end.retry_after.and_then(|after| prost_types::Duration::try_from(after).ok()),
             probes,
             trace_id: lease.trace().and_then(|trace| trace.id_if_kept()).map(Vec::from).unwrap_or_default(),

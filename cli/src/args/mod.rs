@@ -18,6 +18,7 @@ mod manner;
 mod operate;
 mod pipeline;
 mod read;
+mod report;
 mod share;
 mod shell;
 
@@ -31,6 +32,7 @@ pub use pipeline::{
     CassetteArgs, CheckArgs, ExplainArgs, InitArgs, PipelineArgs, PipelineTool, SchemaArgs, TestArgs, TryArgs,
 };
 pub use read::{CoordinatorUrl, ReadArgs, Typed, Verified, VerifyArgs};
+pub use report::{CompareArgs, ReportArgs, ReportFormat, ReportPlace};
 pub use share::{ShareArgs, ShareFlags};
 pub use shell::{CompletionsArgs, ManArgs};
 
@@ -78,6 +80,10 @@ pub enum Command {
     Record(RecordArgs),
     /// Audit a run's ledger, or a folder of audit files, to a verdict
     Verify(VerifyArgs),
+    /// Write a report of a run: verdict, figures, plots, failures and cost, as a page, JSON or values
+    Report(ReportArgs),
+    /// Show what two runs came to and what they cost, side by side
+    Compare(CompareArgs),
     /// List the records of a run that were given up on
     DeadLetters(DeadLettersArgs),
     /// List the deliveries of a run that the target may or may not have applied
@@ -314,6 +320,8 @@ impl Command {
             Command::Pause(args) => Some(&mut args.run.read),
             Command::Share(args) => Some(&mut args.read),
             Command::Resume(args) | Command::Cancel(args) => Some(&mut args.read),
+            Command::Report(args) => Some(&mut args.read),
+            Command::Compare(args) => Some(&mut args.read),
             Command::DeadLetters(args) => Some(&mut args.read),
             Command::InDoubt(args) => Some(&mut args.read),
             Command::Settle(args) => Some(&mut args.read),

@@ -1,11 +1,9 @@
 //! `export`: every record of a run with its state, as a stream.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::{Path, PathBuf};
 
 use muster_proto::v1::{ExportLedgerRequest, LedgerRow};
 use muster_telemetry::Stderr;
-use tempfile::NamedTempFile;
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::client::Client;
@@ -15,6 +13,7 @@ use crate::manner;
 use crate::output::Reader;
 use crate::render::numbers::counted;
 use crate::render::rows;
+use crate::whole_file::{keep, unfinished, unwritten};
 
 /// `muster export RUN`.
 pub async fn export(args: ExportArgs, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -62,10 +61,6 @@ async fn all<W: Write>(client: &Client, run_id: &str, out: &mut Rows<W>) -> Resu
     Ok(Reader::There)
 }
 
-fn unwritten(place: &str, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot write {place}: {error}"))
-}
-
 /// What was written to, or nothing when nobody reads it any more.
 fn ended<T>(finished: io::Result<T>, place: &str) -> Result<Option<T>, Failure> {
     match finished {
@@ -73,24 +68,6 @@ fn ended<T>(finished: io::Result<T>, place: &str) -> Result<Option<T>, Failure> 
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
         Err(error) => Err(unwritten(place, &error)),
     }
-}
-
-/// A file beside the one that is wanted: that one appears whole or not at all.
-fn unfinished(path: &Path) -> Result<NamedTempFile, Failure> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).map_or_else(|| PathBuf::from("."), Into::into);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if name.is_empty() || path.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder: give a file", path.display())));
-    }
-    let made = tempfile::Builder::new().prefix(&format!("{name}.")).suffix(".unfinished").tempfile_in(&folder);
-    made.map_err(|error| Failure::new(format!("cannot write into the folder {}: {error}", folder.display())))
-}
-
-fn keep(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
-    let failed = |error: &io::Error| unwritten(&path.display().to_string(), error);
-    file.as_file().sync_all().map_err(|error| failed(&error))?;
-    file.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
 }
 
 /// Rows as they are wanted. A heading comes first, also of no rows.
@@ -186,19 +163,5 @@ mod tests {
         assert!(lines[1].starts_with("7,1,") && lines[1].contains(",\"a \"\"b\"\", c\","), "{text}");
         assert!(lines[2].starts_with("\"\"\"7\"\"\",1,"), "{text}");
         assert_eq!(written(ExportFormat::Csv, &[]).lines().count(), 1);
-    }
-
-    #[test]
-    fn a_file_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("rows.csv");
-        let mut file = unfinished(&path).expect("a file");
-        file.write_all(b"x").expect("written");
-        assert!(!path.exists());
-        keep(file, &path).expect("kept");
-        assert_eq!(std::fs::read(&path).expect("there"), b"x");
-        drop(unfinished(&path).expect("another"));
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
-        assert!(unfinished(folder.path()).is_err());
     }
 }

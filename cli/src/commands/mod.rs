@@ -10,6 +10,7 @@ pub mod lists;
 pub mod look;
 pub mod pipeline;
 pub mod redrive;
+pub mod report;
 pub mod run;
 pub mod settle;
 pub mod shell;

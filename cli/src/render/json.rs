@@ -218,6 +218,8 @@ pub fn dead_letter_group(group: &DeadLetterGroup) -> Value {
         "count": group.count,
         "sample_record_id": group.sample_record_id,
         "sample_trace_id": group.sample_trace_id,
+        "sample_record_ids": group.sample_record_ids,
+        "redriven": group.redriven,
     })
 }
 

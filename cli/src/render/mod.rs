@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod book;
+pub mod compare;
 pub mod doubts;
 pub mod files;
 pub mod fleet;

@@ -74,6 +74,7 @@ pub(crate) const METHODS: &[(&str, Admits)] = &[
     ("muster.v1.AuditService/ListInDoubt", VIEWER),
     ("muster.v1.AuditService/ExportLedger", VIEWER),
     ("muster.v1.AuditService/GetHistory", VIEWER),
+    ("muster.v1.AuditService/GetReport", VIEWER),
     ("muster.v1.PipelineService/ListPipelines", VIEWER),
     // A worker needs the pipeline of what it leases.
     ("muster.v1.PipelineService/GetPipeline", ANY_ROLE),

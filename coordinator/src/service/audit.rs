@@ -9,13 +9,13 @@ use muster_proto::v1::{self, audit_service_server::AuditService};
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status};
-use super::{failures, history, page, parse, render};
+use super::{failures, history, page, parse, render, run_report};
 use crate::audit::{audit, overall};
 use crate::domain::{Run, RunId};
 use crate::store::{DeadLetterFilter, ExportFrom, Store};
 
 /// Groups of dead letters that one answer tells apart.
-const MAX_GROUPS: u32 = 50;
+pub(super) const MAX_GROUPS: u32 = 50;
 
 /// Answers questions to the ledger.
 pub(crate) struct Audits {
@@ -113,6 +113,16 @@ impl AuditService for Audits {
         let run = self.run(&run_id).await?;
         let found = self.store.history(&run, history::spans(spans)).await?;
         Ok(Response::new(history::response(&found)))
+    }
+
+    async fn get_report(
+        &self,
+        request: Request<v1::GetReportRequest>,
+    ) -> Result<Response<v1::GetReportResponse>, Status> {
+        let v1::GetReportRequest { run_id } = request.into_inner();
+        let found = self.store.run_report(&RunId::from_text(&run_id), run_report::BOUNDS).await?;
+        let report = run_report::render(found.ok_or_else(|| run_unknown(&run_id))?);
+        Ok(Response::new(v1::GetReportResponse { report: Some(report) }))
     }
 
     type ExportLedgerStream = Pin<Box<dyn Stream<Item = Result<v1::ExportLedgerResponse, Status>> + Send>>;

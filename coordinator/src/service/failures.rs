@@ -31,6 +31,8 @@ pub(super) fn group(group: DeadLetterGroup) -> v1::DeadLetterGroup {
         count: count(group.count),
         sample_record_id: group.sample,
         sample_trace_id: trace(group.sample_trace),
+        sample_record_ids: group.samples,
+        redriven: count(group.redriven),
     }
 }
 

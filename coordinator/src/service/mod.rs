@@ -13,6 +13,7 @@ mod pipeline;
 mod rates;
 mod render;
 mod run;
+mod run_report;
 mod scaler;
 mod share;
 mod since;

@@ -11,7 +11,7 @@ use super::error::{invalid, status};
 use crate::domain::{
     DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, Timestamp, TraceId,
 };
-use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session};
+use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session, WorkDone};
 
 /// Bytes of a reason or an offending body that the ledger keeps.
 const KEPT: usize = 2048;
@@ -175,10 +175,12 @@ fn delivery_report(report: &v1::DeliveryReport) -> Result<DeliveryReport, Status
     Ok(DeliveryReport { ordinal: u32::try_from(report.ordinal).unwrap_or(0), evidence })
 }
 
-/// A batch's report. Its digest is of the message as it came: the same report again is the same bytes. Only the trace is no
-/// part of what is reported: a coordinator that knows of none must find the digest of one that does, and the other way round.
+/// A batch's report. Its digest is of the message as it came: the same report again is the same bytes. What was added later,
+/// the trace and how long requests waited, is no part of that: a coordinator that knows nothing of them must find the digest of
+/// one that does, and the other way round.
 pub(super) fn report(mut request: v1::CompleteBatchRequest) -> Result<Report, Status> {
     let trace = std::mem::take(&mut request.trace_id);
+    let waited = request.stats.as_mut().and_then(|stats| stats.waited.take());
     let digest = Sha256::digest(prost::Message::encode_to_vec(&request)).into();
     let stats = request.stats.unwrap_or_default();
     Ok(Report {
@@ -186,7 +188,13 @@ pub(super) fn report(mut request: v1::CompleteBatchRequest) -> Result<Report, St
         deliveries: request.deliveries.iter().map(delivery_report).collect::<Result<_, _>>()?,
         records: request.records.into_iter().map(record_report).collect::<Result<_, _>>()?,
         pause: Some(bounded(&request.pause_reason)).filter(|reason| !reason.is_empty()),
-        cost: [stats.requests, stats.retries, stats.hedges, stats.bytes_received].map(|count| count.max(0)),
+        work: WorkDone {
+            requests: stats.requests.max(0),
+            retries: stats.retries.max(0),
+            hedges: stats.hedges.max(0),
+            bytes: stats.bytes_received.max(0),
+            waited_ms: i64::try_from(duration(waited).as_millis()).unwrap_or(i64::MAX),
+        },
         retry_after: duration(request.retry_after).min(MAX_RETRY_AFTER),
         probes: request.probes.into_iter().map(finding).collect::<Result<_, _>>()?,
         // Whatever else it may be is no trace that anybody could look for.
@@ -235,6 +243,19 @@ mod tests {
         assert_eq!((without.trace, with.trace), (None, Some([7; 16])));
         assert_eq!(without.digest, with.digest);
         assert_ne!(without.digest, of("another", &[]).digest);
+    }
+
+    #[test]
+    fn a_report_is_the_same_whether_or_not_it_tells_how_long_requests_waited() {
+        let of = |requests, waited| {
+            let stats = Some(v1::WorkStats { requests, waited, ..v1::WorkStats::default() });
+            report(v1::CompleteBatchRequest { stats, ..v1::CompleteBatchRequest::default() }).unwrap()
+        };
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        let (without, with) = (of(7, None), of(7, seconds(2)));
+        assert_eq!((without.work.waited_ms, with.work.waited_ms, of(7, seconds(-1)).work.waited_ms), (0, 2_000, 0));
+        assert_eq!(without.digest, with.digest);
+        assert_ne!(without.digest, of(8, None).digest);
     }
 
     #[test]

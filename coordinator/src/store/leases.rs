@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_telemetry::names;
 
-use super::StoreResult;
+use super::{StoreResult, WorkDone};
 use crate::domain::{DeliveryReport, ExceptionKind, Finding, LeaseToken, OpenPart, Positions, Run, RunId, TraceId};
 
 /// What a worker did that no lost race explains.
@@ -190,8 +190,8 @@ pub struct Report {
     pub probes: Vec<Finding>,
     /// The run should pause, and why.
     pub pause: Option<String>,
-    /// Requests, retries, hedges, bytes.
-    pub cost: [i64; 4],
+    /// What it cost on the source's side.
+    pub work: WorkDone,
     /// Before the batch is leased again.
     pub retry_after: Duration,
     /// The trace of the work, when it is exported.

@@ -12,6 +12,7 @@ mod ledger;
 pub mod postgres;
 mod queries;
 mod rates;
+mod report;
 mod rounds;
 mod schema;
 pub mod sqlite;
@@ -28,6 +29,7 @@ pub use leases::{
 };
 pub use queries::{Acknowledgement, Demand, EvidenceSink, History, HistorySpan, Queries, RunDemand, StoredPipeline};
 pub use rates::{ClosedHost, Rates, Reserve, Reserved};
+pub use report::{Costs, Deliveries, ReportBounds, RunReport, WorkDone};
 pub use rounds::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Deleted, Doubt, DoubtPlan, ExportFrom, LedgerRow, Outcomes,
     RecordPlace, Redrive, Redriven, Round, Settle, SettleRefusal, Settled, StaleRound, Swept,

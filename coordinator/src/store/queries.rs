@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, ItemsRead, LedgerRow, RecordPlace, RecordStory,
-    Round, StaleRound, StoreResult, WorkerResult,
+    ReportBounds, Round, RunReport, StaleRound, StoreResult, WorkerResult,
 };
 use crate::domain::{BatchEvidence, LeaseToken, ListingEvidence, Progress, Run, RunId, Timestamp, UnknownField};
 
@@ -164,6 +164,8 @@ pub trait Queries: Send + Sync {
     async fn export(&self, run: &Run, from: ExportFrom) -> StoreResult<(Vec<LedgerRow>, Option<ExportFrom>)>;
     /// What was acknowledged in each of so many spans from a run's start on.
     async fn history(&self, run: &Run, spans: u32) -> StoreResult<History>;
+    /// All that is told of a run, in one consistent view. `None`: no such run.
+    async fn run_report(&self, id: &RunId, bounds: ReportBounds) -> StoreResult<Option<RunReport>>;
     /// The stories of one ID, one for each round.
     async fn stories(&self, run: &Run, record_id: &str) -> StoreResult<Vec<RecordStory>>;
     /// Runs in audit mode whose folder is not known to be whole.

@@ -190,6 +190,10 @@ pub struct DeadLetterGroup {
     pub sample: String,
     /// Its trace, if it has one.
     pub sample_trace: Option<TraceId>,
+    /// The first of them in the order of their places, as JSON texts; `sample` is the first.
+    pub samples: Vec<String>,
+    /// Of these, those that a later round took over.
+    pub redriven: u64,
 }
 
 /// A delivery in doubt on which the fate of records hangs.

@@ -63,8 +63,8 @@ impl Inside {
     }
 }
 
-/// The call that reads a whole run: over HTTP there is one at a time.
-const AUDIT: &str = "/muster.v1.AuditService/VerifyRun";
+/// The calls that read a whole run: over HTTP there is one of them at a time.
+const AUDITS: [&str; 2] = ["/muster.v1.AuditService/VerifyRun", "/muster.v1.AuditService/GetReport"];
 
 /// Services that answer in time, or say that they do not. A stream has begun in time; how long it goes on is its own affair.
 #[derive(Clone)]
@@ -83,7 +83,7 @@ impl Service<http::Request<Body>> for InTime {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let audits = (request.uri().path() == AUDIT).then(|| Arc::clone(&self.audits));
+        let audits = AUDITS.contains(&request.uri().path()).then(|| Arc::clone(&self.audits));
         let answer = self.judged.call(request);
         let answer = async move {
             let Some(audits) = audits else { return answer.await };

@@ -10,6 +10,7 @@ use url::Url;
 use super::budget::{HedgeBudget, RetryBudget};
 use super::circuit::{Circuit, Look, News};
 use super::fleet::host_of;
+use super::held::held_back;
 use super::latency::Latency;
 use super::limit::{Limiter, Place};
 use super::measures::{Measures, Wait};
@@ -189,12 +190,12 @@ impl Host {
     }
 
     /// Waits for a place among the requests in flight, at a time when the host may be asked, and for the rate: nothing
-    /// else is waited for after it.
-    pub(crate) async fn place(&self) -> Place<'_> {
+    /// else is waited for after it. Adds to `waited` all but the wait for a place.
+    pub(crate) async fn place(&self, waited: &mut Duration) -> Place<'_> {
         loop {
-            self.until_open().await;
+            held_back(waited, self.until_open()).await;
             let place = self.measures.waiting(Wait::Concurrency, self.limiter.place()).await;
-            self.rate().await;
+            held_back(waited, self.rate()).await;
             // Whoever waited in the queue may have been overtaken by an answer that closed the host.
             if self.closed_for().is_none() {
                 return place;

@@ -1,6 +1,7 @@
 //! Resilient HTTP: GETs that get through, POSTs that are sent once and understood.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use url::Url;
 
@@ -18,6 +19,7 @@ mod connect;
 mod counters;
 mod credentials;
 mod fleet;
+mod held;
 mod host;
 mod latency;
 mod limit;
@@ -116,6 +118,9 @@ pub struct Cost {
     pub questions: u32,
     /// Bytes of bodies received in all tries, decompressed.
     pub bytes: u64,
+    /// How long it was held back before it was sent: until the rate allowed it, while the host wanted to be left alone or
+    /// served nothing, before it was sent again. Not: for a place among the requests in flight, nor for answers.
+    pub waited: Duration,
 }
 
 /// Why a GET came to nothing, by what follows from it.

@@ -18,6 +18,7 @@ use super::circuit::Count;
 use super::classify::{self, GetOutcome, ProbeOutcome};
 use super::counters::Counters;
 use super::credentials::Credentials;
+use super::held::held_back;
 use super::host::{Host, Question};
 use super::limit::Signal;
 use super::measures::{self, Request};
@@ -180,10 +181,10 @@ impl Requester {
             if !waits && tries.count >= shared.limits.get_attempts {
                 return Err(tries.given_up());
             }
-            if question.is_none() && tries.count > 0 && !shared.pause(&host, tries.count).await {
+            if question.is_none() && tries.count > 0 && !shared.pause(&host, tries.count, cost).await {
                 continue;
             }
-            let place = host.place().await;
+            let place = host.place(&mut cost.waited).await;
             if question.is_none() && host.circuit.is_open() {
                 continue;
             }
@@ -227,12 +228,12 @@ impl Requester {
     pub(super) async fn admitted(&self, host: &Arc<Host>, every: u32, cost: &mut Cost) -> Option<Question> {
         let shared = &*self.shared;
         loop {
-            let mut question = Question::or_pass(host, every).await?;
+            let mut question = held_back(&mut cost.waited, Question::or_pass(host, every)).await?;
             let Some((url, kind)) = question.witness().map(|(url, kind)| (url.clone(), kind)) else {
                 return Some(question);
             };
             let pass = shared.credentials.as_known(Purpose::Get(kind), &url);
-            host.permission().await;
+            held_back(&mut cost.waited, host.permission()).await;
             cost.questions += 1;
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
             let began = Instant::now();
@@ -349,17 +350,20 @@ impl Shared {
     }
 
     /// Waits before a request is sent again; false when the host's circuit opened meanwhile.
-    async fn pause(&self, host: &Host, tries: u32) -> bool {
+    async fn pause(&self, host: &Host, tries: u32, cost: &mut Cost) -> bool {
         let delay = self.backoff(tries);
         let paid = async {
             sleep(delay).await;
             host.retry().await;
         };
-        tokio::select! {
-            biased;
-            () = host.circuit.opened() => false,
-            () = paid => true,
-        }
+        let paused = async {
+            tokio::select! {
+                biased;
+                () = host.circuit.opened() => false,
+                () = paid => true,
+            }
+        };
+        held_back(&mut cost.waited, paused).await
     }
 
     /// Full jitter over an exponentially growing span: AWS Architecture Blog, "Exponential Backoff And Jitter".

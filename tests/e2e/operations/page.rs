@@ -57,6 +57,7 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Runs / On a timer", Who::Runs),
     ("Runs / Pause, resume, cancel", Who::Runs),
     ("Runs / Several runs at once", Who::Runs),
+    ("Runs / Show it to others", Who::Runs),
     ("Runs / Take it elsewhere", Who::Runs),
     ("Runs / Retention", Who::Runs),
 ];

@@ -168,6 +168,12 @@ async fn what_is_done_to_runs() {
         }
     }
     assert!(scene.operator.told("muster record latest 4711").stdout.contains("validate"));
+    let page = std::fs::read_to_string(scene.operator.folder().join("herd.html")).expect("the report");
+    assert!(page.contains("Complete and balanced"), "{page}");
+    let cost = scene.operator.told("muster report latest --format json --db herd.db | jq").json();
+    assert!(cost["requests"].as_f64() >= Some(0.0), "{cost}");
+    let compared = &scene.operator.told("muster compare ").stdout;
+    assert!(compared.contains("SECOND"), "{compared}");
     let letters = &scene.operator.told("muster export latest --db herd.db | jq").stdout;
     assert_eq!(letters.lines().count(), 0, "all were loaded in the end: {letters}");
     let left = scene.operator.command("muster runs --db herd.db --json").await.json();

@@ -15,6 +15,24 @@ fn events<'a>(text: &'a str, name: &'a str) -> Vec<Value> {
     data.map(|data| serde_json::from_str(data).expect("JSON")).collect()
 }
 
+/// The report is the same file from the dashboard and from the command, and the same JSON.
+async fn assert_report_is_the_commands(site: &Site, id: &str) {
+    let command = async |format: &str| {
+        let line = ["report", id, "--format", format, "--output", "-"];
+        site.cluster.command(&line).run().await.with_code(0).stdout
+    };
+    let report = site.get(&format!("/api/v1/runs/{id}/report")).await.fine();
+    assert_eq!(report, serde_json::from_str::<Value>(&command("json").await).expect("JSON"));
+    assert_eq!((&report["failures"][0]["count"], &report["costs"]["records"]), (&json!(3), &json!(500)));
+    for (ending, kind) in [("html", "text/html"), ("csv", "text/csv")] {
+        let file = site.get(&format!("/runs/{id}/report.{ending}")).await;
+        assert!(file.status.is_success() && file.kind.starts_with(kind), "{file:?}");
+        assert_eq!(file.header("content-disposition"), format!("attachment; filename=\"{id}.{ending}\""));
+        assert_eq!(file.text, command(ending).await, "the {ending}");
+    }
+    assert_eq!(site.get("/runs/nobody-1/report.html").await.status, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_started_watched_and_judged_by_plain_http() {
     let _turn = turn::light().await;
@@ -53,6 +71,7 @@ async fn a_run_is_started_watched_and_judged_by_plain_http() {
     let rows: Vec<Value> = ledger.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((rows.len(), rows.iter().filter(|row| row["state"] == "dead_letter").count()), (500, 3));
 
+    assert_report_is_the_commands(&site, &id).await;
     let would = json!({ "dry_run": true });
     assert_eq!(site.post(&format!("/api/v1/runs/{id}:redrive"), &would).await.fine()["records"], 3);
     let redriven = site.post(&format!("/api/v1/runs/{id}:redrive"), &json!({ "stage": "load" })).await.fine();

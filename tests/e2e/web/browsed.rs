@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use animals_api::{Amount, ChaosOn, Config, Disconnect, Server};
-use muster_tests::browser::{Browser, ENTER, Look, TAB};
+use muster_tests::browser::{Browser, DOWNLOADS, ENTER, Look, TAB};
 use muster_tests::deadline::until_some;
 use muster_tests::pipelines::{HOLD, folder as pipeline_folder, variant};
 use muster_tests::turn;
@@ -190,6 +190,29 @@ async fn redrive(browser: &Browser, site: &Site, id: &str) {
     check(browser).await;
 }
 
+/// The report is a file that holds the verdict, and is as well made as the pages: nothing is asked for to show it.
+async fn download_report(browser: &Browser, folder: &Path, site: &Site, id: &str) {
+    browser.goto(&site.url(&format!("/runs/{id}"))).await;
+    browser.click("#report").await;
+    let file = folder.join(DOWNLOADS).join(format!("{id}.html"));
+    let text = until_some("the report is downloaded", async || std::fs::read_to_string(&file).ok()).await;
+    assert!(
+        text.contains("Complete and balanced") && text.contains("600 of 600 listed records accounted for"),
+        "{text}"
+    );
+    assert!(text.contains("dead letters redriven"), "both rounds are told of: {text}");
+    assert_quiet(browser, site).await;
+    let url = format!("file://{}", file.display());
+    browser.goto(&url).await;
+    assert_eq!(browser.text(".headline").await, "Complete and balanced");
+    check(browser).await;
+    let drawn = browser.script("return document.querySelectorAll('.plot path.line').length").await;
+    assert_eq!(drawn, 3, "records, and a delivery's time: mean and longest");
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+    let asked = browser.requests().await;
+    assert!(asked.iter().all(|asked| *asked == url), "the page asks for more than itself: {asked:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_does_all_of_a_run_in_a_browser() {
     let _turn = turn::heavy().await;
@@ -226,6 +249,7 @@ async fn an_operator_does_all_of_a_run_in_a_browser() {
     browser.goto(&site.url("/runs")).await;
     assert_eq!(browser.script("return document.documentElement.dataset.theme").await, "dark");
     assert_quiet(&browser, &site).await;
+    download_report(&browser, folder.path(), &site, &id).await;
 
     let run = site.get(&format!("/api/v1/runs/{id}")).await.fine();
     assert_eq!((&run["overall"]["dead_letter"], &run["overall"]["in_doubt"]), (&3.into(), &0.into()));

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Fenced, GrantedLease, Misuse, RecordReport, RecordStory, Report,
-    Session, Started, Store,
+    Session, Started, Store, WorkDone,
 };
 
 /// Two workers.
@@ -26,6 +26,8 @@ pub(crate) const POST_TIMEOUT: Duration = Duration::from_secs(25);
 pub(crate) const MAX_BATCH: u32 = 4;
 /// Tries before a doubt is split.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
+/// What every report of the bench cost.
+pub(crate) const WORK: WorkDone = WorkDone { requests: 3, retries: 1, hedges: 1, bytes: 512, waited_ms: 40 };
 /// Batches refused as a whole in a row before the run pauses.
 pub(crate) const MAX_REJECTED: u32 = 3;
 /// A listing's lease.
@@ -295,7 +297,7 @@ pub(crate) fn evidence_of(ordinal: u32, present: impl IntoIterator<Item = u32>) 
 /// A report of these deliveries and records; its digest is of its content.
 pub(crate) fn report(deliveries: &[(u32, DeliveryState)], records: &[RecordReport]) -> Report {
     let deliveries = deliveries.iter().map(|(ordinal, state)| evidence(*ordinal, *state)).collect();
-    signed(Report { deliveries, records: records.to_vec(), cost: [3, 1, 1, 512], ..Report::default() })
+    signed(Report { deliveries, records: records.to_vec(), work: WORK, ..Report::default() })
 }
 
 /// With the digest of its content.

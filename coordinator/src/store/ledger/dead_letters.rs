@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::rows::batch_ledger;
 use super::{Connection, Row, SqlResult, params, sql};
-use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp, TraceId};
+use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp};
 use crate::store::{DeadLetter, DeadLetterFilter, DeadLetterGroup, RecordPlace};
 
 /// Reasons that are told apart; the rest are counted together.
 const GROUPS: usize = 10_000;
-/// One of a group: its ID, and its trace if it has one.
-type Sample = (String, Option<TraceId>);
+/// IDs of a group that are told.
+const SAMPLES: usize = 3;
 /// Read at once: they come with bodies.
 const AT_ONCE: i64 = 500;
 
@@ -37,25 +37,37 @@ pub(super) fn groups(
     filter: &DeadLetterFilter,
     limit: usize,
 ) -> SqlResult<Vec<DeadLetterGroup>> {
-    let mut groups: HashMap<(String, u16, String), (u64, Sample)> = HashMap::new();
+    let mut groups: HashMap<(String, u16, String), DeadLetterGroup> = HashMap::new();
     each(view, run, filter, None, |letter| {
-        let mut key = (letter.stage, letter.http_status, letter.reason);
+        let DeadLetter { stage, reason, http_status, record_id, trace, redriven, .. } = letter;
+        let mut key = (stage, http_status, reason);
         if groups.len() >= GROUPS && !groups.contains_key(&key) {
             key = (key.0, 0, "other reasons".to_owned());
         }
-        groups.entry(key).or_insert((0, (letter.record_id, letter.trace))).0 += 1;
+        let (stage, http_status, reason) = key.clone();
+        let group = groups.entry(key).or_insert_with(|| DeadLetterGroup {
+            stage,
+            reason,
+            http_status,
+            count: 0,
+            sample: record_id.clone(),
+            sample_trace: trace,
+            samples: Vec::new(),
+            redriven: 0,
+        });
+        group.count += 1;
+        group.redriven += u64::from(redriven.is_some());
+        if group.samples.len() < SAMPLES {
+            group.samples.push(record_id);
+        }
         true
     })?;
-    let group = |((stage, http_status, reason), (count, (sample, sample_trace)))| DeadLetterGroup {
-        stage,
-        reason,
-        http_status,
-        count,
-        sample,
-        sample_trace,
-    };
-    let mut groups: Vec<_> = groups.into_iter().map(group).collect();
-    groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    let mut groups: Vec<_> = groups.into_values().collect();
+    // To the last difference, so that the same groups are in the same order each time.
+    groups.sort_by(|a, b| {
+        let rest = |group: &DeadLetterGroup| (group.reason.clone(), group.stage.clone(), group.http_status);
+        b.count.cmp(&a.count).then_with(|| rest(a).cmp(&rest(b)))
+    });
     groups.truncate(limit);
     Ok(groups)
 }

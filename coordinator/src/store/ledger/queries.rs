@@ -4,14 +4,14 @@ use async_trait::async_trait;
 
 use super::batches::batch_row;
 use super::{
-    Connection, Database, OptionalRow, Row, SqlResult, dead_letters, doubts, evidence, export, items, params, rows,
-    sql, stories, unknown,
+    Connection, Database, OptionalRow, Row, SqlResult, dead_letters, doubts, evidence, export, history, items, params,
+    rows, run_report, sql, stories, unknown,
 };
-use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, Timestamp, UnknownField};
+use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, UnknownField};
 use crate::store::{
     Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, History,
-    HistorySpan, ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, Round, RunDemand, StaleRound, StoreResult,
-    StoredPipeline, WorkerResult,
+    ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, ReportBounds, Round, RunDemand, RunReport, StaleRound,
+    StoreResult, StoredPipeline, WorkerResult,
 };
 
 #[async_trait]
@@ -135,25 +135,13 @@ impl<D: Database> Queries for D {
     }
 
     async fn history(&self, run: &Run, spans: u32) -> StoreResult<History> {
-        let (key, created_at, spans) = (run.key, run.created_at, spans.max(1));
-        let end = |row: &Row| Ok(row.get::<Option<i64>>(0)?.map(Timestamp::from_millis));
-        let span = |row: &Row| {
-            Ok(HistorySpan {
-                number: row.get(0)?,
-                records: row.get(1)?,
-                deliveries: row.get(2)?,
-                prompt: row.get(3)?,
-                taken_ms: row.get(4)?,
-                longest_ms: row.get(5)?,
-            })
-        };
-        self.read(move |view| {
-            let end = view.query_row(sql!("history_end"), params![key], end)?.unwrap_or(created_at);
-            let span_ms = History::span_ms(end.since(created_at), spans);
-            let values = params![key, created_at.as_millis(), span_ms, i64::from(spans) - 1];
-            Ok(History { span_ms, spans: view.query_map(sql!("history_spans"), values, span)? })
-        })
-        .await
+        let run = run.clone();
+        self.read(move |view| history::of(view.connection, &run, |_| spans)).await
+    }
+
+    async fn run_report(&self, id: &RunId, bounds: ReportBounds) -> StoreResult<Option<RunReport>> {
+        let id = id.clone();
+        self.read(move |view| run_report::read(view.connection, &id, bounds, view.now()?)).await
     }
 
     async fn evidence(&self, id: &RunId, round: Option<u32>, sink: Box<dyn EvidenceSink>) -> StoreResult<Option<()>> {
@@ -192,7 +180,7 @@ fn ids(view: &dyn Connection, run: i64, round: u32, from: i64, to: i64) -> SqlRe
     view.query_map(sql!("record_ids"), params![run, round, from, to], |row| row.get(0))
 }
 
-fn progress(view: &dyn Connection, run: i64, round: u32) -> SqlResult<Progress> {
+pub(super) fn progress(view: &dyn Connection, run: i64, round: u32) -> SqlResult<Progress> {
     let mut progress = view.query_row(sql!("progress_listing"), params![run, round], |row| {
         Ok(Progress {
             listing_closed: row.get(0)?,

@@ -9,7 +9,7 @@ use super::rows::exception_code;
 use super::{Halt, Hold, Tx, declined, params, protection, sql};
 use crate::domain::{BatchLedger, BatchRef, DeliveryState, ExceptionKind, Finding, LeaseToken};
 use crate::planted::Bug;
-use crate::store::{Completion, Misuse, RecordReport, Report};
+use crate::store::{Completion, Misuse, RecordReport, Report, WorkDone};
 
 /// Takes a batch's report.
 pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &Report) -> Result<Completion, Halt> {
@@ -32,11 +32,11 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
         Completion::Late
     };
     let BatchRef { run, round, batch: number } = batch;
-    let [requests, retries, hedges, bytes] = report.cost;
+    let WorkDone { requests, retries, hedges, bytes, waited_ms } = report.work;
     let answer = completion_code(done);
     let epoch = held.lease.epoch;
     let (digest, trace) = (report.digest, report.trace);
-    let row = params![run, round, number, epoch, digest, answer, requests, retries, hedges, bytes, trace];
+    let row = params![run, round, number, epoch, digest, answer, requests, retries, hedges, bytes, trace, waited_ms];
     tx.connection.execute(sql!("lease_report"), row)?;
     tx.tell_work();
     Ok(done)

@@ -103,6 +103,11 @@ async fn protecting() {
 }
 
 #[tokio::test]
+async fn costs() {
+    conformance::costs(&backend()).await;
+}
+
+#[tokio::test]
 async fn declined() {
     conformance::declined(&backend()).await;
 }

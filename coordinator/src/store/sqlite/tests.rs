@@ -132,6 +132,12 @@ async fn protecting() {
 }
 
 #[tokio::test]
+async fn costs() {
+    let (backend, _folder) = backend();
+    conformance::costs(&backend).await;
+}
+
+#[tokio::test]
 async fn declined() {
     let (backend, _folder) = backend();
     conformance::declined(&backend).await;

@@ -30,6 +30,15 @@ const MAX_DROPPED: usize = 16 << 20;
 /// Where everything is.
 pub(super) const BELOW: &str = "/api/v1";
 
+/// A message of the protocol by its full name, as the API shows it; null where there is no such message.
+pub(crate) fn as_json(name: &str, message: &impl prost::Message) -> Value {
+    let described = call::PROTOCOL.get_message_by_name(name).map(DynamicMessage::new);
+    described.map_or(Value::Null, |mut shown| match shown.transcode_from(message) {
+        Ok(()) => json::of_message(&shown),
+        Err(_) => Value::Null,
+    })
+}
+
 /// The document that describes all of it.
 pub(super) async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT.as_str()).into_response()

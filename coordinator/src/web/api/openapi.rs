@@ -226,6 +226,7 @@ impl Schemas {
             _ if is_time(kind) => json!({ "type": "string", "format": "date-time" }),
             _ if is_duration(kind) => json!({ "type": "number" }),
             Kind::Bool => json!({ "type": "boolean" }),
+            Kind::Double => json!({ "type": "number", "format": "double" }),
             Kind::Int32 => json!({ "type": "integer", "format": "int32" }),
             Kind::Int64 => json!({ "type": "integer", "format": "int64" }),
             Kind::Enum(of) => json!({ "type": "string", "enum": words(of) }),

@@ -54,6 +54,7 @@ pub(in crate::web) const ROUTES: &[Route] = &[
     route("GET", "/api/v1/runs/{run_id}/in-doubt", "muster.v1.AuditService/ListInDoubt", Answer::Whole),
     route("GET", "/api/v1/runs/{run_id}/ledger", "muster.v1.AuditService/ExportLedger", Answer::Lines("rows")),
     route("GET", "/api/v1/runs/{run_id}/history", "muster.v1.AuditService/GetHistory", Answer::Whole),
+    route("GET", "/api/v1/runs/{run_id}/report", "muster.v1.AuditService/GetReport", Answer::Field("report")),
     route("GET", "/api/v1/pipelines", "muster.v1.PipelineService/ListPipelines", Answer::Whole),
     route("GET", "/api/v1/pipelines/{name}", "muster.v1.PipelineService/GetPipeline", Answer::Field("pipeline")),
     route("GET", "/api/v1/revisions/{revision}", "muster.v1.PipelineService/GetPipeline", Answer::Field("pipeline")),

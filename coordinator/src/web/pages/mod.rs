@@ -8,6 +8,7 @@ mod in_doubt;
 mod operate;
 mod pipelines;
 mod record;
+mod report;
 mod run;
 mod runs;
 mod sign_in;
@@ -43,6 +44,8 @@ pub(super) fn router() -> Router<Site> {
         .route("/runs/{run_id}/delete", post(operate::delete))
         .route("/runs/{run_id}/verdict", get(verdict::show))
         .route("/runs/{run_id}/record", get(record::show))
+        .route("/runs/{run_id}/report.html", get(report::page))
+        .route("/runs/{run_id}/report.csv", get(report::values))
         .route("/runs/{run_id}/dead-letters", get(dead_letters::list).post(dead_letters::redrive))
         .route("/runs/{run_id}/in-doubt", get(in_doubt::list).post(in_doubt::settle))
         .route("/pipelines", get(pipelines::list))

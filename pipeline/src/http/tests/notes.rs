@@ -46,3 +46,31 @@ async fn copies_that_nobody_answers_in_time_are_broken_and_none_is_noted_unless_
     let url = Url::parse("http://host.test/").unwrap();
     assert!(silent.requester.get_noting(&url, Get::Detail, false).await.2.is_empty());
 }
+
+/// How long a GET was held back, and how long it took.
+async fn waited(limits: Limits, script: Script) -> (Duration, Duration) {
+    let scripted = scripted(limits, script);
+    let began = Instant::now();
+    let (result, cost) = scripted.get().await;
+    result.unwrap();
+    (cost.waited, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_get_is_held_back_for_is_counted_and_answers_are_not() {
+    let answer = Duration::from_millis(100);
+    let at_once = waited(Limits::default(), |_| (Duration::from_millis(100), 200, &[])).await;
+    assert_eq!(at_once, (Duration::ZERO, answer), "nothing but its answer was waited for");
+    let limits = Limits { backoff: Duration::ZERO, ..Limits::default() };
+    let script: Script = |number| match number {
+        0 => (Duration::from_millis(100), 503, &[("retry-after", "2")]),
+        _ => (Duration::from_millis(100), 200, &[]),
+    };
+    let (held, took) = waited(limits, script).await;
+    assert!(held >= Duration::from_secs(2) && took == held + 2 * answer, "left alone: {held:?} of {took:?}");
+    let backoff = Duration::from_secs(5);
+    let limits = Limits { backoff, backoff_max: backoff, ..Limits::default() };
+    let script: Script = |number| (Duration::from_millis(100), if number == 0 { 500 } else { 200 }, &[]);
+    let (held, took) = waited(limits, script).await;
+    assert!(!held.is_zero() && took == held + 2 * answer, "before it is sent again: {held:?} of {took:?}");
+}
