@@ -158,7 +158,7 @@ impl Coordinator {
         self.loops.spawn(lister::start(store(), holder, self.stop.clone()));
         self.loops.spawn(reaper::start(store(), self.stop.clone()));
         self.loops.spawn(sweeper::start(store(), self.stop.clone()));
-        self.loops.spawn(concluder::start(store(), files.clone(), self.stop.clone()));
+        self.loops.spawn(concluder::start(store(), files.clone(), Vec::new(), self.stop.clone()));
         if let Some(files) = files {
             // A run may be started in audit mode much later, by somebody who can mend nothing here.
             if let Err(error) = files.prepare() {
@@ -175,7 +175,7 @@ impl Coordinator {
     /// What the loops do besides listing and leasing, once, for a coordinator that was not started: ends rounds that
     /// can be ended, writes verdicts anew that say less than the ledger knows, takes deleted runs out of the file.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        concluder::run_once(self.services.store.as_ref(), self.services.files.as_deref()).await?;
+        concluder::run_once(self.services.store.as_ref(), self.services.files.as_deref(), &[]).await?;
         sweeper::run_once(self.services.store.as_ref()).await
     }
 

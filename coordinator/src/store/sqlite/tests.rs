@@ -132,6 +132,18 @@ async fn protecting() {
 }
 
 #[tokio::test]
+async fn outbox() {
+    let (backend, _folder) = backend();
+    conformance::outbox(&backend).await;
+}
+
+#[tokio::test]
+async fn stalls() {
+    let (backend, _folder) = backend();
+    conformance::stalls(&backend).await;
+}
+
+#[tokio::test]
 async fn declined() {
     let (backend, _folder) = backend();
     conformance::declined(&backend).await;
