@@ -23,6 +23,17 @@ use super::patience;
 use super::problem::Problem;
 use super::site::Site;
 
+/// A run as the API shows it, and `muster show --json`.
+pub(crate) fn run_as_json(run: &muster_proto::v1::Run) -> Value {
+    let described = call::PROTOCOL.get_message_by_name("muster.v1.Run");
+    let message = described.map(DynamicMessage::new).and_then(|mut message| {
+        // It is that message.
+        message.transcode_from(run).ok()?;
+        Some(json::of_message(&message))
+    });
+    message.unwrap_or_default()
+}
+
 /// The largest body that is read.
 pub(super) const MAX_BODY: usize = 1 << 20;
 /// The most that is read of one that is larger.
