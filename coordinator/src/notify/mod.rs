@@ -25,6 +25,7 @@ pub use self::flags::NotifyArgs;
 use self::sender::Sender;
 use self::webhook::Webhook;
 use crate::domain::{Clock, RunId};
+use crate::measures;
 use crate::store::{Destination, Notice, NoticeState, Store, StoreResult};
 
 /// Notices of a run that are waited for.
@@ -116,6 +117,7 @@ impl Notify {
         clock: &Arc<dyn Clock>,
         stop: &CancellationToken,
     ) {
+        measures::notices_from_now_on();
         for way in &self.ways {
             let sender = Sender {
                 store: Arc::clone(store),

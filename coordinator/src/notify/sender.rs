@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{Way, body};
 use crate::domain::Clock;
+use crate::measures;
 use crate::store::{Event, Fenced, NoticeClaim, Store, StoreResult, Tried};
 
 /// How long a sender has a notice to itself: longer than a try takes.
@@ -110,6 +111,7 @@ impl Sender {
             };
             let settled = self.store.settle_notice(&claim, tried.clone()).await?;
             if settled == Fenced::Committed(()) {
+                measures::noticed(claim.event, &tried);
                 log(&claim, &destination.shown, &tried);
             }
         }

@@ -96,19 +96,35 @@ impl Keys {
 mod tests {
     use super::*;
 
+    const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAAAA";
+
     /// The vector of the specification's reference libraries.
     #[test]
     fn a_signature_is_that_of_the_specification() {
-        let keys = Keys::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let keys = Keys::read(OLD).unwrap();
         let signed = keys.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
     fn while_a_secret_is_replaced_both_sign() {
-        let (old, new) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDAAAA");
         let sign = |text: &str| Keys::read(text).unwrap().sign("msg_1", 1, b"{}");
-        assert_eq!(sign(&format!("{new}\n{old}\n")), format!("{} {}", sign(new), sign(old)));
+        assert_eq!(sign(&format!("{NEW}\n{OLD}\n")), format!("{} {}", sign(NEW), sign(OLD)));
+    }
+
+    #[test]
+    fn a_file_is_read_again_for_each_message() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let secrets = Secrets::File(file.path().to_owned());
+        let sign = || secrets.keys().map(|keys| keys.sign("msg_1", 1, b"{}").split(' ').count());
+        assert!(sign().unwrap_err().contains("there is no secret"));
+        for (text, signatures) in [(format!("{OLD}\n"), 1), (format!("{NEW}\n{OLD}\n"), 2), (NEW.to_owned(), 1)] {
+            std::fs::write(file.path(), text).unwrap();
+            assert_eq!(sign(), Ok(signatures));
+        }
+        std::fs::write(file.path(), "x".repeat(5_000)).unwrap();
+        assert!(sign().unwrap_err().contains("too large"));
     }
 
     #[test]
@@ -123,6 +139,6 @@ mod tests {
             assert!(error.contains(expected) && error.contains("openssl rand"), "{error}");
             assert!(!error.contains("hunter2") && !error.contains("aHVudGVyMg"), "{error}");
         }
-        assert!(!format!("{:?}", Keys::read("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap()).contains("MfKQ"));
+        assert!(!format!("{:?}", Keys::read(OLD).unwrap()).contains("MfKQ"));
     }
 }

@@ -26,6 +26,9 @@ use crate::store::{Event, Round, Started, Store, StoreResult, StoredPipeline};
 /// A stream sends a run at most this often.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
+/// So many notices of a run are shown.
+const NOTICES: u32 = 20;
+
 /// Starts runs, shows them, stops them.
 #[derive(Clone)]
 pub(crate) struct Runs {
@@ -276,8 +279,10 @@ impl RunService for Runs {
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         let id = request.into_inner().run_id;
-        let run = self.show(&id, self.store.run(&RunId::from_text(&id)).await).await?;
-        Ok(Response::new(v1::GetRunResponse { run }))
+        let found = self.store.run(&RunId::from_text(&id)).await?.ok_or_else(|| run_unknown(&id))?;
+        let notices = self.store.notices(&found, NOTICES).await?;
+        let run = v1::Run { notices: notices.iter().map(render::notice).collect(), ..self.render(&found).await? };
+        Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {

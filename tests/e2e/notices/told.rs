@@ -1,7 +1,9 @@
 //! The end of a run is told, whoever fails or dies on the way.
 
 use animals_api::{Amount, Config};
-use muster_tests::cluster::Cluster;
+use muster_tests::cluster::{Cluster, free_port};
+use muster_tests::deadline::until_some;
+use muster_tests::http::client;
 use muster_tests::postgres::Postgres;
 use muster_tests::turn;
 
@@ -19,7 +21,9 @@ async fn a_receiver_that_fails_twice_is_told_once_with_the_verdict() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = stand_in(Config { poison: Amount::Count(2), ..Config::calm(300) });
     let receiver = Receiver::start(&[500, 503]).await;
-    let flags = ["--notify-url", &receiver.url, "--dashboard-url", "https://muster.example/all/"];
+    let http = format!("127.0.0.1:{}", free_port());
+    let flags =
+        ["--notify-url", &receiver.url, "--dashboard-url", "https://muster.example/all/", "--http-listen", &http];
     let cluster = Cluster::with(folder.path(), &flags, &secret()).await;
     let _worker = cluster.worker("w1", &[]);
     let run_id = cluster.start_run("animals", &server.base_url()).await;
@@ -39,7 +43,32 @@ async fn a_receiver_that_fails_twice_is_told_once_with_the_verdict() {
     }
     assert_eq!((&told["verdict"]["complete"], &told["verdict"]["counts"]["dead_letter"]), (&json!(true), &json!(2)));
     assert_eq!(body["timestamp"], told["finished_at"]);
+    is_seen(&cluster, &http, &run_id, &receiver).await;
     nobody_said(folder.path());
+}
+
+/// By the command, on the run's page and among the metrics.
+async fn is_seen(cluster: &Cluster, http: &str, run_id: &str, receiver: &Receiver) {
+    let delivered = async || {
+        let shown = cluster.command(&["show", run_id, "--json"]).run().await.with_code(0).json();
+        Some(shown["notices"][0].clone()).filter(|notice| notice["state"] == "delivered")
+    };
+    // What was accepted is settled a moment later.
+    let notice = until_some("the ledger has it", delivered).await;
+    assert_eq!((&notice["event"], &notice["tries"]), (&json!("run.ended"), &json!(3)));
+    assert_eq!((&notice["destination"], &notice["error"]), (&json!(receiver.host()), &json!("")));
+    let get = async |path: &str| {
+        let answer = client().expect("a client").get(format!("http://{http}{path}")).send().await.expect("an answer");
+        answer.error_for_status().expect("a page").text().await.expect("text")
+    };
+    let page = get(&format!("/runs/{run_id}")).await;
+    assert!(page.contains("Who was told") && page.contains(&format!("run.ended to {}: ", receiver.host())), "{page}");
+    let metrics = get("/metrics").await;
+    for (outcome, count) in [("failed", 2), ("delivered", 1), ("given_up", 0)] {
+        let labels = format!("muster_event=\"run.ended\",muster_notice_outcome=\"{outcome}\"");
+        let told = metrics.lines().find(|line| line.starts_with("muster_notices_total") && line.contains(&labels));
+        assert!(told.is_some_and(|line| line.ends_with(&format!(" {count}"))), "{outcome}: {told:?}");
+    }
 }
 
 /// Neither the secret nor what stands behind the host.
