@@ -2,7 +2,8 @@
 //! what it is told to.
 
 mod hooks;
-mod receiver;
+pub mod receiver;
+mod signed;
 mod stalls;
 mod told;
 

@@ -1,6 +1,6 @@
 //! A receiver of webhooks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -26,6 +26,10 @@ pub const CANARY: &str = "canary-in-a-path";
 pub struct Received {
     /// The message's ID.
     pub id: String,
+    /// Its headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Its body as it came.
+    pub raw: Vec<u8>,
     /// Its body.
     pub body: Value,
     /// What was answered.
@@ -108,7 +112,8 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body:
         }
         false => 401,
     };
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    book.received.push(Received { id: id.to_owned(), body, answered });
+    let all = headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    let (raw, body) = (body.to_vec(), serde_json::from_slice(&body).unwrap_or_default());
+    book.received.push(Received { id: id.to_owned(), headers: all.collect(), raw, body, answered });
     StatusCode::from_u16(answered).expect("a status")
 }

@@ -59,6 +59,7 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Runs / Several runs at once", Who::Runs),
     ("Runs / Take it elsewhere", Who::Runs),
     ("Runs / Retention", Who::Runs),
+    ("Runs / Be told when a run ends or stalls", Who::Runs),
 ];
 
 pub fn root() -> &'static Path {
