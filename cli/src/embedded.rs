@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use muster_coordinator::{Config, Coordinator};
+use muster_coordinator::{Config, Coordinator, Notify};
 use muster_pipeline::Pipeline;
 use muster_telemetry::metrics::Metrics;
 use muster_worker::{Worker, WorkerConfig, WorkerError, WorkerSummary};
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, database_url};
 use crate::dashboard::Dashboard;
 use crate::failure::Failure;
+
+/// How long an end waits for those who are told of it.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// What to embed.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub struct Setup {
     pub concurrency: Option<usize>,
     /// Where the dashboard is, if it is wanted.
     pub http: Option<SocketAddr>,
+    /// Who is told when the run ends or stalls.
+    pub notify: Notify,
 }
 
 /// A coordinator that has no port, with workers that talk gRPC to it through memory.
@@ -57,7 +63,8 @@ impl Embedded {
         // Shown beside the dashboard, and sent where a collector is named.
         let metrics =
             Metrics::start("muster", setup.http.is_some()).map_err(|error| Failure::usage(error.to_string()))?;
-        let config = Config { database, audit_dir: setup.audit.clone(), pipelines, ..Config::default() };
+        let (audit_dir, notify) = (setup.audit.clone(), setup.notify.clone());
+        let config = Config { database, audit_dir, notify, pipelines, ..Config::default() };
         let mut coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(metrics) = &metrics {
             coordinator.tell_metrics(metrics);
@@ -101,6 +108,14 @@ impl Embedded {
     pub async fn drain(&mut self) -> Result<(), Failure> {
         self.crew.drain().await;
         self.crew.trouble.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits for a while until those who are to be told of the run have been; gives in words who has not.
+    pub async fn told(&mut self, run_id: &str) -> Vec<String> {
+        match self.coordinator.notices_told(run_id, TOLD_WITHIN).await {
+            Ok(not_told) => not_told,
+            Err(error) => vec![format!("whether all were told is not known: {error}")],
+        }
     }
 
     /// Closes the dashboard, which tells that the run is over if it is, and the ledger.

@@ -114,6 +114,12 @@ pub async fn carry_out(
         Ok(followed) => after_drain(&embedded.client, followed).await,
         Err(failure) => Err(failure),
     };
+    if let Ok(Followed::Over(last) | Followed::Paused(last)) = &followed {
+        for not_told in embedded.told(&last.run_id).await {
+            let next = "it stays in the ledger, and whoever works on that next with the same flags goes on trying";
+            manner::remark(stderr, &format!("{not_told}\n{next}"));
+        }
+    }
     embedded.close(matches!(followed, Ok(Followed::Over(_)))).await;
     let followed = followed?;
     match drained {
@@ -270,6 +276,8 @@ fn has_default(pipeline: &Pipeline, name: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use muster_coordinator::Notify;
+
     use super::*;
     use crate::exit::Exit;
     use crate::pipeline_choice;
@@ -277,7 +285,14 @@ mod tests {
     fn order(resume: bool) -> Order {
         let choice = pipeline_choice::choose("animals").expect("built in");
         let parameters = [("base_url".to_owned(), "http://h:1".to_owned())].into();
-        let setup = Setup { database: "my.db".into(), audit: None, workers: 1, concurrency: None, http: None };
+        let setup = Setup {
+            database: "my.db".into(),
+            audit: None,
+            workers: 1,
+            concurrency: None,
+            http: None,
+            notify: Notify::default(),
+        };
         Order { choice, parameters, setup, resume, request_id: None, since: None }
     }
 

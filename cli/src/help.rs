@@ -13,6 +13,7 @@ const EXAMPLES: &[(&str, &str)] = &[
   muster run ./customers.yaml --workers 2 --db customers.db --audit ./audit
   muster run animals --set base_url=http://127.0.0.1:3123 --resume
   muster run ./customers.yaml --since latest --db customers.db
+  muster run ./customers.yaml --notify-url https://hooks.example/muster --notify-secret-file webhook.secret
 
 --since latest is for a timer: the first run loads everything, each later one what has changed since
 the one before, as source.list.version or a watermark tells.
@@ -26,7 +27,8 @@ ledger holds what was announced, and --resume goes on from there too.",
         "coordinator",
         "  muster coordinator --database sqlite://muster.db
   MUSTER_DATABASE_URL=postgres://muster:secret@db.example/muster muster coordinator --listen 127.0.0.1:7471
-  muster coordinator --listen 0.0.0.0:7470 --tls-cert server.pem --tls-key server.key --tokens access.yaml",
+  muster coordinator --listen 0.0.0.0:7470 --tls-cert server.pem --tls-key server.key --tokens access.yaml
+  muster coordinator --notify-url https://hooks.example/muster --notify-secret-file webhook.secret",
     ),
     (
         "worker",

@@ -8,9 +8,11 @@ use anyhow::{Context, anyhow, bail};
 use muster_telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::access::{Access, AccessArgs};
 use crate::coordinator::{Config, Coordinator, OpenError, shown};
+use crate::notify::NotifyArgs;
 use crate::planted::Planted;
 use crate::store::postgres;
 use crate::web::{HttpOptions, TRACE_ID};
@@ -46,6 +48,12 @@ pub struct CoordinatorArgs {
     /// Folder of pipelines (*.yaml) besides the built-in ones.
     #[arg(long, env = "MUSTER_PIPELINES", value_name = "DIR")]
     pub pipelines: Option<PathBuf>,
+    /// Where people reach the dashboard: notices of runs lead there.
+    #[arg(long, env = "MUSTER_DASHBOARD_URL", value_name = "URL", value_parser = dashboard_url)]
+    pub dashboard_url: Option<Url>,
+    /// Who is told when a run ends or stalls.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Who may come in.
     #[command(flatten)]
     pub access: AccessArgs,
@@ -57,6 +65,12 @@ fn trace_url(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("expected a URL with {TRACE_ID} in it, such as https://traces.example/trace/{TRACE_ID}"))
+}
+
+fn dashboard_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base());
+    let url = url.filter(|url| url.username().is_empty() && url.password().is_none() && url.query().is_none());
+    url.ok_or_else(|| "expected a URL without user and query, such as https://muster.example".to_owned())
 }
 
 /// The ledger, where nobody says otherwise.
@@ -113,10 +127,12 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         Some(address) => Some(bind("--http-listen", address).await?),
         None => None,
     };
+    let notify = args.notify.notify().map_err(Usage)?.leading_to(args.dashboard_url);
     let config = Config {
         database: database.clone(),
         accept_data_loss: args.accept_data_loss,
         audit_dir: args.audit_dir,
+        notify,
         pipelines_dir: args.pipelines,
         planted: Planted::from_environment(),
         ..Config::default()

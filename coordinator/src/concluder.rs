@@ -11,7 +11,7 @@ use crate::audit::audit;
 use crate::audit_files::AuditFiles;
 use crate::domain::{Run, Verdict};
 use crate::measures;
-use crate::store::{Fenced, Store, StoreResult};
+use crate::store::{Destination, Fenced, Store, StoreResult};
 use crate::traces;
 
 /// Changes that come in quick succession are looked at together.
@@ -19,11 +19,16 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Also without a change, e.g. after a failure.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 
-/// Concludes runs until it is told to stop.
-pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>, stop: CancellationToken) {
+/// Concludes runs until it is told to stop; of each there is a notice to those in `tell`.
+pub(crate) async fn start(
+    store: Arc<dyn Store>,
+    files: Option<Arc<AuditFiles>>,
+    tell: Vec<Destination>,
+    stop: CancellationToken,
+) {
     let mut changed = store.events().changed();
     loop {
-        match run_once(store.as_ref(), files.as_deref()).await {
+        match run_once(store.as_ref(), files.as_deref(), &tell).await {
             Ok(()) => {}
             // Said once, by the writer.
             Err(error) if store.writable().is_err() => tracing::debug!(error = %error, "runs cannot be concluded"),
@@ -42,13 +47,13 @@ pub(crate) async fn start(store: Arc<dyn Store>, files: Option<Arc<AuditFiles>>,
 }
 
 /// Ends what can be ended now, and writes verdicts anew.
-pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>) -> StoreResult<()> {
+pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>, tell: &[Destination]) -> StoreResult<()> {
     for run in store.concludable().await? {
         let Some((run, verdict)) = audit(store, &run.id, None).await? else { continue };
         if run.audit_mode && !files_are_whole(store, files, &run).await {
             continue;
         }
-        if store.conclude(&run, &verdict).await? == Fenced::Committed(()) {
+        if store.conclude(&run, &verdict, tell).await? == Fenced::Committed(()) {
             measures::concluded(&run, &verdict);
             log(&run, &verdict);
             traces::concluded(&run, &verdict);

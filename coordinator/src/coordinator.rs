@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_pipeline::Pipeline;
 use muster_telemetry::metrics::Metrics;
@@ -14,7 +15,8 @@ use tonic::transport::Channel;
 use crate::access::Access;
 use crate::audit_files::AuditFiles;
 use crate::catalog::{Catalog, CatalogError};
-use crate::domain::{Clock, SystemClock, Timestamp};
+use crate::domain::{Clock, RunId, SystemClock, Timestamp};
+use crate::notify::Notify;
 use crate::planted::Planted;
 use crate::service::{Audits, Fleets, Paces, Pipelines, Runs, Scaler, Workers};
 use crate::store::postgres::{self, PostgresStore};
@@ -32,6 +34,8 @@ pub struct Config {
     pub accept_data_loss: bool,
     /// Where runs in audit mode write their files.
     pub audit_dir: Option<PathBuf>,
+    /// Who is told when a run ends or stalls.
+    pub notify: Notify,
     /// Pipelines besides the built-in ones.
     pub pipelines: Vec<Pipeline>,
     /// A folder of more pipelines.
@@ -65,6 +69,9 @@ pub struct Coordinator {
     services: Services,
     stop: CancellationToken,
     loops: JoinSet<()>,
+    notify: Notify,
+    /// Those who are told are being told.
+    telling: bool,
     metrics: Option<Arc<MetricsPage>>,
 }
 
@@ -128,7 +135,9 @@ impl Coordinator {
             }
         };
         let files = config.audit_dir.map(|folder| Arc::new(AuditFiles::new(folder)));
-        Ok(Self::new(store, catalog, files))
+        let mut coordinator = Self::new(store, catalog, files);
+        coordinator.notify = config.notify;
+        Ok(coordinator)
     }
 
     /// Opens a database to look into it: nothing is listed, leased or changed. Another coordinator may be using it.
@@ -147,18 +156,26 @@ impl Coordinator {
             files,
             clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
         };
-        Self { services, stop: CancellationToken::new(), loops: JoinSet::new(), metrics: None }
+        Self {
+            services,
+            stop: CancellationToken::new(),
+            loops: JoinSet::new(),
+            notify: Notify::default(),
+            telling: false,
+            metrics: None,
+        }
     }
 
     /// Starts to list, expire and conclude.
     pub fn start(&mut self) {
+        self.tell();
         let store = || Arc::clone(&self.services.store);
         let files = self.services.files.clone();
         let holder = format!("{}-{}", std::process::id(), random_name());
         self.loops.spawn(lister::start(store(), holder, self.stop.clone()));
         self.loops.spawn(reaper::start(store(), self.stop.clone()));
         self.loops.spawn(sweeper::start(store(), self.stop.clone()));
-        self.loops.spawn(concluder::start(store(), files.clone(), self.stop.clone()));
+        self.loops.spawn(concluder::start(store(), files.clone(), self.notify.destinations(), self.stop.clone()));
         if let Some(files) = files {
             // A run may be started in audit mode much later, by somebody who can mend nothing here.
             if let Err(error) = files.prepare() {
@@ -172,10 +189,23 @@ impl Coordinator {
         }
     }
 
+    /// Starts to tell those who are to be told, once.
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.telling, true) {
+            self.notify.start(&mut self.loops, &self.services.store, &self.services.clock, &self.stop);
+        }
+    }
+
+    /// Waits until all that is to be told of a run has been, for so long at most; gives in words what could not be.
+    pub async fn notices_told(&mut self, run_id: &str, within: Duration) -> Result<Vec<String>, StoreError> {
+        self.tell();
+        self.notify.told(&self.services.store, &RunId::from_text(run_id), within).await
+    }
+
     /// What the loops do besides listing and leasing, once, for a coordinator that was not started: ends rounds that
     /// can be ended, writes verdicts anew that say less than the ledger knows, takes deleted runs out of the file.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        concluder::run_once(self.services.store.as_ref(), self.services.files.as_deref()).await?;
+        concluder::run_once(self.services.store.as_ref(), self.services.files.as_deref(), &[]).await?;
         sweeper::run_once(self.services.store.as_ref()).await
     }
 

@@ -93,7 +93,7 @@ async fn list(store: Arc<dyn Store>, granted: GrantedListing, closed: Arc<Closed
     };
     if let Left::Pause(reason) = &left {
         tracing::warn!({ names::RUN } = %run.id, { names::REASON } = reason, { names::NEXT } = "the run pauses", "the source cannot be listed");
-        if let Err(error) = store.pause_run(&run.id, reason).await {
+        if let Err(error) = store.halt_run(&run.id, reason).await {
             tracing::error!({ names::RUN } = %run.id, error = %error, { names::NEXT } = "listed again later", "the run cannot be paused");
         }
     }

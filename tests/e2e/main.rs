@@ -25,6 +25,7 @@ mod live;
 mod load_forms;
 mod manifests;
 mod metrics;
+mod notices;
 mod operations;
 mod outage;
 mod over_https;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use muster_coordinator::CoordinatorArgs;
+use muster_coordinator::{CoordinatorArgs, NotifyArgs};
 use muster_worker::WorkerArgs;
 
 use crate::render::paint;
@@ -156,6 +156,9 @@ pub struct RunArgs {
     /// that has not begun is started
     #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
     pub request_id: Option<String>,
+    /// Who is told when it ends or stalls.
+    #[command(flatten)]
+    pub notify: NotifyArgs,
     /// Print one JSON object, and nothing else, on standard output
     #[arg(long, env = "MUSTER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use animals_api::{Config, Server};
+use muster_coordinator::Notify;
 use muster_telemetry::Stderr;
 use serde_json::json;
 
@@ -105,7 +106,8 @@ fn order(args: &DemoArgs, base_url: &str) -> Result<Order, Failure> {
         None => temporary_folder()?.join("muster.db"),
     };
     let (workers, concurrency) = (args.workers, args.concurrency);
-    let setup = Setup { database, audit: None, workers, concurrency, http: args.http_listen };
+    let setup =
+        Setup { database, audit: None, workers, concurrency, http: args.http_listen, notify: Notify::default() };
     Ok(Order { choice, parameters, setup, resume: false, request_id: None, since: None })
 }
 

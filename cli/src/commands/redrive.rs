@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use muster_coordinator::Notify;
 use muster_proto::v1::{RedriveOutcome, RedriveRunRequest, RedriveRunResponse, Run};
 use muster_telemetry::Stderr;
 use serde_json::json;
@@ -112,7 +113,8 @@ async fn here(args: RedriveArgs, request: RedriveRunRequest, file: PathBuf, stde
     let named = own.as_ref().map(|choice| choice.pipeline.name().to_owned());
     let own = own.filter(|choice| !choice.built_in).map(|choice| choice.pipeline).into_iter().collect();
     let (workers, concurrency) = (args.workers, args.concurrency);
-    let setup = Setup { database: file, audit: args.audit, workers, concurrency, http: None };
+    let setup =
+        Setup { database: file, audit: args.audit, workers, concurrency, http: None, notify: Notify::default() };
     let begin = async |client: &Client| {
         let run = client.run(&args.run).await?;
         audit_goes_on(&run, &setup)?;

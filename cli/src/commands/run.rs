@@ -51,7 +51,8 @@ fn order(args: RunArgs) -> Result<Order, Failure> {
     let given = pipeline_choice::parameters(&args.set.set)?;
     let parameters = Order::resolve(&choice.pipeline, &given, args.since.as_deref())?;
     let (workers, concurrency) = (args.workers, args.concurrency);
-    let setup = Setup { database: args.db, audit: args.audit, workers, concurrency, http: args.http_listen };
+    let notify = args.notify.notify().map_err(Failure::usage)?;
+    let setup = Setup { database: args.db, audit: args.audit, workers, concurrency, http: args.http_listen, notify };
     Ok(Order { choice, parameters, setup, resume: args.resume, request_id: args.request_id, since: args.since })
 }
 
@@ -111,8 +112,14 @@ mod tests {
 
     #[test]
     fn the_summary_says_where_to_look() {
-        let setup =
-            Setup { database: "my.db".into(), audit: Some("audit".into()), workers: 1, concurrency: None, http: None };
+        let setup = Setup {
+            database: "my.db".into(),
+            audit: Some("audit".into()),
+            workers: 1,
+            concurrency: None,
+            http: None,
+            notify: Default::default(),
+        };
         let run = Run { run_id: "a-1".into(), ..Run::default() };
         let text = summary(&run, &setup);
         assert!(text.contains("muster record a-1 ID --db my.db"), "{text}");

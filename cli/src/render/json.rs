@@ -3,8 +3,8 @@
 
 use muster_proto::v1::{
     Counts, DeadLetter, DeadLetterGroup, DeliveryInDoubt, DeliveryStory, DiscrepancyKind, DoubtPlan, Durability,
-    ExceptionStory, LeaseStory, PipelineSummary, Progress, RecordStory, Round, Run, RunShare, UnchangedStory,
-    UnknownField, Verdict, Worker,
+    ExceptionStory, LeaseStory, Notice, NoticeState, PipelineSummary, Progress, RecordStory, Round, Run, RunShare,
+    UnchangedStory, UnknownField, Verdict, Worker,
 };
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,28 @@ pub fn run(run: &Run) -> Value {
         "unknown_fields": run.unknown_fields.iter().map(unknown_field).collect::<Vec<_>>(),
         "share": run.share.as_ref().map(share),
         "trace_id": run.trace_id,
+        "notices": run.notices.iter().map(notice).collect::<Vec<_>>(),
+    })
+}
+
+fn notice(notice: &Notice) -> Value {
+    let state = match notice.state() {
+        NoticeState::Unspecified => "unspecified",
+        NoticeState::Waiting => "waiting",
+        NoticeState::Sending => "sending",
+        NoticeState::Delivered => "delivered",
+        NoticeState::GivenUp => "given_up",
+    };
+    json!({
+        "notice_id": notice.notice_id,
+        "event": notice.event,
+        "round": notice.round,
+        "occurred_at": time(notice.occurred_at.as_ref()),
+        "destination": notice.destination,
+        "state": state,
+        "tries": notice.tries,
+        "error": notice.error,
+        "at": time(notice.at.as_ref()),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use muster_proto::v1::{Run, RunState, Verdict};
 
+use muster_coordinator::words::notices;
 use muster_coordinator::words::share::DEFAULT_SHARE;
 pub use muster_coordinator::words::share::share_in_words;
 
@@ -45,6 +46,9 @@ pub fn show(run: &Run) -> String {
     }
     if run.verdict.is_none() {
         lines.extend(progress(run));
+    }
+    if !run.notices.is_empty() {
+        lines.push(("told", run.notices.iter().map(notices::in_words).collect::<Vec<_>>().join("\n")));
     }
     let tone = state_tone(run_state(run.state()));
     let toned = lines.into_iter().map(|(name, value)| (name, value, tone.filter(|_| name == STATE)));

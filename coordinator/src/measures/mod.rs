@@ -9,7 +9,7 @@ use muster_telemetry::metrics::{Counter, Histogram, kept, label, names as metric
 use muster_telemetry::names;
 
 use crate::domain::{Run, Verdict};
-use crate::store::{Acquired, Expired};
+use crate::store::{Acquired, Expired, NoticeEvent, Tried};
 
 pub(crate) use state::States;
 
@@ -23,6 +23,7 @@ static GROUPS: LazyLock<Histogram> = LazyLock::new(|| metrics::COMMIT_TRANSITION
 static FAILURES: LazyLock<Counter> = LazyLock::new(|| metrics::COMMIT_FAILURES.counter());
 static GRANTED: LazyLock<Counter> = LazyLock::new(|| metrics::LEASES_GRANTED.counter());
 static EXPIRED: LazyLock<Counter> = LazyLock::new(|| metrics::LEASES_EXPIRED.counter());
+static NOTICES: LazyLock<Counter> = LazyLock::new(|| metrics::NOTICES.counter());
 static VERDICTS: LazyLock<Counter> = LazyLock::new(|| metrics::VERDICTS.counter());
 
 /// A kind of database, as OpenTelemetry calls it.
@@ -82,6 +83,25 @@ pub(crate) fn granted(acquired: &Acquired) {
 /// Leases have run out.
 pub(crate) fn expired(expired: &Expired) {
     EXPIRED.add(u64::from(expired.leases), &[]);
+}
+
+/// From the first moment on, so that a rate of them has a beginning.
+pub(crate) fn notices_from_now_on() {
+    for event in [NoticeEvent::Ended, NoticeEvent::Stalled] {
+        for outcome in ["delivered", "failed", "given_up"] {
+            NOTICES.add(0, &[label(metrics::EVENT, event.name()), label(metrics::NOTICE_OUTCOME, outcome)]);
+        }
+    }
+}
+
+/// Somebody was told, or not.
+pub(crate) fn noticed(event: NoticeEvent, tried: &Tried) {
+    let outcome = match tried {
+        Tried::Delivered => "delivered",
+        Tried::Again { .. } => "failed",
+        Tried::GivenUp { .. } => "given_up",
+    };
+    NOTICES.add(1, &[label(metrics::EVENT, event.name()), label(metrics::NOTICE_OUTCOME, outcome)]);
 }
 
 /// A round is over.

@@ -27,6 +27,6 @@ pub(crate) use error::status;
 pub(crate) use fleet::Fleets;
 pub(crate) use pipeline::Pipelines;
 pub(crate) use rates::Paces;
-pub(crate) use run::Runs;
+pub(crate) use run::{Runs, shown};
 pub(crate) use scaler::Scaler;
 pub(crate) use worker::Workers;

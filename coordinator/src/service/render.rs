@@ -10,7 +10,8 @@ use crate::domain::{
     Verdict,
 };
 use crate::store::{
-    Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, RecordStory, Refusal, Reserved, Round, WorkerRow,
+    Completion, DeliveryStory, Ending, GrantedLease, LeaseStory, Notice, NoticeState, RecordStory, Refusal, Reserved,
+    Round, WorkerRow,
 };
 use crate::traces;
 
@@ -81,6 +82,28 @@ pub(super) fn run(
         unknown_fields: unknown_fields.iter().map(unknown_field).collect(),
         share: Some(share::render(run.share)),
         trace_id: traces::of_run(run),
+        notices: Vec::new(),
+    }
+}
+
+/// A notice.
+pub(super) fn notice(notice: &Notice) -> v1::Notice {
+    let (state, at) = match notice.state {
+        NoticeState::Waiting(at) => (v1::NoticeState::Waiting, Some(at)),
+        NoticeState::Sending => (v1::NoticeState::Sending, None),
+        NoticeState::Delivered(at) => (v1::NoticeState::Delivered, Some(at)),
+        NoticeState::GivenUp(at) => (v1::NoticeState::GivenUp, Some(at)),
+    };
+    v1::Notice {
+        notice_id: notice.id.clone(),
+        event: notice.event.name().to_owned(),
+        round: small(notice.round),
+        occurred_at: Some(timestamp(notice.at)),
+        destination: notice.shown.clone(),
+        state: state.into(),
+        tries: small(notice.tries),
+        error: notice.error.clone(),
+        at: at.map(timestamp),
     }
 }
 

@@ -20,11 +20,14 @@ use super::since::{self, Since};
 use super::{operate, page, parse, render, share};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
-use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Share, ShareChange, Terms};
-use crate::store::{Event, Started, Store, StoreResult, StoredPipeline};
+use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Share, ShareChange, Terms, Timestamp};
+use crate::store::{Event, Round, Started, Store, StoreResult, StoredPipeline};
 
 /// A stream sends a run at most this often.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+/// So many notices of a run are shown.
+const NOTICES: u32 = 20;
 
 /// Starts runs, shows them, stops them.
 #[derive(Clone)]
@@ -37,12 +40,8 @@ pub(crate) struct Runs {
 
 impl Runs {
     async fn render(&self, run: &Run) -> Result<v1::Run, Status> {
-        let (progress, rounds) = (self.store.progress(run).await?, self.store.rounds(run).await?);
-        let unknown = match &run.verdict {
-            Some(verdict) => verdict.unknown_fields.clone(),
-            None => self.store.unknown_fields(run, run.round).await?,
-        };
-        Ok(render::run(run, &progress, &rounds, &unknown, self.clock.now()))
+        let rounds = self.store.rounds(run).await?;
+        Ok(shown(self.store.as_ref(), run, &rounds, self.clock.now()).await?)
     }
 
     async fn show(&self, id: &str, run: StoreResult<Option<Run>>) -> Result<Option<v1::Run>, Status> {
@@ -184,6 +183,16 @@ impl Runs {
     }
 }
 
+/// A run with how far it is, as of its round.
+pub(crate) async fn shown(store: &dyn Store, run: &Run, rounds: &[Round], now: Timestamp) -> StoreResult<v1::Run> {
+    let progress = store.progress(run).await?;
+    let unknown = match &run.verdict {
+        Some(verdict) => verdict.unknown_fields.clone(),
+        None => store.unknown_fields(run, run.round).await?,
+    };
+    Ok(render::run(run, &progress, rounds, &unknown, now))
+}
+
 /// Waits until the run was stopped or is over.
 async fn another_state(pushed: &mut broadcast::Receiver<Event>, id: &RunId) {
     loop {
@@ -270,8 +279,10 @@ impl RunService for Runs {
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         let id = request.into_inner().run_id;
-        let run = self.show(&id, self.store.run(&RunId::from_text(&id)).await).await?;
-        Ok(Response::new(v1::GetRunResponse { run }))
+        let found = self.store.run(&RunId::from_text(&id)).await?.ok_or_else(|| run_unknown(&id))?;
+        let notices = self.store.notices(&found, NOTICES).await?;
+        let run = v1::Run { notices: notices.iter().map(render::notice).collect(), ..self.render(&found).await? };
+        Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {

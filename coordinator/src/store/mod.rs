@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod leases;
 mod ledger;
+mod outbox;
 pub mod postgres;
 mod queries;
 mod rates;
@@ -27,6 +28,7 @@ pub use leases::{
     Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
     RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
+pub use outbox::{Destination, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Stall, Tried};
 pub use queries::{Acknowledgement, Demand, EvidenceSink, History, HistorySpan, Queries, RunDemand, StoredPipeline};
 pub use rates::{ClosedHost, Rates, Reserve, Reserved};
 pub use report::{Costs, Deliveries, ReportBounds, RunReport, WorkDone};
@@ -59,7 +61,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// A whole store.
 #[async_trait::async_trait]
-pub trait Store: Transitions + Queries + Fleet + Rates + 'static {
+pub trait Store: Transitions + Queries + Fleet + Rates + Outbox + 'static {
     /// What happens in the ledger, as it is committed.
     fn events(&self) -> &Events;
 

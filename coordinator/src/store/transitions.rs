@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Redrive, Redriven, Renewal, Report, Session, Settle,
-    Settled, StaleRound, StoreResult, Swept, WorkerResult,
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Destination, Expired, Redrive, Redriven, Renewal, Report,
+    Session, Settle, Settled, StaleRound, StoreResult, Swept, WorkerResult,
 };
 use crate::domain::{
     LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, ShareChange, Verdict,
@@ -68,14 +68,16 @@ pub trait Transitions: Send + Sync {
     async fn start_run(&self, run: NewRun) -> StoreResult<Started>;
     /// Running -> paused. Nothing for a run in any other state. `None`: no such run.
     async fn pause_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>>;
+    /// The same, where nobody asked for it: what is wrong concerns the whole run. Whoever is told of stalls is told of that.
+    async fn halt_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>>;
     /// Paused -> running.
     async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Running or paused -> cancelling.
     async fn cancel_run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Changes a run's share of the workers, whatever its state.
     async fn set_share(&self, id: &RunId, change: ShareChange) -> StoreResult<Option<Run>>;
-    /// Ends a round whose audit gave this verdict, unless something changed after `run` was read.
-    async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>>;
+    /// Ends a round whose audit gave this verdict, unless something changed after `run` was read; with a notice to each of these.
+    async fn conclude(&self, run: &Run, verdict: &Verdict, tell: &[Destination]) -> StoreResult<Fenced<()>>;
     /// Writes the verdict of a round anew, unless more was learnt than `stale` says: then the audit may be older.
     async fn restate(&self, stale: &StaleRound, verdict: &Verdict) -> StoreResult<Fenced<()>>;
     /// Over -> running, in the next round. `None`: no such run.

@@ -31,7 +31,7 @@ pub(crate) use self::site::TRACE_ID;
 use crate::access::{Access, Connection, Speaks};
 use crate::coordinator::Services;
 
-pub(crate) use api::as_json;
+pub(crate) use self::api::as_json;
 pub(crate) use metrics::Page as MetricsPage;
 
 /// How long a client may take to say what it wants; also how long a connection is kept for the next request.

@@ -1,6 +1,7 @@
 //! What is said of runs, verdicts and records: the same words at the command line and on the pages.
 
 pub mod doubts;
+pub mod notices;
 pub mod numbers;
 pub mod pace;
 pub mod progress;

@@ -93,6 +93,11 @@ pub const BATCH_END: &str = "muster.batch.end";
 /// `pipeline_wrong`.
 pub const DELIVERY_OUTCOME: &str = "muster.delivery.outcome";
 
+/// What somebody outside is told: `run.ended`, `run.stalled`.
+pub const EVENT: &str = "muster.event";
+/// How a try to tell it went: `delivered`, `failed`, `given_up`.
+pub const NOTICE_OUTCOME: &str = "muster.notice.outcome";
+
 const OF_RUN: &[&str] = &[PIPELINE, RUN];
 const OF_HOST: &[&str] = &[SERVER, PORT];
 
@@ -128,6 +133,8 @@ metrics! {
         "Of a run that is over: whether its verdict is complete, and whether it is balanced.";
     VERDICTS = "muster.verdicts", "{verdict}", Counter, Coordinator, &[PIPELINE, COMPLETE, BALANCED],
         "Rounds that this coordinator has ended, by what their verdicts say.";
+    NOTICES = "muster.notices", "{try}", Counter, Coordinator, &[EVENT, NOTICE_OUTCOME],
+        "Tries of this coordinator to tell somebody outside of a run, by how they went.";
     FLEET_WORKERS = "muster.fleet.workers", "{worker}", Gauge, Coordinator, &[],
         "Workers heard of in the last minute, up to 1,000.";
     LEASES_GRANTED = "muster.leases.granted", "{lease}", Counter, Coordinator, &[PIPELINE],

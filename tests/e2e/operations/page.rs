@@ -60,6 +60,7 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Runs / Show it to others", Who::Runs),
     ("Runs / Take it elsewhere", Who::Runs),
     ("Runs / Retention", Who::Runs),
+    ("Runs / Be told when a run ends or stalls", Who::Runs),
 ];
 
 pub fn root() -> &'static Path {

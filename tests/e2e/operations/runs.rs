@@ -9,6 +9,7 @@ use muster_tests::ledger::{Ledger, State};
 use muster_tests::pipelines::{HOLD, variant};
 use muster_tests::turn;
 
+use super::super::notices::receiver::{Receiver, SECRET};
 use super::SLOW_MS;
 use super::operator::Operator;
 use super::page::{Who, sections_of};
@@ -117,6 +118,18 @@ impl Scene {
         assert_eq!(twice, again.into_iter().map(|id| (id, 2)).collect::<Vec<_>>());
     }
 
+    async fn is_told(&mut self, section: &str) {
+        let receiver = Receiver::start(&[]).await;
+        self.operator.means("https://hooks.example/muster", &receiver.url);
+        self.operator.means("whsec_$(openssl rand -base64 32)", SECRET);
+        self.operator.does(section).await;
+        assert_eq!(receiver.accepted().len(), 1);
+        let told = std::fs::read_to_string(self.operator.folder().join("told.txt")).expect("the hook was told");
+        assert_eq!(told, "finished\n");
+        let shown = &self.operator.told("muster show latest --db told.db").stdout;
+        assert!(shown.contains(&format!("run.ended to {}: delivered", receiver.host())), "{shown}");
+    }
+
     async fn on_a_timer(&mut self) {
         let section = "Runs / On a timer";
         self.operator.does(section).await;
@@ -159,6 +172,7 @@ async fn what_is_done_to_runs() {
                 assert_eq!(run["state"], "cancelled", "{run}");
             }
             "Runs / Several runs at once" => scene.amid_a_run(section, 0).await,
+            "Runs / Be told when a run ends or stalls" => scene.is_told(section).await,
             other => scene.operator.does(other).await,
         }
         if section == "Runs / Verdicts of several rounds" {

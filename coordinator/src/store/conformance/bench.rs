@@ -181,7 +181,7 @@ impl Bench {
     /// Ends a run as the concluder does.
     pub(crate) async fn conclude(&self, run: &Run) -> Fenced<()> {
         let (run, verdict) = audit(self.store().as_ref(), &run.id, None).await.unwrap().expect("the run");
-        self.store().conclude(&run, &verdict).await.unwrap()
+        self.store().conclude(&run, &verdict, &[]).await.unwrap()
     }
 
     pub(crate) async fn story(&self, run: &Run, id: &str) -> RecordStory {

@@ -83,7 +83,7 @@ async fn a_verdict_from_before_the_evidence_is_stale(bench: &Bench) {
     bench.store().cancel_run(&run.id).await.unwrap();
     let (read, verdict) = crate::audit::audit(bench.store().as_ref(), &run.id, None).await.unwrap().unwrap();
     bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
-    assert_eq!(bench.store().conclude(&read, &verdict).await.unwrap(), Fenced::Stale);
+    assert_eq!(bench.store().conclude(&read, &verdict, &[]).await.unwrap(), Fenced::Stale);
     assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
     assert_eq!(bench.run(&run.id).await.verdict.unwrap().counts.loaded, 4);
 }

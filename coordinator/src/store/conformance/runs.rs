@@ -148,7 +148,7 @@ async fn a_change_after_the_audit_makes_it_stale(bench: &Bench) {
     let read = crate::audit::audit(bench.store().as_ref(), &run.id, None).await.unwrap().unwrap();
     assert_eq!(read.1.counts.in_doubt, 3);
     bench.complete(A, &lease, report(&[(1, DeliveryState::Applied)], &[])).await;
-    assert_eq!(bench.store().conclude(&read.0, &read.1).await.unwrap(), Fenced::Stale);
+    assert_eq!(bench.store().conclude(&read.0, &read.1, &[]).await.unwrap(), Fenced::Stale);
     assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
     assert_eq!(bench.run(&run.id).await.verdict.unwrap().counts.loaded, 3);
 }

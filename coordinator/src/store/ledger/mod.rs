@@ -21,6 +21,7 @@ mod history;
 mod items;
 mod leases;
 mod listing;
+mod outbox;
 mod page_ids;
 mod pages;
 mod protection;
@@ -48,6 +49,7 @@ mod writable;
 pub(super) use acquire::acquire;
 pub(super) use leases::expire_embedded;
 pub(super) use listing::free_all;
+pub(super) use outbox::free_notices;
 pub(super) use serving::Serving;
 pub(super) use statement::{
     Connection, Fault, Hold, OptionalRow, Row, SqlResult, Statement, ToValue, Value, params, sql,

@@ -16,7 +16,7 @@ const REFUSED_RECORDS: u32 = 10;
 
 /// Pauses the run, unless it does not go on anyway.
 pub(super) fn pause(tx: &Tx<'_>, held: &Held, reason: &str) -> SqlResult<()> {
-    let paused = tx.connection.execute(sql!("run_pause"), params![held.lease.batch.run, reason])?;
+    let paused = tx.connection.execute(sql!("run_pause"), params![held.lease.batch.run, reason, true])?;
     if paused > 0 {
         tx.push(Event::RunStopped { run_id: held.facts.id.clone(), reason: reason.to_owned() });
     }

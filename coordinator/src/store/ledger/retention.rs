@@ -18,6 +18,8 @@ pub(super) fn delete(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Deleted>> {
     let row = params![run.key, tx.now.as_millis()];
     let deleted = tx.connection.execute(sql!("run_delete"), row)? > 0;
     if deleted {
+        // Nobody is told any more of what nobody may know any more.
+        tx.connection.execute(sql!("notices_forget"), params![run.key])?;
         tx.push(Event::RunDeleted);
     }
     Ok(Some(if deleted { Deleted::Done } else { Deleted::NotOver }))

@@ -1,9 +1,9 @@
 //! Runs: started, paused, resumed, cancelled, concluded.
 
-use super::{Fault, Hold, OptionalRow, SqlResult, Tx, leases, params, rows, sql};
+use super::{Fault, Hold, OptionalRow, SqlResult, Tx, leases, outbox, params, rows, sql};
 use crate::domain::{NewRun, Run, RunId, Terms, Verdict};
 use crate::planted::Bug;
-use crate::store::{Event, Fenced, StaleRound, Started};
+use crate::store::{Destination, Event, Fenced, StaleRound, Started};
 
 pub(super) fn millis(span: std::time::Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
@@ -80,10 +80,10 @@ pub(super) fn keep_pipeline(tx: &Tx<'_>, name: &str, terms: &Terms) -> SqlResult
     tx.connection.execute(sql!("pipeline_insert"), pipeline).map(drop)
 }
 
-/// Running -> paused.
-pub(super) fn pause(tx: &Tx<'_>, id: &RunId, reason: &str) -> SqlResult<Option<Run>> {
+/// Running -> paused; by itself, where nobody asked for it.
+pub(super) fn pause(tx: &Tx<'_>, id: &RunId, reason: &str, itself: bool) -> SqlResult<Option<Run>> {
     let Some(run) = by_id_alone(tx, id)? else { return Ok(None) };
-    if tx.connection.execute(sql!("run_pause"), params![run.key, reason])? > 0 {
+    if tx.connection.execute(sql!("run_pause"), params![run.key, reason, itself])? > 0 {
         tx.push(Event::RunStopped { run_id: id.clone(), reason: reason.to_owned() });
     }
     by_id(tx, id)
@@ -107,7 +107,7 @@ pub(super) fn cancel(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Run>> {
 }
 
 /// Ends a round with its verdict.
-pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> SqlResult<Fenced<()>> {
+pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict, to: &[Destination]) -> SqlResult<Fenced<()>> {
     tx.connection.hold(run.key, Hold::Alone)?;
     let row = params![run.key, run.changes, tx.now.as_millis()];
     if tx.connection.execute(sql!("run_conclude"), row)? == 0 {
@@ -118,6 +118,7 @@ pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict) -> SqlResult<F
         leases::end_all(tx, run.key)?;
     }
     write_verdict(tx, run.key, verdict)?;
+    outbox::tell_end(tx, run, to)?;
     tx.push(Event::RunOver { run_id: run.id.clone() });
     Ok(Fenced::Committed(()))
 }

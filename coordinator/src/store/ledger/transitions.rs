@@ -10,8 +10,8 @@ use super::{
 };
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, ShareChange, Verdict};
 use crate::store::{
-    Acquire, Acquired, Begin, Begun, Completion, Deleted, Expired, Fenced, GrantedListing, PageOutcome, Redrive,
-    Redriven, Renewal, Report, Session, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions,
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Destination, Expired, Fenced, GrantedListing, PageOutcome,
+    Redrive, Redriven, Renewal, Report, Session, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions,
     WorkerResult,
 };
 
@@ -23,7 +23,12 @@ impl<D: Database> Transitions for D {
 
     async fn pause_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>> {
         let (id, reason) = (id.clone(), reason.to_owned());
-        self.call(move |tx| runs::pause(tx, &id, &reason)).await
+        self.call(move |tx| runs::pause(tx, &id, &reason, false)).await
+    }
+
+    async fn halt_run(&self, id: &RunId, reason: &str) -> StoreResult<Option<Run>> {
+        let (id, reason) = (id.clone(), reason.to_owned());
+        self.call(move |tx| runs::pause(tx, &id, &reason, true)).await
     }
 
     async fn resume_run(&self, id: &RunId) -> StoreResult<Option<Run>> {
@@ -41,9 +46,9 @@ impl<D: Database> Transitions for D {
         self.call(move |tx| shares::change(tx, &id, change)).await
     }
 
-    async fn conclude(&self, run: &Run, verdict: &Verdict) -> StoreResult<Fenced<()>> {
-        let (run, verdict) = (run.clone(), verdict.clone());
-        self.call(move |tx| runs::conclude(tx, &run, &verdict)).await
+    async fn conclude(&self, run: &Run, verdict: &Verdict, tell: &[Destination]) -> StoreResult<Fenced<()>> {
+        let (run, verdict, tell) = (run.clone(), verdict.clone(), tell.to_vec());
+        self.call(move |tx| runs::conclude(tx, &run, &verdict, &tell)).await
     }
 
     async fn restate(&self, stale: &StaleRound, verdict: &Verdict) -> StoreResult<Fenced<()>> {

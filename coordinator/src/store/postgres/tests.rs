@@ -108,6 +108,16 @@ async fn costs() {
 }
 
 #[tokio::test]
+async fn outbox() {
+    conformance::outbox(&backend()).await;
+}
+
+#[tokio::test]
+async fn stalls() {
+    conformance::stalls(&backend()).await;
+}
+
+#[tokio::test]
 async fn declined() {
     conformance::declined(&backend()).await;
 }

@@ -12,7 +12,7 @@ use super::serving::Kept;
 use super::{READERS, SqliteStore, migrations, writer};
 use crate::domain::{Clock, SystemClock, TimeSources, Timestamp};
 use crate::planted::{Bug, Planted};
-use crate::store::ledger::{Writable, expire_embedded, free_all};
+use crate::store::ledger::{Writable, expire_embedded, free_all, free_notices};
 use crate::store::schema::{Fit, SchemaVersion, tell_of_newer};
 use crate::store::{Events, StoreError};
 
@@ -129,7 +129,9 @@ impl SqliteStore {
         }
         {
             let transaction = connection.unchecked_transaction().map_err(|error| failed(&error))?;
-            let freed = expire_embedded(&*transaction, clock.now()).and_then(|()| free_all(&*transaction));
+            let freed = expire_embedded(&*transaction, clock.now())
+                .and_then(|()| free_all(&*transaction))
+                .and_then(|()| free_notices(&*transaction));
             freed.map_err(|fault| OpenError::Failed {
                 path: path.to_owned(),
                 reason: StoreError::from(fault).to_string(),

@@ -138,6 +138,18 @@ async fn costs() {
 }
 
 #[tokio::test]
+async fn outbox() {
+    let (backend, _folder) = backend();
+    conformance::outbox(&backend).await;
+}
+
+#[tokio::test]
+async fn stalls() {
+    let (backend, _folder) = backend();
+    conformance::stalls(&backend).await;
+}
+
+#[tokio::test]
 async fn declined() {
     let (backend, _folder) = backend();
     conformance::declined(&backend).await;

@@ -25,6 +25,7 @@ use super::super::site::{Site, Trace};
 use super::form::{encoded, of_run};
 use super::frame::Frame;
 use super::{Shown, page};
+use crate::words::notices;
 use crate::words::numbers::from_wire;
 use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
@@ -68,6 +69,8 @@ struct RunPage {
     since: Option<(String, String)>,
     parameters: Vec<(String, String)>,
     trace: Option<Trace>,
+    /// In words, and whether somebody should look after it.
+    notices: Vec<(String, bool)>,
     audit_mode: bool,
     share: String,
     shares: RunShare,
@@ -97,6 +100,7 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
         since: Some(run.since_run.clone()).filter(|since| !since.is_empty()).map(|since| (of_run(&since, ""), since)),
         parameters,
         trace: site.trace(&run.trace_id),
+        notices: run.notices.iter().map(|notice| (notices::in_words(notice), notices::is_trouble(notice))).collect(),
         audit_mode: run.audit_mode,
         share: share_in_words(&shares),
         shares,

@@ -1,0 +1,1 @@
+DELETE FROM notices WHERE run = $1

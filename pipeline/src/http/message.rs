@@ -1,0 +1,65 @@
+//! One plain POST of a message to somebody who is no target of a pipeline.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tower::Service;
+use url::Url;
+
+use super::reading::MAX_REASON;
+use super::transport::{self, Exchange, Transport, TransportConfig};
+use super::{RequesterError, classify, excerpt};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Sends messages: each once, without redirects, by the HTTP and the certificates that all requests have.
+#[derive(Clone)]
+pub struct Messenger {
+    transport: Transport,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// How long the server wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The beginning of what it said.
+    pub words: String,
+}
+
+impl std::fmt::Debug for Messenger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messenger").finish_non_exhaustive()
+    }
+}
+
+impl Messenger {
+    /// One that names itself so.
+    ///
+    /// # Errors
+    /// When HTTP cannot be set up.
+    pub fn new(user_agent: &str) -> Result<Self, RequesterError> {
+        let config = TransportConfig { user_agent, proxy: None, connections: 1, connect_timeout: CONNECT };
+        Ok(Self { transport: transport::over_hyper(&config)? })
+    }
+
+    /// Posts a body, once; the answer is awaited for so long.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words without the URL.
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, within: Duration) -> Result<Reply, String> {
+        let exchange = Exchange { method: Method::POST, url: url.clone(), headers, body, limit: MAX_REASON };
+        let mut transport = self.transport.clone();
+        let answer = match tokio::time::timeout(within, transport.call(exchange)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(error.reason().to_owned()),
+            Err(_) => return Err(format!("no answer within {} s", within.as_secs())),
+        };
+        let words = excerpt(&String::from_utf8_lossy(&answer.body));
+        Ok(Reply { status: answer.status, retry_after: classify::retry_after(&answer.headers), words })
+    }
+}
