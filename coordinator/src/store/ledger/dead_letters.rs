@@ -1,16 +1,12 @@
 //! Records given up on, for operators.
 
-use std::collections::HashMap;
-
 use super::rows::batch_ledger;
 use super::{Connection, Row, SqlResult, params, sql};
-use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp, TraceId};
+use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp};
 use crate::store::{DeadLetter, DeadLetterFilter, DeadLetterGroup, RecordPlace};
 
-/// Reasons that are told apart; the rest are counted together.
-const GROUPS: usize = 10_000;
-/// One of a group: its ID, and its trace if it has one.
-type Sample = (String, Option<TraceId>);
+/// Reasons that are told apart, the most frequent ones.
+const GROUPS: u32 = 1_000;
 /// Read at once: they come with bodies.
 const AT_ONCE: i64 = 500;
 
@@ -37,27 +33,58 @@ pub(super) fn groups(
     filter: &DeadLetterFilter,
     limit: usize,
 ) -> SqlResult<Vec<DeadLetterGroup>> {
-    let mut groups: HashMap<(String, u16, String), (u64, Sample)> = HashMap::new();
-    each(view, run, filter, None, |letter| {
-        let mut key = (letter.stage, letter.http_status, letter.reason);
-        if groups.len() >= GROUPS && !groups.contains_key(&key) {
-            key = (key.0, 0, "other reasons".to_owned());
+    let key = params![run.key, filter.stage, filter.reason, filter.include_redriven, GROUPS];
+    let mut groups = view.query_map(sql!("dead_letter_groups"), key, group)?;
+    for letter in contested(view, run, filter)? {
+        let is_of = |group: &DeadLetterGroup| {
+            (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
+        };
+        match groups.iter().position(is_of) {
+            Some(place) => groups[place].count += 1,
+            None if groups.len() < GROUPS as usize => groups.push(DeadLetterGroup {
+                stage: letter.stage,
+                reason: letter.reason,
+                http_status: letter.http_status,
+                count: 1,
+                sample: letter.record_id,
+                sample_trace: letter.trace,
+            }),
+            None => {}
         }
-        groups.entry(key).or_insert((0, (letter.record_id, letter.trace))).0 += 1;
-        true
-    })?;
-    let group = |((stage, http_status, reason), (count, (sample, sample_trace)))| DeadLetterGroup {
-        stage,
-        reason,
-        http_status,
-        count,
-        sample,
-        sample_trace,
-    };
-    let mut groups: Vec<_> = groups.into_iter().map(group).collect();
+    }
     groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
     groups.truncate(limit);
     Ok(groups)
+}
+
+/// Dead letters of batches that have an exception of which a delivery says otherwise: few, and decided by their deliveries.
+fn contested(view: &dyn Connection, run: &Run, filter: &DeadLetterFilter) -> SqlResult<Vec<DeadLetter>> {
+    let batches: Vec<(u32, i64)> =
+        view.query_map(sql!("dead_letters_contested"), params![run.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut found = Vec::new();
+    for (round, batch) in batches {
+        // Whatever place that is, none is between it and the batch's first.
+        let before = RecordPlace { round, batch: batch - 1, position: u32::MAX };
+        each(view, run, filter, Some(before), |letter| {
+            let is_here = (letter.place.round, letter.place.batch) == (round, batch);
+            if is_here {
+                found.push(letter);
+            }
+            is_here
+        })?;
+    }
+    Ok(found)
+}
+
+fn group(row: &Row) -> SqlResult<DeadLetterGroup> {
+    Ok(DeadLetterGroup {
+        stage: row.get(0)?,
+        http_status: row.get(1)?,
+        reason: row.get(2)?,
+        count: row.get::<i64>(3)?.unsigned_abs(),
+        sample: row.get(4)?,
+        sample_trace: row.get(5)?,
+    })
 }
 
 /// Hands over dead letters until `go_on` says no.

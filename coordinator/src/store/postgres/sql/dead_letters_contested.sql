@@ -1,0 +1,4 @@
+SELECT w.round, w.batch
+FROM (SELECT round, batch, count(*) AS letters FROM exceptions WHERE run = $1 AND kind = 0 GROUP BY round, batch) w
+JOIN batches b ON b.run = $1 AND b.round = w.round AND b.batch = w.batch AND b.dead_letter <> w.letters
+ORDER BY w.round, w.batch
