@@ -7,6 +7,7 @@ mod described;
 mod embedded;
 mod forged;
 mod looked_at;
+mod shut;
 mod signed_in;
 
 use std::path::Path;
