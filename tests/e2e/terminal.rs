@@ -227,6 +227,45 @@ async fn the_display_follows_the_terminal_s_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sentences_break_between_words_and_commands_stay_whole() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = stand_in(Config { poison: Amount::Count(2), ..Config::calm(200) });
+    let cluster = Cluster::start(folder.path()).await;
+    let _worker = cluster.worker("w1", &[]);
+    let run_id = cluster.start_run("animals", &server.base_url()).await;
+    cluster.watch(&run_id).await;
+    let url = cluster.url();
+    let commands: [(&[&str], &str); 8] = [
+        (&["runs"], &run_id),
+        (&["show", "latest"], "dead letters               2"),
+        (&["dead-letters", "latest"], "the target refuses it with 422"),
+        (&["in-doubt", "latest"], "has no deliveries in doubt"),
+        (&["record", "latest", "7"], "leased to w1"),
+        (&["record", "latest", "99999"], "different IDs"),
+        (&["verify", "latest"], "complete and balanced"),
+        (&["workers"], "w1"),
+    ];
+    for columns in [40, 60, 80, 200] {
+        for (line, says) in commands {
+            let left = Terminal::muster(folder.path(), columns, line, &[("MUSTER_COORDINATOR", &url)]).left().await;
+            // Where a sentence breaks is no matter here.
+            let said = left.lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ");
+            let says = says.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(&says), "{line:?} at {columns}: {:#?}", left.lines);
+            assert_eq!(left.screen.cursor_position().1, 0, "{line:?} at {columns}: the prompt would not begin a line");
+            // What is there to be copied: a command, which runs on until its line ends.
+            let torn: Vec<_> = left
+                .torn()
+                .into_iter()
+                .filter(|line| !line.contains("muster ") && !line.contains("--") && !line.contains("://"))
+                .collect();
+            assert_eq!(torn, [""; 0], "{line:?} at {columns}: {:#?}", left.lines);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_terminal_goes_into_a_pipe_or_a_file() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");

@@ -25,7 +25,8 @@ pub fn show(run: &Run) -> String {
     if run.finished_at.is_some() {
         lines.push(("ended", moment(run.finished_at.as_ref())));
     }
-    lines.push(("took", duration(from_wire(run.elapsed.as_ref()))));
+    let took = if run.finished_at.is_some() { "took" } else { "so far" };
+    lines.push((took, duration(from_wire(run.elapsed.as_ref()))));
     let mut parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parameters.sort();
     if !parameters.is_empty() {
