@@ -19,7 +19,7 @@ use crate::{base_url, stand_in};
 const ANIMALS: u64 = 300;
 
 /// An authority; its certificate is in `file`.
-fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
+pub(crate) fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
@@ -28,7 +28,10 @@ fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 /// TLS in front of a server, with a certificate of this authority; gives where, and whether all who came speak HTTP/2 as well.
-async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair>) -> (String, Arc<AtomicBool>) {
+pub(crate) async fn tls_before(
+    server: String,
+    authority: &CertifiedIssuer<'static, KeyPair>,
+) -> (String, Arc<AtomicBool>) {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, authority).expect("a certificate");
@@ -61,7 +64,7 @@ async fn tls_before(server: String, authority: &CertifiedIssuer<'static, KeyPair
             });
         }
     });
-    (format!("base_url=https://{address}"), all_offered)
+    (format!("https://{address}"), all_offered)
 }
 
 /// A run on a machine whose authorities are those in this file.
@@ -86,6 +89,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     let plain = server.base_url();
     let (encrypted, speak_h2) = tls_before(plain.trim_start_matches("http://").to_owned(), &ours).await;
 
+    let encrypted = format!("base_url={encrypted}");
     let refused = run(folder, &encrypted, "others.pem").await;
     assert!(
         refused.code != Some(0) && refused.stderr.contains("certificate"),
