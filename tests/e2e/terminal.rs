@@ -32,6 +32,11 @@ fn assert_frames_are_whole(frames: &[Frame]) {
         assert_eq!(frame.screen.cursor_position().1, 0, "the cursor waits elsewhere:\n{shown}");
         above.clone_from(&frame.above);
     }
+    // Nothing moves sideways: each figure's name stands where it stood, however many digits the figures have.
+    let names = ["fetched", "loaded", "rate", "dead", "in doubt", "workers", "ETA"];
+    let places = frames.iter().map(|frame| names.map(|name| frame.panel.iter().find_map(|line| line.find(name))));
+    let places: std::collections::BTreeSet<_> = places.collect();
+    assert!(places.len() == 1, "figures move sideways: {places:?}");
     // Its height depends on what there is to say, not on numbers.
     let heights: Vec<usize> = frames.iter().map(|frame| frame.panel.len()).collect();
     let turns = heights.windows(2).filter(|pair| pair[0] != pair[1]).count();

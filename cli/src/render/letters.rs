@@ -95,8 +95,8 @@ mod tests {
         assert_eq!(
             list(&letters, Some(80)),
             "ID   ROUND             STAGE     STATUS  REASON\n\
-             7    1                 validate       -  name is missing and so is everything …\n\
-             \"7\"  1, redriven in 2  validate       -  name is missing and so is everything …\n"
+             7    1                 validate       -  name is missing and so is everything e…\n\
+             \"7\"  1, redriven in 2  validate       -  name is missing and so is everything e…\n"
         );
         assert!(list(&letters, None).contains("everything else that a schema may want\n"));
     }
