@@ -9,6 +9,7 @@ mod forged;
 mod looked_at;
 mod shut;
 mod signed_in;
+mod started;
 
 use std::path::Path;
 

@@ -324,14 +324,14 @@ async fn dead_letters_are_grouped_by_what_became_of_them(bench: &Bench) {
     let refused = super::bench::refused(3);
     bench.complete(A, &first, report(&[(1, DeliveryState::Applied)], &[dead(0), dead(1), refused])).await;
     assert_eq!(groups(false, 10).await, [told("validate", 1, "2"), told("load", 1, "4")]);
+    let rest = bench.lease(A).await;
+    bench.deliver(A, &rest, DeliveryState::Applied).await;
     let second = bench.lease(A).await;
     bench.complete(A, &second, report(&[], &[dead(0), gone(1), dead(2)])).await;
     assert_eq!(groups(false, 10).await, [told("validate", 3, "5"), told("load", 1, "4")]);
     assert_eq!(groups(false, 1).await, [told("validate", 3, "5")]);
-    for batch in [A, A] {
-        let rest = bench.lease(batch).await;
-        bench.deliver(batch, &rest, DeliveryState::Applied).await;
-    }
+    let rest = bench.lease(A).await;
+    bench.deliver(A, &rest, DeliveryState::Applied).await;
     bench.conclude(&run).await;
     redriven(bench, &run, Redrive { stage: "validate".to_owned(), ..redrive(DEAD) }).await;
     assert_eq!(groups(false, 10).await, [told("load", 1, "4")], "of what is tried again nothing is known yet");
