@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::exit::Exit;
+use crate::manner;
 use crate::render::clean;
 use crate::render::paint::{self, Tone};
 
@@ -71,9 +72,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Columns of `error: `, and of ` help: ` below it.
+const LABEL: usize = 7;
+
 /// The text's lines, each under the first one's text. Words of a server or a file must not steer the terminal.
 fn lines(text: &str) -> String {
-    text.lines().map(clean).collect::<Vec<_>>().join("\n       ")
+    let lines = text.lines().flat_map(|line| manner::fitted(LABEL, &clean(line)));
+    lines.collect::<Vec<_>>().join(&format!("\n{:LABEL$}", ""))
 }
 
 /// The known name that `typed` was most likely meant to be, if any is close.

@@ -20,6 +20,7 @@ pub mod manner;
 pub mod manual;
 pub mod output;
 pub mod panel;
+pub mod panics;
 pub mod pipeline_choice;
 pub mod render;
 pub mod whole_file;
@@ -50,6 +51,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     manner::settle(cli.manner.color, cli.manner.quiet);
     let stderr = Stderr::default();
+    panics::tell_around_the_display(&stderr);
     let ended = start_logging(&cli, &stderr).and_then(|()| in_runtime(cli.command, &stderr));
     ended.unwrap_or_else(|failure| {
         stderr.write_lines(format!("{}\n", failure.painted()).as_bytes());

@@ -11,6 +11,8 @@ use clap::ValueEnum;
 use console::Term;
 use muster_telemetry::Stderr;
 
+use crate::render::fold::{NARROWEST, fold};
+
 /// What `--color` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -53,10 +55,26 @@ pub fn is_quiet() -> bool {
     of_this_process().quiet
 }
 
+/// The width of the terminal that standard error is; nothing when it is something else, or in a process that decided nothing.
+fn err_width() -> Option<usize> {
+    let term = Term::stderr();
+    (MANNER.get().is_some() && term.is_term()).then(|| usize::from(term.size().1))
+}
+
+/// A line for standard error behind `indent` columns, in lines that fit its terminal. One with a command stays whole, however
+/// long: it is there to be copied, and half a command is another one.
+pub fn fitted(indent: usize, line: &str) -> Vec<String> {
+    let room = err_width().map(|width| width.saturating_sub(indent)).filter(|room| *room >= NARROWEST);
+    match room {
+        Some(room) if !line.contains("muster ") => fold(line, room),
+        _ => vec![line.to_owned()],
+    }
+}
+
 /// Says a line of its own on standard error that nobody asked for, unless the process is to be quiet.
 pub fn remark(stderr: &Stderr, line: &str) {
     if !is_quiet() {
-        stderr.write_lines(format!("{line}\n").as_bytes());
+        stderr.write_lines(format!("{}\n", fitted(0, line).join("\n")).as_bytes());
     }
 }
 

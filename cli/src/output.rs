@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::failure::Failure;
 use crate::manner;
+use crate::render::fold::hanging;
 
 /// Whether anyone still reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,11 @@ pub enum Reader {
 /// Writes a text that ends its own lines.
 pub fn print(text: &str) -> Result<Reader, Failure> {
     write_to(&mut io::stdout().lock(), text)
+}
+
+/// Writes a sentence, in lines that fit the terminal.
+pub fn print_folded(sentence: &str) -> Result<Reader, Failure> {
+    print(&format!("{}\n", hanging(0, sentence).join("\n")))
 }
 
 /// Writes a text that nobody asked for by name, such as a summary; not when the process is to be quiet.

@@ -6,6 +6,7 @@
 mod json;
 #[cfg(test)]
 mod kept;
+mod otlp;
 mod stderr;
 mod text;
 

@@ -13,7 +13,7 @@ pub const PIPELINE_REVISION: &str = "muster.pipeline.revision";
 pub const PAGE: &str = "muster.page";
 /// Number of the batch in its round.
 pub const BATCH: &str = "muster.batch";
-/// The how-manieth time the batch is leased.
+/// Which time it is that the batch is leased, from 1.
 pub const ATTEMPT: &str = "muster.attempt";
 /// Number of the delivery in its run.
 pub const DELIVERY: &str = "muster.delivery";

@@ -105,7 +105,7 @@ async fn runs_advance_by_their_weights() {
     let _crew = crew(&cluster, &cluster.url(), 3);
     until(&heavy, 1_200).await;
     let (light_has, heavy_has) = (loaded(&light), loaded(&heavy));
-    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let ratio = heavy_has as f64 / light_has.max(1) as f64;
     println!("weights 50 and 150: {light_has} and {heavy_has} records, 1 to {ratio:.2}");
     // Of about fifteen leases, one more or less to either is a quarter.

@@ -61,7 +61,7 @@ impl Keda {
         assert_eq!(value.metric_name, spec.metric_name);
         assert!((value.metric_value as f64 - value.metric_value_float).abs() < 1.0, "{value:?}");
         let wanted = (value.metric_value_float / spec.target_size_float).ceil();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
         (wanted as usize).clamp(1, MOST)
     }
 

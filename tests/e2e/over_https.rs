@@ -27,7 +27,7 @@ use crate::{base_url, stand_in};
 const ANIMALS: u64 = 300;
 
 /// An authority; its certificate is in `file`.
-fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
+pub(crate) fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
@@ -36,7 +36,7 @@ fn authority(file: &Path) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 /// TLS for 127.0.0.1 with a certificate of this authority, for HTTP/2 where that is said.
-fn tls(authority: &CertifiedIssuer<'static, KeyPair>, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
+pub(crate) fn tls(authority: &CertifiedIssuer<'static, KeyPair>, protocols: &[&str]) -> Arc<rustls::ServerConfig> {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, authority).expect("a certificate");
@@ -55,7 +55,7 @@ fn tls(authority: &CertifiedIssuer<'static, KeyPair>, protocols: &[&str]) -> Arc
 }
 
 /// TLS in front of a server; gives where, and whether all who came speak HTTP/2 as well.
-async fn tls_before(server: String, config: Arc<rustls::ServerConfig>) -> (String, Arc<AtomicBool>) {
+pub(crate) async fn tls_before(server: String, config: Arc<rustls::ServerConfig>) -> (String, Arc<AtomicBool>) {
     let offered = Arc::new(AtomicBool::new(true));
     let all_offered = Arc::clone(&offered);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -75,7 +75,7 @@ async fn tls_before(server: String, config: Arc<rustls::ServerConfig>) -> (Strin
             });
         }
     });
-    (format!("base_url=https://{address}"), all_offered)
+    (format!("https://{address}"), all_offered)
 }
 
 /// HTTP/2 over TLS in front of a server that speaks HTTP/1.1; gives where, and how many connections there were.
@@ -97,7 +97,7 @@ async fn http2_before(server: String, config: Arc<rustls::ServerConfig>) -> (Str
             });
         }
     });
-    (format!("base_url=https://{address}"), connections)
+    (format!("https://{address}"), connections)
 }
 
 /// The server's answer to a request of HTTP/2.
@@ -141,6 +141,7 @@ async fn whom_an_authority_vouches_for_is_trusted_and_nobody_else() {
     let plain = server.base_url();
     let (encrypted, speak_h2) = tls_before(plain.trim_start_matches("http://").to_owned(), tls(&ours, &[])).await;
 
+    let encrypted = format!("base_url={encrypted}");
     let refused = run(folder, &encrypted, "others.pem").await;
     assert!(
         refused.code != Some(0) && refused.stderr.contains("certificate"),
@@ -173,6 +174,7 @@ async fn a_server_that_speaks_http_2_is_asked_many_things_over_few_connections()
     let ours = authority(&folder.join("ours.pem"));
     let server = stand_in(Config::calm(ANIMALS));
     let (encrypted, connections) = http2_before(server.base_url(), tls(&ours, &["h2"])).await;
+    let encrypted = format!("base_url={encrypted}");
     run(folder, &encrypted, "ours.pem").await.with_code(0);
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
     let connections = connections.load(Ordering::Relaxed);

@@ -32,6 +32,11 @@ fn assert_frames_are_whole(frames: &[Frame]) {
         assert_eq!(frame.screen.cursor_position().1, 0, "the cursor waits elsewhere:\n{shown}");
         above.clone_from(&frame.above);
     }
+    // Nothing moves sideways: each figure's name stands where it stood, however many digits the figures have.
+    let names = ["fetched", "loaded", "rate", "dead", "in doubt", "workers", "ETA"];
+    let places = frames.iter().map(|frame| names.map(|name| frame.panel.iter().find_map(|line| line.find(name))));
+    let places: std::collections::BTreeSet<_> = places.collect();
+    assert!(places.len() == 1, "figures move sideways: {places:?}");
     // Its height depends on what there is to say, not on numbers.
     let heights: Vec<usize> = frames.iter().map(|frame| frame.panel.len()).collect();
     let turns = heights.windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -224,6 +229,45 @@ async fn the_display_follows_the_terminal_s_size() {
     assert!(left.frames.iter().all(|frame| !frame.is_torn()), "a line was wider than the terminal");
     let first_lines = left.frames.iter().map(|frame| frame.panel[0].chars().take(20).collect::<String>());
     assert!(first_lines.collect::<std::collections::BTreeSet<_>>().len() == 1, "a frame began elsewhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentences_break_between_words_and_commands_stay_whole() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = stand_in(Config { poison: Amount::Count(2), ..Config::calm(200) });
+    let cluster = Cluster::start(folder.path()).await;
+    let _worker = cluster.worker("w1", &[]);
+    let run_id = cluster.start_run("animals", &server.base_url()).await;
+    cluster.watch(&run_id).await;
+    let url = cluster.url();
+    let commands: [(&[&str], &str); 8] = [
+        (&["runs"], &run_id),
+        (&["show", "latest"], "dead letters               2"),
+        (&["dead-letters", "latest"], "the target refuses it with 422"),
+        (&["in-doubt", "latest"], "has no deliveries in doubt"),
+        (&["record", "latest", "7"], "leased to w1"),
+        (&["record", "latest", "99999"], "different IDs"),
+        (&["verify", "latest"], "complete and balanced"),
+        (&["workers"], "w1"),
+    ];
+    for columns in [40, 60, 80, 200] {
+        for (line, says) in commands {
+            let left = Terminal::muster(folder.path(), columns, line, &[("MUSTER_COORDINATOR", &url)]).left().await;
+            // Where a sentence breaks is no matter here.
+            let said = left.lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ");
+            let says = says.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(&says), "{line:?} at {columns}: {:#?}", left.lines);
+            assert_eq!(left.screen.cursor_position().1, 0, "{line:?} at {columns}: the prompt would not begin a line");
+            // What is there to be copied: a command, which runs on until its line ends.
+            let torn: Vec<_> = left
+                .torn()
+                .into_iter()
+                .filter(|line| !line.contains("muster ") && !line.contains("--") && !line.contains("://"))
+                .collect();
+            assert_eq!(torn, [""; 0], "{line:?} at {columns}: {:#?}", left.lines);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

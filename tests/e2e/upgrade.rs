@@ -105,7 +105,7 @@ impl Scene {
     }
 
     /// Waits for the end, and holds the ledger against the book.
-    #[allow(clippy::print_stdout, reason = "for those who read the output of the tests")]
+    #[expect(clippy::print_stdout, reason = "for those who read the output of the tests")]
     async fn end(&self, ledger: impl FnOnce(&str) -> Ledger) {
         assert!(!self.server.book().is_perfect(), "it was done before the last one was replaced");
         let run = self.coordinators[0].watch(&self.run_id).await;

@@ -1,7 +1,8 @@
-"""An OTLP receiver: takes traces by gRPC and by HTTP, and writes each span as a line of JSON.
+"""An OTLP receiver: takes traces and metrics by gRPC and by HTTP, and writes each span and each data point as a line of JSON.
 
 What is on the wire is read by OpenTelemetry's own messages (opentelemetry-proto), gRPC by grpcio. The first line that it
-prints says where it listens: `{"grpc": PORT, "http": PORT}`. Everything else goes into the file that it is given.
+prints says where it listens: `{"grpc": PORT, "http": PORT}`. Spans go into the first file that it is given, points into the
+second.
 """
 
 import gzip
@@ -12,10 +13,12 @@ from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-out = open(sys.argv[1], "a", encoding="utf-8")
+CUMULATIVE = 2
+spans, points = [open(file, "a", encoding="utf-8") for file in sys.argv[1:3]]
 one_at_a_time = threading.Lock()
 
 
@@ -32,7 +35,35 @@ def link(one):
     return {"trace": one.trace_id.hex(), "span": one.span_id.hex(), "attributes": attributes(one.attributes)}
 
 
-def take(request, by):
+def number(point):
+    if hasattr(point, "count"):
+        return point.count
+    return getattr(point, point.WhichOneof("value"))
+
+
+def take_metrics(request, by):
+    with one_at_a_time:
+        for of_resource in request.resource_metrics:
+            service = attributes(of_resource.resource.attributes)["service.name"]
+            for metric in (metric for of_scope in of_resource.scope_metrics for metric in of_scope.metrics):
+                kind = metric.WhichOneof("data")
+                data = getattr(metric, kind)
+                for point in data.data_points:
+                    told = {
+                        "by": by,
+                        "service": service,
+                        "name": metric.name,
+                        "unit": metric.unit,
+                        "kind": kind,
+                        "cumulative": kind == "gauge" or data.aggregation_temporality == CUMULATIVE,
+                        "attributes": attributes(point.attributes),
+                        "number": number(point),
+                    }
+                    points.write(json.dumps(told) + "\n")
+        points.flush()
+
+
+def take_traces(request, by):
     with one_at_a_time:
         for of_resource in request.resource_spans:
             resource = attributes(of_resource.resource.attributes)
@@ -54,14 +85,35 @@ def take(request, by):
                         "attributes": attributes(span.attributes),
                         "links": [link(one) for one in span.links],
                     }
-                    out.write(json.dumps(told) + "\n")
-        out.flush()
+                    spans.write(json.dumps(told) + "\n")
+        spans.flush()
 
 
 class Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request, context):
-        take(request, "grpc")
+        take_traces(request, "grpc")
         return trace_service_pb2.ExportTraceServiceResponse()
+
+
+class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def Export(self, request, context):
+        take_metrics(request, "grpc")
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+# What is taken where, how, and what is answered.
+BY_HTTP = {
+    "/v1/traces": (
+        trace_service_pb2.ExportTraceServiceRequest,
+        take_traces,
+        trace_service_pb2.ExportTraceServiceResponse,
+    ),
+    "/v1/metrics": (
+        metrics_service_pb2.ExportMetricsServiceRequest,
+        take_metrics,
+        metrics_service_pb2.ExportMetricsServiceResponse,
+    ),
+}
 
 
 class Http(BaseHTTPRequestHandler):
@@ -69,12 +121,13 @@ class Http(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path != "/v1/traces" or self.headers["Content-Type"] != "application/x-protobuf":
+        if self.path not in BY_HTTP or self.headers["Content-Type"] != "application/x-protobuf":
             return self.answer(404, b"")
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        take(trace_service_pb2.ExportTraceServiceRequest.FromString(body), "http")
-        self.answer(200, trace_service_pb2.ExportTraceServiceResponse().SerializeToString())
+        request, take, response = BY_HTTP[self.path]
+        take(request.FromString(body), "http")
+        self.answer(200, response().SerializeToString())
 
     def answer(self, status, body):
         self.send_response(status)
@@ -89,6 +142,7 @@ class Http(BaseHTTPRequestHandler):
 
 by_grpc = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
 trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), by_grpc)
+metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), by_grpc)
 port = by_grpc.add_insecure_port("127.0.0.1:0")
 by_grpc.start()
 by_http = ThreadingHTTPServer(("127.0.0.1", 0), Http)

@@ -1,9 +1,10 @@
 //! An OTLP receiver as a process: OpenTelemetry's own messages in Python take what programs export (`tests/otlp/receiver.py`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::deadline::until_some;
@@ -13,7 +14,8 @@ use crate::programs;
 /// A receiver. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Receiver {
-    file: PathBuf,
+    spans: PathBuf,
+    points: PathBuf,
     ports: Ports,
     _process: Process,
 }
@@ -64,6 +66,27 @@ pub struct Span {
     pub links: Vec<Link>,
 }
 
+/// A data point as it arrived.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Point {
+    /// How it came: grpc or http.
+    pub by: String,
+    /// Who sent it.
+    pub service: String,
+    /// The metric's name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// sum, gauge or histogram.
+    pub kind: String,
+    /// Whether it counts from the beginning.
+    pub cumulative: bool,
+    /// Its labels.
+    pub attributes: BTreeMap<String, Value>,
+    /// Its value; of a histogram: how many it has.
+    pub number: f64,
+}
+
 /// What a span points to.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Link {
@@ -78,26 +101,35 @@ pub struct Link {
 impl Receiver {
     /// Starts one that keeps what it gets in this folder.
     pub async fn start(folder: &Path) -> Receiver {
-        let file = folder.join("spans.jsonl");
+        let [spans, points] = ["spans.jsonl", "points.jsonl"].map(|name| folder.join(name));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("otlp/receiver.py");
-        let line = [script.as_os_str(), file.as_os_str()];
+        let line = [script.as_os_str(), spans.as_os_str(), points.as_os_str()];
         let mut process = Start::program(&programs::python(), folder, line).start();
         let ports = until_some("the receiver listens", async || {
             assert_eq!(process.has_ended(), None, "the receiver has ended:\n{}", process.stderr());
             serde_json::from_str(process.stdout().lines().next()?).ok()
         })
         .await;
-        Receiver { file, ports, _process: process }
+        Receiver { spans, points, ports, _process: process }
+    }
+
+    /// Where it listens: host and port.
+    pub fn address(&self, by: By) -> String {
+        let port = match by {
+            By::Grpc => self.ports.grpc,
+            By::Http => self.ports.http,
+        };
+        format!("127.0.0.1:{port}")
     }
 
     /// The environment of a program that exports to it.
     pub fn env(&self, by: By) -> Vec<(&'static str, String)> {
-        let (port, protocol) = match by {
-            By::Grpc => (self.ports.grpc, "grpc"),
-            By::Http => (self.ports.http, "http/protobuf"),
+        let protocol = match by {
+            By::Grpc => "grpc",
+            By::Http => "http/protobuf",
         };
         vec![
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", self.address(by))),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
         ]
     }
@@ -112,8 +144,12 @@ impl Receiver {
 
     /// All that it got so far.
     pub fn spans(&self) -> Vec<Span> {
-        let text = std::fs::read_to_string(&self.file).expect("it writes");
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        written(&self.spans)
+    }
+
+    /// All data points that it got so far.
+    pub fn points(&self) -> Vec<Point> {
+        written(&self.points)
     }
 
     /// The same by their traces.
@@ -124,6 +160,13 @@ impl Receiver {
         }
         traces
     }
+}
+
+/// The whole lines of a file that is being written.
+fn written<T: DeserializeOwned>(file: &Path) -> Vec<T> {
+    let text = std::fs::read_to_string(file).expect("it writes");
+    let whole = text.lines().filter(|line| line.ends_with('}'));
+    whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
 impl Span {

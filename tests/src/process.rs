@@ -202,7 +202,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    #[allow(clippy::print_stderr, reason = "what a program said last belongs to the output of the test that failed")]
+    #[expect(clippy::print_stderr, reason = "what a program said last belongs to the output of the test that failed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let said = format!("{}{}", read(&self.stdout), read(&self.stderr));

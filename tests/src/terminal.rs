@@ -149,6 +149,17 @@ impl Terminal {
     }
 }
 
+impl Left {
+    /// Lines that the terminal has broken because they were too wide, each with the one it runs on in. Of those that were scrolled
+    /// away nothing is known.
+    pub fn torn(&self) -> Vec<String> {
+        let (rows, columns) = self.screen.size();
+        let line = |row: u16| self.screen.rows(0, columns.get()).nth(row.into()).unwrap_or_default();
+        let torn = (0..rows.get()).filter(|row| self.screen.row_wrapped(*row));
+        torn.map(|row| format!("{}{}", line(row), line(row + 1))).collect()
+    }
+}
+
 impl Frame {
     fn of(screen: &Screen) -> Frame {
         let mut above = all_lines(screen);

@@ -38,12 +38,19 @@ pub async fn dead_letters(args: DeadLettersArgs, stderr: &Stderr) -> Result<Exit
         return Ok(Exit::Fine);
     }
     if letters.is_empty() {
-        output::print(&format!("run {run_id} has no dead letters{}\n", if args.all { "" } else { " to redrive" }))?;
+        output::print_folded(&format!(
+            "run {run_id} has no dead letters{}",
+            if args.all { "" } else { " to redrive" }
+        ))?;
         return Ok(Exit::Fine);
     }
     output::print(&letters::summary(&groups, stdout_width()))?;
-    output::print(&format!("\n{}", letters::list(&letters, stdout_width())))?;
+    let list = letters::list(&letters, stdout_width());
+    output::print(&format!("\n{list}"))?;
     let flag = client.flag();
+    if letters.iter().any(|letter| !letter.trace_id.is_empty() && !list.contains(&letter.trace_id)) {
+        manner::remark(stderr, &format!("their traces:          muster dead-letters {run_id} --json{flag}"));
+    }
     if is_cut {
         manner::remark(stderr, "there are more: --limit 0 lists all");
     }
@@ -84,7 +91,7 @@ pub async fn in_doubt(args: InDoubtArgs, stderr: &Stderr) -> Result<Exit, Failur
         return Ok(Exit::Fine);
     }
     if all.is_empty() {
-        output::print(&format!("run {run_id} has no deliveries in doubt\n"))?;
+        output::print_folded(&format!("run {run_id} has no deliveries in doubt"))?;
         return Ok(Exit::Fine);
     }
     output::print(&doubts::list(&all))?;

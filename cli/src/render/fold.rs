@@ -50,9 +50,12 @@ pub fn hanging_cut(indent: usize, text: &str) -> Vec<String> {
     room(indent).map_or_else(|| vec![text.to_owned()], |room| fold_all(text, room))
 }
 
+/// A column that is narrower is harder to read than lines that are too long.
+pub const NARROWEST: usize = 16;
+
 /// What is left of the terminal's width, unless a column that narrow would be harder to read than lines too long.
 fn room(indent: usize) -> Option<usize> {
-    manner::out_width().map(|width| width.saturating_sub(indent)).filter(|room| *room >= 16)
+    manner::out_width().map(|width| width.saturating_sub(indent)).filter(|room| *room >= NARROWEST)
 }
 
 #[cfg(test)]

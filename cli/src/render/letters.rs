@@ -1,6 +1,5 @@
 //! Dead letters: by their reasons, and one by one.
 
-use console::truncate_str;
 use muster_proto::v1::{DeadLetter, DeadLetterGroup};
 
 use super::numbers::count;
@@ -8,51 +7,63 @@ use super::table::{Align, Table};
 
 /// A reason is cut to no less than this.
 const LEAST: usize = 24;
-/// Columns of the other cells and the gaps between, as they usually are.
-const BESIDE: usize = 44;
+/// The column of traces, where any was exported; left out where there is no room for it.
+const TRACE: &str = "trace";
 
 /// How many for which reason.
 pub fn summary(groups: &[DeadLetterGroup], width: Option<usize>) -> String {
-    let mut table = Table::new(&[
+    let traced = groups.iter().any(|group| !group.sample_trace_id.is_empty());
+    let mut columns = vec![
         ("count", Align::Right),
         ("stage", Align::Left),
         ("status", Align::Right),
         ("reason", Align::Left),
         ("such as", Align::Left),
-    ]);
+        (TRACE, Align::Left),
+    ];
+    columns.retain(|(name, _)| traced || *name != TRACE);
+    let mut table = Table::new(&columns).narrowed_by(&[TRACE]).shortened("reason", LEAST);
     for group in groups {
-        table.row([
+        let mut row = vec![
             count(group.count),
             group.stage.clone(),
             status(group.http_status),
-            shortened(&group.reason, width),
+            in_one_line(&group.reason),
             group.sample_record_id.clone(),
-        ]);
+        ];
+        row.extend(traced.then(|| group.sample_trace_id.clone()));
+        table.row(row);
     }
     table.render(width)
 }
 
 /// A row for each.
 pub fn list(letters: &[DeadLetter], width: Option<usize>) -> String {
-    let mut table = Table::new(&[
+    let traced = letters.iter().any(|letter| !letter.trace_id.is_empty());
+    let mut columns = vec![
         ("id", Align::Left),
         ("round", Align::Left),
         ("stage", Align::Left),
         ("status", Align::Right),
         ("reason", Align::Left),
-    ]);
+        (TRACE, Align::Left),
+    ];
+    columns.retain(|(name, _)| traced || *name != TRACE);
+    let mut table = Table::new(&columns).narrowed_by(&[TRACE]).shortened("reason", LEAST);
     for letter in letters {
         let round = match letter.redriven_in_round {
             0 => letter.round.to_string(),
             later => format!("{}, redriven in {later}", letter.round),
         };
-        table.row([
+        let mut row = vec![
             letter.record_id.clone(),
             round,
             letter.stage.clone(),
             status(letter.http_status),
-            shortened(&letter.reason, width),
-        ]);
+            in_one_line(&letter.reason),
+        ];
+        row.extend(traced.then(|| letter.trace_id.clone()));
+        table.row(row);
     }
     table.render(width)
 }
@@ -61,13 +72,9 @@ fn status(status: i32) -> String {
     if status == 0 { "-".to_owned() } else { status.to_string() }
 }
 
-/// The reason in one line that leaves room for the other columns; whole where nothing is cut.
-fn shortened(reason: &str, width: Option<usize>) -> String {
-    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    match width {
-        Some(width) => truncate_str(&line, width.saturating_sub(BESIDE).max(LEAST), "…").into_owned(),
-        None => line,
-    }
+/// In one line; a terminal may be too narrow for all of it.
+fn in_one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -88,10 +95,37 @@ mod tests {
         assert_eq!(
             list(&letters, Some(80)),
             "ID   ROUND             STAGE     STATUS  REASON\n\
-             7    1                 validate       -  name is missing and so is everythin…\n\
-             \"7\"  1, redriven in 2  validate       -  name is missing and so is everythin…\n"
+             7    1                 validate       -  name is missing and so is everything e…\n\
+             \"7\"  1, redriven in 2  validate       -  name is missing and so is everything e…\n"
         );
         assert!(list(&letters, None).contains("everything else that a schema may want\n"));
+    }
+
+    #[test]
+    fn traces_are_told_where_there_is_room_for_them() {
+        let trace_id = "7f".repeat(16);
+        let reason = "name is missing and so is everything else that a schema may want";
+        let letter = DeadLetter {
+            record_id: "7".into(),
+            reason: reason.into(),
+            trace_id: trace_id.clone(),
+            ..DeadLetter::default()
+        };
+        let other = DeadLetter { trace_id: String::new(), ..letter.clone() };
+        let letters = [letter, other];
+        for width in [None, Some(120), Some(92)] {
+            let shown = list(&letters, width);
+            assert!(shown.contains(&format!("  {trace_id}\n")) && shown.contains("  TRACE\n"), "{width:?}: {shown}");
+            assert!(width.is_none_or(|width| shown.lines().all(|line| line.chars().count() <= width)), "{shown}");
+        }
+        assert!(!list(&letters, Some(80)).contains("TRACE"));
+        let group = DeadLetterGroup {
+            sample_trace_id: trace_id.clone(),
+            count: 2,
+            reason: reason.into(),
+            ..DeadLetterGroup::default()
+        };
+        assert!(summary(&[group], None).contains(&format!("  {trace_id}\n")));
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub fn show(run: &Run) -> String {
     if run.finished_at.is_some() {
         lines.push(("ended", moment(run.finished_at.as_ref())));
     }
-    lines.push(("took", duration(from_wire(run.elapsed.as_ref()))));
+    let took = if run.finished_at.is_some() { "took" } else { "so far" };
+    lines.push((took, duration(from_wire(run.elapsed.as_ref()))));
     let mut parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parameters.sort();
     if !parameters.is_empty() {
@@ -233,7 +234,7 @@ mod tests {
              revision      0123456789ab\n\
              state         paused: the target answers 401\n\
              started       2015-10-06 03:41:47Z\n\
-             took          12.3 s\n\
+             so far        12.3 s\n\
              set           base_url=http://127.0.0.1:3123\n\
              listed        30 (3 of 575 pages)\n\
              fetched       0\nloaded        0\ndead letters  0\nin doubt      0\ngone          0\nworkers       0\n"
@@ -248,7 +249,8 @@ mod tests {
             counts: Some(Counts { listed: 5497, loaded: 5497, ..Counts::default() }),
             ..Verdict::default()
         };
-        let over = Run { state: RunState::Finished.into(), verdict: Some(verdict), ..run() };
+        let finished_at = run().created_at;
+        let over = Run { state: RunState::Finished.into(), verdict: Some(verdict), finished_at, ..run() };
         assert!(show(&over).contains("took      12.3 s\n"), "{}", show(&over));
         assert!(show(&over).contains("\n\nverdict: complete and balanced\n"), "{}", show(&over));
         assert_eq!(in_a_line(&over), "run animals-1x2y3z4w is finished, complete and balanced");

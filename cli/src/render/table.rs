@@ -1,9 +1,9 @@
 //! Tables: aligned columns, or one block a row where the terminal is too narrow for columns.
 
-use console::{measure_text_width, pad_str};
+use console::{measure_text_width, pad_str, truncate_str};
 
 use super::clean;
-use super::fold::hanging;
+use super::fold::{hanging, hanging_cut};
 use super::paint::{Tone, out};
 
 /// Which way a column's cells lean.
@@ -22,6 +22,8 @@ pub struct Table {
     tones: Vec<fn(&str) -> Option<Tone>>,
     rows: Vec<Vec<String>>,
     narrowed_by: Vec<&'static str>,
+    /// A column, and how narrow it may become.
+    shortened: Option<(usize, usize)>,
 }
 
 /// Between two columns.
@@ -35,6 +37,7 @@ impl Table {
             tones: vec![|_| None; columns.len()],
             rows: Vec::new(),
             narrowed_by: Vec::new(),
+            shortened: None,
         }
     }
 
@@ -54,6 +57,13 @@ impl Table {
         self
     }
 
+    /// A column of long words whose cells are cut to no less than `least` where the terminal is too narrow for all of them.
+    #[must_use]
+    pub fn shortened(mut self, column: &str, least: usize) -> Table {
+        self.shortened = self.columns.iter().position(|(name, _)| *name == column).map(|place| (place, least));
+        self
+    }
+
     /// Adds a row: as many cells as there are columns. Control characters in cells are escaped.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().map(|cell| clean(&cell)).collect();
@@ -70,16 +80,26 @@ impl Table {
             })
             .collect();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
-        let is_too_wide = |shown: &[usize]| {
-            let total = shown.iter().map(|column| widths[*column] + GAP.len()).sum::<usize>();
-            width.is_some_and(|width| total > width + GAP.len())
-        };
-        for name in &self.narrowed_by {
-            if is_too_wide(&shown) {
-                shown.retain(|column| self.columns[*column].0 != *name);
+        let mut to_leave_out = self.narrowed_by.iter();
+        loop {
+            if let Some(widths) = self.fitted(&shown, &widths, width) {
+                return self.lines(&shown, &widths);
             }
+            let Some(name) = to_leave_out.next() else { return self.blocks() };
+            shown.retain(|column| self.columns[*column].0 != *name);
         }
-        if is_too_wide(&shown) { self.blocks() } else { self.lines(&shown, &widths) }
+    }
+
+    /// How wide the columns are that are shown, if they fit.
+    fn fitted(&self, shown: &[usize], widths: &[usize], width: Option<usize>) -> Option<Vec<usize>> {
+        let total = shown.iter().map(|column| widths[*column] + GAP.len()).sum::<usize>();
+        let excess = width.map_or(0, |width| total.saturating_sub(width + GAP.len()));
+        let mut widths = widths.to_vec();
+        if excess > 0 {
+            let (column, least) = self.shortened.filter(|(column, _)| shown.contains(column))?;
+            widths[column] = widths[column].checked_sub(excess).filter(|left| *left >= least)?;
+        }
+        Some(widths)
     }
 
     fn lines(&self, shown: &[usize], widths: &[usize]) -> String {
@@ -98,21 +118,25 @@ impl Table {
                 Align::Left => console::Alignment::Left,
                 Align::Right => console::Alignment::Right,
             };
-            pad_str(&cells[*column], widths[*column], align, None)
+            let cell = truncate_str(&cells[*column], widths[*column], "…");
+            pad_str(&cell, widths[*column], align, None).into_owned()
         });
         padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     }
 
     fn blocks(&self) -> String {
         let heading = self.columns.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
+        let under = format!("\n{:width$}", "", width = heading + GAP.len());
         let blocks: Vec<String> = self
             .rows
             .iter()
             .map(|row| {
-                let lines = row.iter().zip(&self.columns).zip(&self.tones).map(|((cell, (name, _)), tone)| {
-                    let name = pad_str(name, heading, console::Alignment::Left, None);
-                    let cell = toned(cell, *tone);
-                    format!("{}\n", format!("{}{GAP}{cell}", out(Tone::Hint, &name)).trim_end())
+                let lines = row.iter().enumerate().map(|(column, cell)| {
+                    let name = pad_str(self.columns[column].0, heading, console::Alignment::Left, None);
+                    let is_long = self.shortened.is_some_and(|(long, _)| long == column);
+                    let folded = if is_long { hanging_cut(under.len() - 1, cell) } else { vec![cell.clone()] };
+                    let cell: Vec<_> = folded.iter().map(|line| toned(line, self.tones[column])).collect();
+                    format!("{}\n", format!("{}{GAP}{}", out(Tone::Hint, &name), cell.join(&under)).trim_end())
                 });
                 lines.collect()
             })
@@ -180,6 +204,18 @@ mod tests {
         assert_eq!(narrowed.render(Some(29)), "RUN           STATE\nanimals-1x2y  finished\na\\u{1b}b      paused\n");
         assert_eq!(narrowed.render(Some(12)), "RUN\nanimals-1x2y\na\\u{1b}b\n");
         assert!(narrowed.render(Some(11)).starts_with("run     animals-1x2y\nloaded  5,497\n"));
+    }
+
+    #[test]
+    fn long_words_are_cut_before_columns_go() {
+        let mut table = Table::new(&[("id", Align::Right), ("reason", Align::Left), ("trace", Align::Left)])
+            .narrowed_by(&["trace"])
+            .shortened("reason", 8);
+        table.row(["7".into(), "the name is missing".into(), "7f7f".into()]);
+        assert_eq!(table.render(Some(30)), "ID  REASON               TRACE\n 7  the name is missing  7f7f\n");
+        assert_eq!(table.render(Some(19)), "ID  REASON    TRACE\n 7  the nam…  7f7f\n");
+        assert_eq!(table.render(Some(18)), "ID  REASON\n 7  the name is m…\n");
+        assert_eq!(table.render(Some(11)), "id      7\nreason  the name is missing\ntrace   7f7f\n");
     }
 
     #[test]

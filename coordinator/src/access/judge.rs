@@ -8,12 +8,9 @@ use http::header::AUTHORIZATION;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::list::{AccessList, Grant, hash};
+use super::list::{AccessList, Grant, MAX_TOKEN, hash};
 use super::roles::{Admits, Role};
 use crate::service::DOMAIN;
-
-/// The longest token that is looked up: our own have 50 bytes.
-const MAX_TOKEN: usize = 512;
 
 /// Who a call came from, once that is known. Never a secret: a name of the access file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::roles::Role;
+use super::session;
 
+/// The longest token that is looked up: our own have 50 bytes.
+pub(super) const MAX_TOKEN: usize = 512;
 /// The largest file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 /// Entries that a file may have.
@@ -35,6 +38,8 @@ pub(crate) struct Grant {
 #[derive(Debug, Default)]
 pub(crate) struct AccessList {
     tokens: HashMap<[u8; 32], Grant>,
+    /// Hashes by what sessions find them by.
+    sessions: HashMap<[u8; 16], [u8; 32]>,
     certificates: HashMap<String, Grant>,
 }
 
@@ -75,7 +80,10 @@ impl AccessList {
                 return Err(wrong("an entry before has the same name and another role"));
             }
             let before = match key {
-                Key::Token(hash) => list.tokens.insert(hash, grant),
+                Key::Token(hash) => {
+                    list.sessions.insert(session::id(&hash), hash);
+                    list.tokens.insert(hash, grant)
+                }
                 Key::Certificate(name) => list.certificates.insert(name, grant),
             };
             if before.is_some() {
@@ -88,6 +96,11 @@ impl AccessList {
     /// Whose token has this hash.
     pub fn of_token(&self, hash: &[u8; 32]) -> Option<&Grant> {
         self.tokens.get(hash)
+    }
+
+    /// The hash of the token by which a session was begun.
+    pub fn of_session(&self, id: &[u8; 16]) -> Option<&[u8; 32]> {
+        self.sessions.get(id)
     }
 
     /// Whose certificate has one of these names.

@@ -1,5 +1,5 @@
-//! Who may come in: what each call admits (`roles`), who has which role (`list`), what a call brings (`judge`), and the
-//! ports at which connections are made (`doors`, `tls`).
+//! Who may come in: what each call admits (`roles`), who has which role (`list`), what a call brings (`judge`), what a
+//! browser keeps of it (`session`), and the ports at which connections are made (`doors`, `tls`).
 //!
 //! Everything is denied that is not allowed: a method without a role does not build, a caller without an entry is refused
 //! in front of all services (`layer`), and whoever has shaken no hands costs a bounded amount for a bounded time.
@@ -11,6 +11,7 @@ mod judge;
 mod layer;
 mod list;
 mod roles;
+mod session;
 mod tls;
 
 use std::io::Read;
@@ -32,6 +33,7 @@ use list::AccessList;
 #[cfg(test)]
 pub(crate) use roles::METHODS;
 pub(crate) use roles::{Admits, NAMES as METHOD_NAMES, of_path};
+pub(crate) use session::Opened;
 pub(crate) use tls::Speaks;
 use tls::{TlsBytes, TlsConfigs, TlsFiles};
 
@@ -100,6 +102,17 @@ impl Access {
         let admits = of_path(path).ok_or(Refused::Unknown)?;
         let credentials = judge::Credentials::of(headers, guest.certificate.clone());
         credentials.judge(&list.current.borrow(), admits, SystemTime::now()).map(drop)
+    }
+
+    /// A token as a browser keeps it; none where nobody is asked for one.
+    pub(crate) fn seal(&self, token: &str) -> Option<String> {
+        self.list.as_ref().and_then(|_| session::seal(token, SystemTime::now()))
+    }
+
+    /// What a browser has kept.
+    pub(crate) fn open(&self, sealed: &str) -> Option<Opened> {
+        let list = self.list.as_ref()?;
+        session::open(sealed, &list.current.borrow(), SystemTime::now())
     }
 
     /// Whether anybody is asked who he is.

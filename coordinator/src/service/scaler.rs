@@ -124,7 +124,7 @@ impl ExternalScaler for Scaler {
     ) -> Result<Response<keda::GetMetricSpecResponse>, Status> {
         let share = self.trigger(Some(request.into_inner())).await?.share;
         // Whoever knows no fractions gets the next whole number: one worker less rather than one that has nothing to do.
-        #[allow(clippy::cast_possible_truncation, reason = "at most MAX_SHARE")]
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SHARE")]
         let whole = share.ceil() as i64;
         let spec = keda::MetricSpec { metric_name: METRIC.to_owned(), target_size: whole, target_size_float: share };
         Ok(Response::new(keda::GetMetricSpecResponse { metric_specs: vec![spec] }))
@@ -136,7 +136,7 @@ impl ExternalScaler for Scaler {
     ) -> Result<Response<keda::GetMetricsResponse>, Status> {
         let trigger = self.trigger(request.into_inner().scaled_object_ref).await?;
         let batches = self.demand(&trigger).await?.batches(trigger.share);
-        #[allow(clippy::cast_possible_truncation, reason = "no ledger has so many")]
+        #[expect(clippy::cast_possible_truncation, reason = "no ledger has so many")]
         let whole = batches.ceil() as i64;
         let value =
             keda::MetricValue { metric_name: METRIC.to_owned(), metric_value: whole, metric_value_float: batches };

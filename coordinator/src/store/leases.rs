@@ -63,7 +63,7 @@ pub struct GrantedLease {
     pub token: LeaseToken,
     /// The run's ID.
     pub run_id: RunId,
-    /// The how-manieth charged time.
+    /// Which of the charged times it is, from 1.
     pub attempt: u32,
     /// Counted from now.
     pub ttl: Duration,
@@ -216,7 +216,7 @@ pub struct ExpiredLease {
     pub run_id: RunId,
     /// Number of the batch in its round.
     pub batch: i64,
-    /// The how-manieth charged time.
+    /// Which of the charged times it is, from 1.
     pub attempt: u32,
     /// Name of the worker that was not heard of.
     pub worker: String,

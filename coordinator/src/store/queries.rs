@@ -68,7 +68,7 @@ pub trait EvidenceSink: Send {
 /// An acknowledged delivery, for the audit folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// The how-manieth of the run.
+    /// Its number among those of the run, from 1.
     pub number: i64,
     /// IDs that no earlier acknowledgement covers, as JSON texts.
     pub ids: Vec<String>,
@@ -95,7 +95,7 @@ impl History {
 /// What the target acknowledged within a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistorySpan {
-    /// The how-manieth span since the run's start, from 0.
+    /// Its number since the run's start, from 0.
     pub number: i64,
     /// Records of the deliveries.
     pub records: i64,

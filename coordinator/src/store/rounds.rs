@@ -190,7 +190,7 @@ pub struct DeadLetterGroup {
     pub sample: String,
     /// Its trace, if it has one.
     pub sample_trace: Option<TraceId>,
-    /// The first of them in the order of their places, as JSON texts; `sample` is the first.
+    /// In a report some of them, as JSON texts, `sample` first; else none.
     pub samples: Vec<String>,
     /// Of these, those that a later round took over.
     pub redriven: u64,

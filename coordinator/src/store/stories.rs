@@ -41,7 +41,7 @@ pub struct UnchangedStory {
 pub struct LeaseStory {
     /// The fencing number.
     pub epoch: u32,
-    /// The how-manieth charged time.
+    /// Which of the charged times it is, from 1.
     pub attempt: u32,
     /// Name of the worker.
     pub worker: String,
@@ -77,7 +77,7 @@ pub struct DeliveryStory {
     pub detail: String,
     /// When it was settled.
     pub settled_at: Option<Timestamp>,
-    /// The how-manieth acknowledgement.
+    /// Which acknowledgement of the run it is, from 1.
     pub acknowledged: Option<i64>,
     /// Who found out what became of a doubt: empty for its worker, else probe or operator.
     pub settled_by: String,

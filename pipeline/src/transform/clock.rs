@@ -29,7 +29,7 @@ pub(super) fn iso8601_of(millis: &Val) -> ValR<Val> {
 
 fn micros_of(millis: f64) -> Option<i64> {
     let micros = (millis * 1000.0).round();
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         reason = "between FIRST and PAST a whole number of microseconds fits an i64"
     )]

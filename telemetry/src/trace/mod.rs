@@ -21,10 +21,10 @@ pub use opentelemetry::KeyValue;
 pub use opentelemetry::trace::{Link, SpanKind, Status};
 pub use opentelemetry_sdk::trace::SpanData;
 
+pub use crate::otlp::BadSetting;
 pub(crate) use current::Ids;
 pub use current::in_trace;
 pub use place::Place;
 pub use rpc::{ServerLayer, Traced, TracedServer};
-pub use settings::BadSetting;
 pub use tail::{MOST_SPANS, Tail};
 pub use traces::{StartError, Traces, flush, link, of_this_process, start};

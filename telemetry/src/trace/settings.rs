@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use opentelemetry_sdk::trace::Sampler;
 
-/// Where a collector listens, for traces alone; it wins over [`ENDPOINT`].
-pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// Where a collector listens.
-pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// What it speaks, for traces alone; it wins over [`PROTOCOL`].
-const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
-/// What it speaks.
-const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-const DISABLED: &str = "OTEL_SDK_DISABLED";
-const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+use crate::otlp::{self, BadSetting, Destination, Signal};
+
+/// Names of what is said of traces alone.
+pub(super) const SIGNAL: Signal = Signal {
+    exporter: "OTEL_TRACES_EXPORTER",
+    off: &["none"],
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+};
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 /// How many spans may wait to be exported.
 pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
@@ -24,18 +23,6 @@ const TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
 /// The same when nobody says anything, as the specification has it.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-
-/// A variable whose value is no use: which, and what would be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable} is {value:?}: {advice}")]
-pub struct BadSetting {
-    /// Name of the variable.
-    pub variable: &'static str,
-    /// What it is.
-    pub value: String,
-    /// What it may be.
-    pub advice: &'static str,
-}
 
 /// What is to be exported, and where to.
 #[derive(Debug)]
@@ -55,30 +42,12 @@ pub(super) struct Settings {
 impl Settings {
     /// The settings of an environment; nothing when no endpoint is set, or somebody has switched all off.
     pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Settings>, BadSetting> {
-        // As the specification wants it, an empty variable is an unset one.
-        let variable =
-            |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        if variable(DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        let variable = otlp::set(variable);
+        let Some(Destination { variable: place, endpoint, protocol }) = otlp::destination(&SIGNAL, &variable)? else {
             return Ok(None);
-        }
-        match variable(EXPORTER).as_deref() {
-            None | Some("otlp") => {}
-            Some("none") => return Ok(None),
-            Some(other) => {
-                let advice = "traces are exported by OTLP alone: say otlp or none, or leave it out";
-                return Err(BadSetting { variable: EXPORTER, value: other.to_owned(), advice });
-            }
-        }
-        let named = |name: &'static str| variable(name).map(|value| (name, value));
-        let Some((place, endpoint)) = named(TRACES_ENDPOINT).or_else(|| named(ENDPOINT)) else { return Ok(None) };
-        for name in [TRACES_PROTOCOL, PROTOCOL] {
-            if let Some(value) = variable(name).filter(|value| !matches!(value.as_str(), "grpc" | "http/protobuf")) {
-                return Err(BadSetting { variable: name, value, advice: "say grpc or http/protobuf" });
-            }
-        }
+        };
         let sampler = sampler(variable(SAMPLER).as_deref(), variable(SAMPLER_ARGUMENT))?;
         let (endpoint, has_secret) = shown(&endpoint);
-        let protocol = variable(TRACES_PROTOCOL).or_else(|| variable(PROTOCOL));
         let by_grpc = protocol.as_deref() == Some("grpc");
         // The TLS of tonic would take the place of ours in the ways to coordinators.
         if by_grpc && !endpoint.starts_with("http://") {
@@ -125,23 +94,22 @@ fn sampler(name: Option<&str>, argument: Option<String>) -> Result<Sampler, BadS
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::ENDPOINT;
 
     fn settings(variables: &[(&str, &str)]) -> Result<Option<Settings>, BadSetting> {
         Settings::of(|name| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
-    fn nothing_is_exported_unless_an_endpoint_is_set() {
-        assert!(settings(&[]).unwrap().is_none());
-        assert!(settings(&[(ENDPOINT, " "), (SAMPLER, "always_on")]).unwrap().is_none());
+    fn where_traces_go_is_read() {
+        assert!(settings(&[(SAMPLER, "always_on")]).unwrap().is_none());
         let there = (ENDPOINT, "http://collector:4318");
-        assert!(settings(&[there, (DISABLED, "true")]).unwrap().is_none());
-        assert!(settings(&[there, (EXPORTER, "none")]).unwrap().is_none());
         let found = settings(&[there]).unwrap().unwrap();
         assert!(matches!(found.sampler, Sampler::AlwaysOn), "as the specification has it");
         assert_eq!((found.endpoint.as_str(), found.has_secret), ("http://collector:4318", false));
-        let own = settings(&[there, (TRACES_ENDPOINT, "http://traces:4317")]).unwrap().unwrap();
+        let own = settings(&[there, (SIGNAL.endpoint, "http://traces:4317")]).unwrap().unwrap();
         assert_eq!(own.endpoint, "http://traces:4317");
+        assert!(settings(&[there, (SIGNAL.exporter, "prometheus")]).is_err(), "that is for metrics");
     }
 
     #[test]
@@ -157,19 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn words_that_nobody_knows_are_refused_with_those_that_are() {
-        let there = (ENDPOINT, "http://c:1");
-        for (wrong, right) in
-            [((SAMPLER, "xray"), "always_on"), ((PROTOCOL, "http/json"), "grpc"), ((EXPORTER, "zipkin"), "otlp")]
-        {
-            let error = settings(&[there, wrong]).unwrap_err().to_string();
-            assert!(error.starts_with(wrong.0) && error.contains(right), "{error}");
-        }
+    fn a_sampler_that_nobody_knows_is_refused_with_those_that_are() {
+        let error = settings(&[(ENDPOINT, "http://c:1"), (SAMPLER, "xray")]).unwrap_err().to_string();
+        assert!(error.starts_with(SAMPLER) && error.contains("always_on"), "{error}");
     }
 
     #[test]
     fn tls_is_for_http() {
-        let behind = |url, protocol| settings(&[(ENDPOINT, url), (TRACES_PROTOCOL, protocol)]);
+        let behind = |url, protocol| settings(&[(ENDPOINT, url), (SIGNAL.protocol, protocol)]);
         assert!(behind("https://c:1", "http/protobuf").is_ok());
         for url in ["https://c:1", "c:1"] {
             let error = behind(url, "grpc").unwrap_err().to_string();

@@ -16,7 +16,8 @@ use super::export::{Told, exporter};
 use super::held::Held;
 use super::place::Place;
 use super::queue::{self, Bounded, Queue};
-use super::settings::{BadSetting, ENDPOINT, Settings, TRACES_ENDPOINT};
+use super::settings::{SIGNAL, Settings};
+use crate::otlp::{BadSetting, ENDPOINT};
 use crate::spans;
 
 /// How long the last spans may take to go out when the process ends.
@@ -40,7 +41,8 @@ pub enum StartError {
     Setting(#[from] BadSetting),
     /// The exporter.
     #[error(
-        "{TRACES_ENDPOINT} or {ENDPOINT} is no use: {0}; say where a collector listens, as in http://127.0.0.1:4318"
+        "{own} or {ENDPOINT} is no use: {0}; say where a collector listens, as in http://127.0.0.1:4318",
+        own = SIGNAL.endpoint
     )]
     Exporter(String),
 }

@@ -1,70 +1,22 @@
 //! Metrics by OTLP, to a receiver that is made of OpenTelemetry's own messages.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
 use animals_api::Config;
 use muster_telemetry::metrics::names::{ALL, Kind, Metric};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::until_some;
-use muster_tests::process::{Process, Signal, Start};
+use muster_tests::otlp::{By, Receiver};
+use muster_tests::process::{Signal, Start};
 use muster_tests::turn;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{SHORT, stand_in};
 
-/// A receiver. Dropped, it is killed.
-struct Receiver {
-    file: PathBuf,
-    ports: BTreeMap<String, u16>,
-    _process: Process,
-}
-
-/// A data point as it arrived.
-#[derive(Debug, Deserialize)]
-struct Point {
-    by: String,
-    service: String,
-    name: String,
-    unit: String,
-    kind: String,
-    cumulative: bool,
-    attributes: BTreeMap<String, Value>,
-    /// Of a histogram: how many it has.
-    number: f64,
-}
-
-impl Receiver {
-    async fn start(folder: &Path) -> Receiver {
-        let tools = std::env::var_os("MUSTER_TEST_TOOLS").expect("./tests/run sets MUSTER_TEST_TOOLS: a venv");
-        let file = folder.join("metrics.jsonl");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("otlp/metrics.py");
-        let python = PathBuf::from(tools).join("bin/python3");
-        let mut process = Start::program(&python, folder, [script.as_os_str(), file.as_os_str()]).start();
-        let ports = until_some("the receiver listens", async || {
-            assert_eq!(process.has_ended(), None, "the receiver has ended:\n{}", process.stderr());
-            serde_json::from_str(process.stdout().lines().next()?).ok()
-        })
-        .await;
-        Receiver { file, ports, _process: process }
-    }
-
-    /// The environment of a program that sends to it in this way.
-    fn env(&self, by: &str) -> [(&'static str, String); 3] {
-        let protocol = if by == "grpc" { "grpc" } else { "http/protobuf" };
-        [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{}", self.ports[by])),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
-            ("OTEL_METRIC_EXPORT_INTERVAL", "500".to_owned()),
-        ]
-    }
-
-    fn points(&self) -> Vec<Point> {
-        let text = std::fs::read_to_string(&self.file).expect("it writes");
-        let whole = text.lines().filter(|line| line.ends_with('}'));
-        whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
-    }
+/// The environment of a program that sends to a receiver in this way, soon.
+fn env(receiver: &Receiver, by: By) -> Vec<(&'static str, String)> {
+    let mut env = receiver.env(by);
+    env.push(("OTEL_METRIC_EXPORT_INTERVAL", "500".to_owned()));
+    env
 }
 
 fn texts<'a>(env: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
@@ -86,7 +38,7 @@ async fn a_receiver_that_nobody_here_wrote_gets_the_metrics_of_a_run() {
     let place = tempfile::tempdir().expect("a folder");
     let receiver = Receiver::start(place.path()).await;
     let server = stand_in(Config { chaos: 0.05, stall: SHORT, page_size: 100, ..Config::calm(2_000) });
-    let [by_grpc, by_http] = ["grpc", "http"].map(|by| receiver.env(by));
+    let [by_grpc, by_http] = [By::Grpc, By::Http].map(|by| env(&receiver, by));
     let mut cluster = Cluster::with(place.path(), &[], &texts(&by_grpc)).await;
     let mut worker = cluster.worker_with("w", &[], &texts(&by_http));
     let run_id = cluster.start_run("animals", &server.base_url()).await;

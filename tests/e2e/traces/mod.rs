@@ -2,6 +2,7 @@
 //! coordinator.
 
 mod kept;
+mod over_tls;
 mod tree;
 mod trouble;
 

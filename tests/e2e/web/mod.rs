@@ -7,7 +7,9 @@ mod described;
 mod embedded;
 mod forged;
 mod looked_at;
+mod shut;
 mod signed_in;
+mod started;
 
 use std::path::Path;
 

@@ -36,6 +36,19 @@ async fn a_token_begins_a_session_that_ends_with_it() {
     let set = fine.header("set-cookie").to_owned();
     assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{set}");
     let cookie = set.split(';').next().expect("a pair");
+    let sealed = cookie.strip_prefix("muster=").expect("its name");
+    assert!(!cookie.contains(&token("viewer")) && sealed.len() > 100, "{cookie}");
+    // The cookie is a session, and no token.
+    let as_token = format!("Bearer {sealed}");
+    assert_eq!(
+        site.ask(Method::GET, "/runs", None, &[("authorization", as_token.as_str())]).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    let own = format!("muster={}", token("viewer"));
+    assert_eq!(
+        site.ask(Method::GET, "/runs", None, &[("cookie", own.as_str())]).await.status,
+        StatusCode::UNAUTHORIZED
+    );
     let session = [HTML, ("cookie", cookie)];
     let runs = site.ask(Method::GET, "/runs", None, &session).await;
     assert_eq!(runs.status, StatusCode::OK);

@@ -3,21 +3,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use muster_postgres::Postgres;
-use muster_proto::PROTOCOL;
-use muster_proto::v1::worker_service_client::WorkerServiceClient;
-use muster_proto::v1::{
-    AcquireLeasesRequest, BeginDeliveryRequest, CompleteBatchRequest, DeliveryOutcome, DeliveryReport, Lease,
-    WorkerInfo, begin_delivery_response,
-};
 use tokio::task::JoinSet;
-use tonic::transport::{Channel, Endpoint};
 
 use super::runs::Round;
 use super::scene::Api;
+use super::simulated::{Simulated, list};
 use crate::cluster::Cluster;
 
 /// What is to be played.
@@ -30,9 +24,6 @@ pub struct Play {
     /// The ledger is on PostgreSQL.
     pub postgres: bool,
 }
-
-/// Batches that a simulated worker asks for at once.
-const CAPACITY: i32 = 2;
 
 /// Plays it from the first page to the verdict.
 ///
@@ -49,17 +40,7 @@ pub async fn play(play: Play) -> anyhow::Result<Round> {
     };
     let began = Instant::now();
     let run_id = cluster.start_run("animals", &api.base_url).await;
-    loop {
-        let progress = cluster.run(&run_id).await.progress.unwrap_or_default();
-        if progress.listing_closed {
-            break;
-        }
-        let more = progress.listed + 50_000;
-        let step = |run: &muster_proto::v1::Run| {
-            run.progress.is_some_and(|progress| progress.listing_closed || progress.listed >= more)
-        };
-        cluster.watch_until(&run_id, step).await;
-    }
+    list(&cluster, &run_id).await;
     let listed = began.elapsed().as_secs_f64();
     let before = cluster.process().cpu_seconds();
     let (seconds, waits) = work_off(&cluster, play).await?;
@@ -88,15 +69,11 @@ pub async fn play(play: Play) -> anyhow::Result<Round> {
 async fn work_off(cluster: &Cluster, play: Play) -> anyhow::Result<(f64, Vec<f64>)> {
     let left = Arc::new(AtomicU64::new(play.records.div_ceil(100)));
     // Connected before the clock starts: 200 handshakes at once are a question of their own.
-    let endpoint = Endpoint::from_shared(cluster.url())?.tcp_nodelay(true);
-    let mut crew = Vec::with_capacity(play.workers);
-    for number in 0..play.workers {
-        crew.push(Simulated::new(number, endpoint.connect().await?));
-    }
+    let crew = Simulated::crew(cluster, play.workers).await?;
     let mut workers = JoinSet::new();
     let began = Instant::now();
     for simulated in crew {
-        workers.spawn(simulated.work(Arc::clone(&left)));
+        workers.spawn(work(simulated, Arc::clone(&left)));
     }
     let mut waits = Vec::new();
     while let Some(worker) = workers.join_next().await {
@@ -112,69 +89,19 @@ fn percentile(values: &[f64], percent: usize) -> f64 {
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-struct Simulated {
-    service: WorkerServiceClient<Channel>,
-    session: String,
-    name: String,
-}
-
-impl Simulated {
-    fn new(number: usize, channel: Channel) -> Simulated {
-        let service = WorkerServiceClient::new(channel).max_decoding_message_size(8 << 20);
-        Simulated { service, session: format!("session-of-simulated-{number}"), name: format!("simulated-{number}") }
-    }
-
-    /// Works until no batch is left, and gives how long each acquisition took that brought something, in milliseconds.
-    async fn work(mut self, left: Arc<AtomicU64>) -> anyhow::Result<Vec<f64>> {
-        let mut waits = Vec::new();
-        while left.load(Ordering::Relaxed) > 0 {
-            let worker = WorkerInfo { name: self.name.clone(), version: "0".to_owned(), protocol: PROTOCOL };
-            let request = AcquireLeasesRequest {
-                session_id: self.session.clone(),
-                worker: Some(worker),
-                capacity: CAPACITY,
-                wait: prost_types::Duration::try_from(Duration::from_millis(500)).ok(),
-                ..AcquireLeasesRequest::default()
-            };
-            let asked = Instant::now();
-            let leases = self.service.acquire_leases(request).await?.into_inner().leases;
-            if !leases.is_empty() {
-                waits.push(asked.elapsed().as_secs_f64() * 1000.0);
-            }
-            for lease in leases {
-                self.deliver(lease).await?;
-                left.fetch_sub(1, Ordering::Relaxed);
-            }
+/// Works until no batch is left, and gives how long each acquisition took that brought something, in milliseconds.
+async fn work(mut worker: Simulated, left: Arc<AtomicU64>) -> anyhow::Result<Vec<f64>> {
+    let mut waits = Vec::new();
+    while left.load(Ordering::Relaxed) > 0 {
+        let asked = Instant::now();
+        let leases = worker.acquire().await?;
+        if !leases.is_empty() {
+            waits.push(asked.elapsed().as_secs_f64() * 1000.0);
         }
-        Ok(waits)
+        for lease in leases {
+            worker.deliver(lease, &[]).await?;
+            left.fetch_sub(1, Ordering::Relaxed);
+        }
     }
-
-    /// Announces a batch and reports it as applied.
-    async fn deliver(&mut self, lease: Lease) -> anyhow::Result<()> {
-        let positions = lease.parts.first().map(|part| part.positions.clone()).unwrap_or_default();
-        let announced = BeginDeliveryRequest {
-            session_id: self.session.clone(),
-            lease_token: lease.lease_token.clone(),
-            ordinal: 1,
-            positions,
-            body_sha256: vec![7; 32],
-            ..BeginDeliveryRequest::default()
-        };
-        let begun = self.service.begin_delivery(announced).await?.into_inner().result;
-        ensure!(matches!(begun, Some(begin_delivery_response::Result::Begun(_))), "refused: {begun:?}");
-        let applied = DeliveryReport {
-            ordinal: 1,
-            outcome: DeliveryOutcome::Applied.into(),
-            http_status: 200,
-            ..DeliveryReport::default()
-        };
-        let report = CompleteBatchRequest {
-            session_id: self.session.clone(),
-            lease_token: lease.lease_token,
-            deliveries: vec![applied],
-            ..CompleteBatchRequest::default()
-        };
-        self.service.complete_batch(report).await?;
-        Ok(())
-    }
+    Ok(waits)
 }

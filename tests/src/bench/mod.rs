@@ -4,10 +4,12 @@
 
 pub mod control;
 pub mod outage;
+pub mod page;
 pub mod runs;
 pub mod sheet;
 pub mod tracing;
 
 mod scene;
+mod simulated;
 
 pub use sheet::Sheet;

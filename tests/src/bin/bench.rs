@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use muster_tests::bench::Sheet;
 use muster_tests::bench::control::{Play, play};
 use muster_tests::bench::outage::outage;
+use muster_tests::bench::page::page;
 use muster_tests::bench::runs::{Round, latency, plain, reality, scale, small, workers};
 use muster_tests::bench::tracing::tracing;
 
@@ -23,6 +24,9 @@ struct Flags {
     /// IDs of the control plane's scenarios
     #[arg(long, default_value_t = 500_000)]
     ids: u64,
+    /// Records of the run whose page is open
+    #[arg(long, default_value_t = 1_000_000)]
+    records: u64,
     /// Workers of the control plane's scenarios
     #[arg(long, default_value_t = 200)]
     workers: usize,
@@ -55,6 +59,8 @@ enum Scenario {
     Outage,
     /// 100,000 animals that are there at once: without traces, with 1% of them, with all
     Tracing,
+    /// A run's page that is open in a browser: the coordinator's processor time, and what it sends
+    Page,
     /// Simulated workers, the ledger on SQLite
     Control,
     /// Simulated workers, the ledger on PostgreSQL
@@ -72,6 +78,7 @@ async fn round(scenario: Scenario, flags: &Flags, number: usize) -> anyhow::Resu
         Scenario::Scale => Box::pin(scale(number)).await,
         Scenario::Outage => Box::pin(outage(number)).await,
         Scenario::Tracing => Box::pin(tracing(number, flags.untraced.as_deref())).await,
+        Scenario::Page => Box::pin(page(flags.records)).await,
         Scenario::Control => Box::pin(control(false)).await,
         Scenario::ControlPostgres => Box::pin(control(true)).await,
     }

@@ -22,6 +22,7 @@ pub async fn rounds(backend: &dyn Backend) {
     late_words_change_an_older_round_only_by_acknowledgements(&Bench::new(backend).await).await;
     what_was_learnt_since_makes_a_verdict_stale(&Bench::new(backend).await).await;
     dead_letters_are_listed_by_page_and_reason(&Bench::new(backend).await).await;
+    dead_letters_are_grouped_by_what_became_of_them(&Bench::new(backend).await).await;
     an_export_has_every_record_of_every_round(&Bench::new(backend).await).await;
 }
 
@@ -306,6 +307,43 @@ async fn dead_letters_are_listed_by_page_and_reason(bench: &Bench) {
     assert_eq!(list(&any, None, 10).await.len(), 2);
     let all = list(&DeadLetterFilter { include_redriven: true, ..any }, None, 10).await;
     assert_eq!(all.iter().filter_map(|letter| letter.redriven).collect::<Vec<_>>(), [2]);
+}
+
+async fn dead_letters_are_grouped_by_what_became_of_them(bench: &Bench) {
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4"], &["5", "6", "7", "8"]]).await;
+    let groups = async |include_redriven, limit| {
+        let filter = DeadLetterFilter { include_redriven, ..DeadLetterFilter::default() };
+        let groups = bench.store().dead_letter_groups(&run, &filter, limit).await.unwrap();
+        let told = groups.into_iter().map(|group| (group.stage, group.count, group.sample));
+        told.collect::<Vec<_>>()
+    };
+    let told = |stage: &str, count, sample: &str| (stage.to_owned(), count, sample.to_owned());
+    // One of the first batch is said to be a dead letter and was applied all the same; one of the second is none of both.
+    let first = bench.lease(A).await;
+    bench.announce(A, &first, begin(1, [0], 0)).await;
+    let refused = super::bench::refused(3);
+    bench.complete(A, &first, report(&[(1, DeliveryState::Applied)], &[dead(0), dead(1), refused])).await;
+    assert_eq!(groups(false, 10).await, [told("validate", 1, "2"), told("load", 1, "4")]);
+    let rest = bench.lease(A).await;
+    bench.deliver(A, &rest, DeliveryState::Applied).await;
+    let second = bench.lease(A).await;
+    bench.complete(A, &second, report(&[], &[dead(0), gone(1), dead(2)])).await;
+    assert_eq!(groups(false, 10).await, [told("validate", 3, "5"), told("load", 1, "4")]);
+    assert_eq!(groups(false, 1).await, [told("validate", 3, "5")]);
+    let rest = bench.lease(A).await;
+    bench.deliver(A, &rest, DeliveryState::Applied).await;
+    bench.conclude(&run).await;
+    redriven(bench, &run, Redrive { stage: "validate".to_owned(), ..redrive(DEAD) }).await;
+    assert_eq!(groups(false, 10).await, [told("load", 1, "4")], "of what is tried again nothing is known yet");
+    assert_eq!(groups(true, 10).await, [told("validate", 3, "5"), told("load", 1, "4")]);
+    let again = bench.lease(A).await;
+    bench.complete(A, &again, report(&[], &[dead(0), dead(1)])).await;
+    let found = groups(false, 10).await;
+    assert_eq!(
+        found.iter().map(|(stage, count, _)| (stage.as_str(), *count)).collect::<Vec<_>>(),
+        [("validate", 2), ("load", 1)]
+    );
+    assert_eq!(groups(true, 10).await[0].1, 5);
 }
 
 async fn an_export_has_every_record_of_every_round(bench: &Bench) {

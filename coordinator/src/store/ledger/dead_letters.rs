@@ -1,16 +1,15 @@
 //! Records given up on, for operators.
 
-use std::collections::HashMap;
-
 use super::rows::batch_ledger;
 use super::{Connection, Row, SqlResult, params, sql};
 use crate::domain::{BatchLedger, BatchRef, RecordState, Run, Timestamp};
 use crate::store::{DeadLetter, DeadLetterFilter, DeadLetterGroup, RecordPlace};
 
-/// Reasons that are told apart; the rest are counted together.
-const GROUPS: usize = 10_000;
-/// IDs of a group that are told.
+/// Reasons that are told apart, the most frequent ones.
+const GROUPS: u32 = 1_000;
+/// IDs of a group that are told, and how many dead letters are looked at for them.
 const SAMPLES: usize = 3;
+const LOOKED_AT: usize = 2_000;
 /// Read at once: they come with bodies.
 const AT_ONCE: i64 = 500;
 
@@ -37,32 +36,30 @@ pub(super) fn groups(
     filter: &DeadLetterFilter,
     limit: usize,
 ) -> SqlResult<Vec<DeadLetterGroup>> {
-    let mut groups: HashMap<(String, u16, String), DeadLetterGroup> = HashMap::new();
-    each(view, run, filter, None, |letter| {
-        let DeadLetter { stage, reason, http_status, record_id, trace, redriven, .. } = letter;
-        let mut key = (stage, http_status, reason);
-        if groups.len() >= GROUPS && !groups.contains_key(&key) {
-            key = (key.0, 0, "other reasons".to_owned());
+    let key = params![run.key, filter.stage, filter.reason, filter.include_redriven, GROUPS];
+    let mut groups = view.query_map(sql!("dead_letter_groups"), key, group)?;
+    for letter in contested(view, run, filter)? {
+        let is_of = |group: &DeadLetterGroup| {
+            (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
+        };
+        match groups.iter().position(is_of) {
+            Some(place) => {
+                groups[place].count += 1;
+                groups[place].redriven += u64::from(letter.redriven.is_some());
+            }
+            None if groups.len() < GROUPS as usize => groups.push(DeadLetterGroup {
+                stage: letter.stage,
+                reason: letter.reason,
+                http_status: letter.http_status,
+                count: 1,
+                sample: letter.record_id,
+                sample_trace: letter.trace,
+                samples: Vec::new(),
+                redriven: u64::from(letter.redriven.is_some()),
+            }),
+            None => {}
         }
-        let (stage, http_status, reason) = key.clone();
-        let group = groups.entry(key).or_insert_with(|| DeadLetterGroup {
-            stage,
-            reason,
-            http_status,
-            count: 0,
-            sample: record_id.clone(),
-            sample_trace: trace,
-            samples: Vec::new(),
-            redriven: 0,
-        });
-        group.count += 1;
-        group.redriven += u64::from(redriven.is_some());
-        if group.samples.len() < SAMPLES {
-            group.samples.push(record_id);
-        }
-        true
-    })?;
-    let mut groups: Vec<_> = groups.into_values().collect();
+    }
     // To the last difference, so that the same groups are in the same order each time.
     groups.sort_by(|a, b| {
         let rest = |group: &DeadLetterGroup| (group.reason.clone(), group.stage.clone(), group.http_status);
@@ -70,6 +67,67 @@ pub(super) fn groups(
     });
     groups.truncate(limit);
     Ok(groups)
+}
+
+/// The same with more of each group than one, as far as there are others among the first dead letters.
+pub(super) fn groups_with_samples(
+    view: &dyn Connection,
+    run: &Run,
+    filter: &DeadLetterFilter,
+    limit: usize,
+) -> SqlResult<Vec<DeadLetterGroup>> {
+    let mut groups = groups(view, run, filter, limit)?;
+    for group in &mut groups {
+        group.samples.push(group.sample.clone());
+    }
+    let (mut looked_at, mut short) = (0, groups.len());
+    each(view, run, filter, None, |letter| {
+        looked_at += 1;
+        let own = groups.iter_mut().find(|group| {
+            (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
+        });
+        if let Some(group) = own
+            && group.samples.len() < SAMPLES
+            && !group.samples.contains(&letter.record_id)
+        {
+            group.samples.push(letter.record_id);
+            short -= usize::from(group.samples.len() == SAMPLES);
+        }
+        short > 0 && looked_at < LOOKED_AT
+    })?;
+    Ok(groups)
+}
+
+/// Dead letters of batches that have an exception of which a delivery says otherwise: few, and decided by their deliveries.
+fn contested(view: &dyn Connection, run: &Run, filter: &DeadLetterFilter) -> SqlResult<Vec<DeadLetter>> {
+    let batches: Vec<(u32, i64)> =
+        view.query_map(sql!("dead_letters_contested"), params![run.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut found = Vec::new();
+    for (round, batch) in batches {
+        // Whatever place that is, none is between it and the batch's first.
+        let before = RecordPlace { round, batch: batch - 1, position: u32::MAX };
+        each(view, run, filter, Some(before), |letter| {
+            let is_here = (letter.place.round, letter.place.batch) == (round, batch);
+            if is_here {
+                found.push(letter);
+            }
+            is_here
+        })?;
+    }
+    Ok(found)
+}
+
+fn group(row: &Row) -> SqlResult<DeadLetterGroup> {
+    Ok(DeadLetterGroup {
+        stage: row.get(0)?,
+        http_status: row.get(1)?,
+        reason: row.get(2)?,
+        count: row.get::<i64>(3)?.unsigned_abs(),
+        sample: row.get(4)?,
+        sample_trace: row.get(5)?,
+        samples: Vec::new(),
+        redriven: row.get::<i64>(6)?.unsigned_abs(),
+    })
 }
 
 /// Hands over dead letters until `go_on` says no.

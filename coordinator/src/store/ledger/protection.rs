@@ -32,7 +32,7 @@ pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held) -> SqlResult<()> {
     let (listed, closed): (i64, bool) =
         tx.connection.query_row(sql!("listing_size"), params![run], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let of = if closed { listed } else { listed.max(GONE_JUDGED_FROM) };
-    #[allow(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
     let share = gone as f64 / of.max(1) as f64;
     if share > held.facts.max_gone {
         let more = if held.facts.gone_accepted > 0 { " more" } else { "" };

@@ -30,7 +30,7 @@ pub(super) fn read(
         unknown_fields,
         costs: costs(view, &run)?,
         history: history::of(view, &run, spans)?,
-        failures: dead_letters::groups(view, &run, &all, bounds.groups as usize)?,
+        failures: dead_letters::groups_with_samples(view, &run, &all, bounds.groups as usize)?,
         doubts: doubts::page(view, &run, 0, bounds.doubts as usize)?,
         at,
         run,

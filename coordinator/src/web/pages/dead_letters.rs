@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect};
-use muster_proto::v1::{DeadLetter, GetRunRequest, ListDeadLettersRequest, ListDeadLettersResponse, RedriveRunRequest};
+use muster_proto::v1::{DeadLetter, ListDeadLettersRequest, ListDeadLettersResponse, RedriveRunRequest};
 use serde::Deserialize;
 
 use super::super::inside::Caller;
@@ -11,7 +11,7 @@ use super::super::site::{Site, Trace};
 use super::form::{Fields, Values, of_record, of_run, request_id, with_query};
 use super::frame::Frame;
 use super::run::{Group, is_over};
-use super::{Shown, page};
+use super::{Shown, page, run_of};
 use crate::words::clean;
 use crate::words::numbers::moment;
 
@@ -89,8 +89,7 @@ pub(super) async fn list(
     Path(run_id): Path<String>,
     Query(which): Query<Which>,
 ) -> Shown {
-    let run = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id: run_id.clone() })).await?.into_inner();
-    let run = run.run.unwrap_or_default();
+    let run = run_of(&site, &caller, &run_id).await?;
     let request = ListDeadLettersRequest {
         run_id: run_id.clone(),
         stage: which.stage.clone(),

@@ -2,9 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use muster_proto::v1::{
-    DeliveryInDoubt, DoubtPlan, GetRunRequest, ListInDoubtRequest, SettleDeliveryRequest, Settlement,
-};
+use muster_proto::v1::{DeliveryInDoubt, DoubtPlan, ListInDoubtRequest, SettleDeliveryRequest, Settlement};
 use serde::Deserialize;
 
 use super::super::inside::Caller;
@@ -12,7 +10,7 @@ use super::super::problem::Problem;
 use super::super::site::{Site, Trace};
 use super::form::{Fields, Values, of_record, of_run, with_query};
 use super::frame::Frame;
-use super::{Shown, page};
+use super::{Shown, page, run_of};
 use crate::words::numbers::moment;
 use crate::words::{clean, doubts};
 
@@ -89,8 +87,7 @@ pub(super) async fn list(
 type Done = (usize, i64, i64);
 
 async fn shown(site: &Site, caller: &Caller, run_id: String, token: &str, done: Option<Done>) -> Shown {
-    let answer = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id: run_id.clone() })).await?.into_inner();
-    let run = answer.run.unwrap_or_default();
+    let run = run_of(site, caller, &run_id).await?;
     let request = ListInDoubtRequest { run_id: run_id.clone(), page_size: 20, page_token: token.to_owned() };
     let found = site.inside.audits().list_in_doubt(caller.asks(request)).await?.into_inner();
     let doubts: Vec<Doubt> = found.deliveries.iter().map(|doubt| Doubt::of(site, &run_id, doubt)).collect();

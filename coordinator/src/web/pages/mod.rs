@@ -24,8 +24,10 @@ use axum::routing::{get, post};
 pub(super) use self::sign_in::{ask_in, refused, sign_in, sign_out};
 
 use askama::Template;
+use muster_proto::v1::{GetRunRequest, Run};
 
 use self::frame::Frame;
+use super::inside::Caller;
 use super::problem::Problem;
 use super::site::Site;
 
@@ -68,6 +70,12 @@ fn text(template: &impl Template) -> Result<String, Trouble> {
     template.render().map_err(|error| {
         Trouble(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "", format!("the page cannot be made: {error}")))
     })
+}
+
+/// The run that a page is about.
+async fn run_of(site: &Site, caller: &Caller, run_id: &str) -> Result<Run, Trouble> {
+    let request = GetRunRequest { run_id: run_id.to_owned() };
+    Ok(site.inside.runs().get_run(caller.asks(request)).await?.into_inner().run.unwrap_or_default())
 }
 
 /// What went wrong, as a page.

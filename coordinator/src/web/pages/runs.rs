@@ -9,9 +9,9 @@ use super::super::inside::Caller;
 use super::super::site::Site;
 use super::form::{of_run, with_query};
 use super::frame::Frame;
-use super::run::{Bar, Tone, state_tone, verdict_tone};
+use super::run::{Bar, Tone, state_tone, took, verdict_tone};
 use super::{Shown, page};
-use crate::words::numbers::{count, duration, from_wire, moment};
+use crate::words::numbers::{count, moment};
 use crate::words::progress::{settled, share, total};
 use crate::words::{run_state, verdict};
 
@@ -80,7 +80,7 @@ impl Row {
             doubt: count(doubt),
             has_doubt: doubt > 0,
             started: moment(run.created_at.as_ref()),
-            took: duration(from_wire(run.elapsed.as_ref())),
+            took: took(run),
             verdict: run.verdict.as_ref().map(|of_run| (verdict::headline(of_run), verdict_tone(of_run))),
         }
     }

@@ -80,7 +80,7 @@ pub(in crate::web) async fn sign_in(
         Err(refused) => return form(StatusCode::UNAUTHORIZED, next, Some(refused.words())),
     }
     let mut response = Redirect::to(next).into_response();
-    if let (true, Some(cookie)) = (site.access.asks(), security::started(token, tls)) {
+    if let Some(cookie) = security::started(token, &site.access, tls) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response

@@ -35,6 +35,8 @@ struct StartPage {
     names: Vec<String>,
     chosen: Option<Chosen>,
     trouble: Option<String>,
+    /// The trouble is that a first try has started a run: where that is, is a link.
+    is_reused: bool,
     request_id: String,
     audit_mode: bool,
     since: String,
@@ -89,8 +91,7 @@ async fn filled_in(
     };
     let is_reused = trouble.as_ref().is_some_and(|problem| problem.reason == "REQUEST_ID_REUSED");
     let trouble = trouble.map(|problem| match is_reused {
-        true => "your first try has started a run, with other values: it is among the runs; this form starts another"
-            .to_owned(),
+        true => "your first try has started a run, with other values; this form starts another. It is among".to_owned(),
         false => problem.detail,
     });
     let request_id = match given.value("request_id") {
@@ -105,6 +106,7 @@ async fn filled_in(
         chosen: chosen.map(|summary| Chosen::of(summary, given)),
         names: known.into_iter().map(|pipeline| pipeline.name).collect(),
         trouble,
+        is_reused,
         request_id,
         audit_mode: given.is_ticked("audit_mode"),
         since: given.value("since").to_owned(),

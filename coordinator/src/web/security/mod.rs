@@ -6,10 +6,14 @@ mod host;
 mod origin;
 mod session;
 
+use std::time::SystemTime;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 
 pub(super) use origin::is_over_tls;
 pub(super) use session::{InSession, ended, started};
@@ -37,22 +41,36 @@ const HEADERS: [(HeaderName, &str); 8] = [
 
 /// In front of everything that people or their browsers ask for.
 pub(super) async fn guard(State(site): State<Site>, mut request: Request, next: Next) -> Response {
-    let mut response = match refusal(&site, &request) {
+    let response = match refusal(&site, &request) {
         Some(problem) => {
             tracing::debug!(reason = problem.detail, "a request was refused");
             problem.into_response()
         }
         None => {
-            if session::bring_in(request.headers_mut(), site.access.has_tls()) {
-                request.extensions_mut().insert(InSession);
-            }
-            next.run(request).await
+            let session = session::bring_in(request.headers_mut(), &site.access);
+            let Some(session) = session else { return marked(next.run(request).await) };
+            request.extensions_mut().insert(session);
+            until_it_ends(next.run(request).await, session)
         }
     };
+    marked(response)
+}
+
+fn marked(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// What is followed ends with the session in which it was asked for.
+fn until_it_ends(response: Response, session: InSession) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        return response;
+    }
+    let left = session.ends.duration_since(SystemTime::now()).unwrap_or_default();
+    response.map(|body| Body::from_stream(body.into_data_stream().take_until(tokio::time::sleep(left))))
 }
 
 fn refusal(site: &Site, request: &Request) -> Option<Problem> {
@@ -62,4 +80,21 @@ fn refusal(site: &Site, request: &Request) -> Option<Problem> {
     };
     let ours = &site.options.hosts;
     host::refusal(authority, ours).or_else(|| origin::refusal(request.method(), request.headers(), authority, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::sse::{Event, Sse};
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_followed_ends_with_the_session() {
+        let first = stream::iter([Ok::<_, std::convert::Infallible>(Event::default().data("news"))]);
+        let response = Sse::new(first.chain(stream::pending())).into_response();
+        let ends = SystemTime::now() + std::time::Duration::from_millis(20);
+        let body = until_it_ends(response, InSession { ends }).into_body();
+        assert_eq!(axum::body::to_bytes(body, 1_000).await.unwrap(), "data: news\n\n");
+    }
 }

@@ -1,12 +1,15 @@
 //! Sessions of browsers where the coordinator asks who comes.
 //!
-//! The cookie holds the token itself: so any coordinator on the same ledger takes it, none has to remember it, and whoever
-//! takes the entry out of the access file ends the session with it. Scripts cannot read it, pages of other sites cannot have
-//! it sent, it goes with the browser, and it never stands in a URL.
+//! The cookie holds the token, sealed by whoever knows its hash: so any coordinator with the same access file takes it, none has
+//! to remember it, it ends by itself, and whoever takes the entry out of the access file ends it too. Scripts cannot read it,
+//! pages of other sites cannot have it sent, it goes with the browser, and it never stands in a URL.
+
+use std::time::SystemTime;
 
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::access::Access;
 
 /// A browser takes a cookie of the first name from nobody else on the host, and only over TLS.
 fn name(tls: bool) -> &'static str {
@@ -15,40 +18,45 @@ fn name(tls: bool) -> &'static str {
 
 /// A mark on requests that come in a session.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct InSession;
-
-/// The token of a session, as if it had been sent with the request. Tells whether there is one.
-pub(super) fn bring_in(headers: &mut HeaderMap, tls: bool) -> bool {
-    let token = match headers.contains_key(AUTHORIZATION) {
-        true => None,
-        // What ends TLS may stand in front of us; over TLS of our own, only what came by it will do.
-        false => token(headers, name(true)).or_else(|| if tls { None } else { token(headers, name(false)) }),
-    };
-    // What is behind has no use for it.
-    headers.remove(COOKIE);
-    let bearer = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-    let Some(mut bearer) = bearer else { return false };
-    bearer.set_sensitive(true);
-    headers.insert(AUTHORIZATION, bearer);
-    true
+pub(crate) struct InSession {
+    /// Not good after this.
+    pub ends: SystemTime,
 }
 
-fn token(headers: &HeaderMap, name: &str) -> Option<String> {
+/// The token of a session, as if it had been sent with the request. Tells of the session, if there is one.
+pub(super) fn bring_in(headers: &mut HeaderMap, access: &Access) -> Option<InSession> {
+    let tls = access.has_tls();
+    let sealed = match headers.contains_key(AUTHORIZATION) {
+        true => None,
+        // What ends TLS may stand in front of us; over TLS of our own, only what came by it will do.
+        false => sealed(headers, name(true)).or_else(|| if tls { None } else { sealed(headers, name(false)) }),
+    };
+    let opened = sealed.and_then(|sealed| access.open(sealed));
+    // What is behind has no use for it.
+    headers.remove(COOKIE);
+    let opened = opened?;
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", opened.token)).ok()?;
+    bearer.set_sensitive(true);
+    headers.insert(AUTHORIZATION, bearer);
+    Some(InSession { ends: opened.ends })
+}
+
+fn sealed<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut ours = cookies
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .filter(|(given, _)| *given == name);
     match (ours.next(), ours.next()) {
-        (Some((_, token)), None) => percent_decode_str(token).decode_utf8().ok().map(Into::into),
+        (Some((_, sealed)), None) => Some(sealed),
         // Two of them: one was set by somebody else.
         _ => None,
     }
 }
 
-/// What begins a session with a token.
-pub(crate) fn started(token: &str, tls: bool) -> Option<HeaderValue> {
-    cookie(&utf8_percent_encode(token, NON_ALPHANUMERIC).to_string(), tls, "")
+/// What begins a session with a token; none where nobody is asked for one.
+pub(crate) fn started(token: &str, access: &Access, tls: bool) -> Option<HeaderValue> {
+    cookie(&access.seal(token)?, tls, "")
 }
 
 /// What ends it.
@@ -68,37 +76,26 @@ fn cookie(value: &str, tls: bool, more: &str) -> Option<HeaderValue> {
 mod tests {
     use super::*;
 
-    fn brought(cookies: &[&str], tls: bool) -> Option<String> {
-        let mut headers = HeaderMap::new();
+    const NAMED: &str = "__Host-muster";
+
+    fn found<'a>(headers: &'a mut HeaderMap, cookies: &[&str], name: &str) -> Option<&'a str> {
         for cookie in cookies {
             headers.append(COOKIE, cookie.parse().unwrap());
         }
-        bring_in(&mut headers, tls);
-        assert!(!headers.contains_key(COOKIE));
-        headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
+        sealed(headers, name)
     }
 
     #[test]
-    fn a_session_brings_its_token() {
-        let set = started("mst_a b;", true).unwrap();
+    fn one_cookie_of_its_name_is_looked_at() {
+        let found = |cookies: &[&str], name| found(&mut HeaderMap::new(), cookies, name).map(str::to_owned);
+        let set = cookie("00ff", true, "").unwrap();
         let set = set.to_str().unwrap();
-        assert_eq!(set, "__Host-muster=mst%5Fa%20b%3B; Path=/; HttpOnly; SameSite=Strict; Secure");
+        assert_eq!(set, "__Host-muster=00ff; Path=/; HttpOnly; SameSite=Strict; Secure");
         let pair = set.split(';').next().unwrap();
-        assert_eq!(brought(&["a=b", pair], true).as_deref(), Some("Bearer mst_a b;"));
-        assert_eq!(brought(&[pair], false).as_deref(), Some("Bearer mst_a b;"), "TLS ends in front of us");
-        assert_eq!(brought(&["muster=x"], true), None, "it did not come by TLS");
-        assert_eq!(brought(&["muster=x", pair], false).as_deref(), Some("Bearer mst_a b;"));
-        assert_eq!(brought(&["muster=x; other=y"], false).as_deref(), Some("Bearer x"));
-        assert_eq!(brought(&["muster=x; muster=y"], false), None);
-        assert_eq!(brought(&["muster=%0a"], false), None, "no header can be smuggled in");
-    }
-
-    #[test]
-    fn who_shows_a_token_is_not_somebody_else_by_his_cookie() {
-        let mut headers = HeaderMap::new();
-        headers.insert(COOKIE, "muster=x".parse().unwrap());
-        headers.insert(AUTHORIZATION, "Bearer y".parse().unwrap());
-        bring_in(&mut headers, false);
-        assert_eq!(headers[AUTHORIZATION], "Bearer y");
+        assert_eq!(found(&["a=b", pair], NAMED).as_deref(), Some("00ff"));
+        assert_eq!(found(&["muster=x", pair], NAMED).as_deref(), Some("00ff"));
+        assert_eq!(found(&["muster=x"], NAMED), None);
+        assert_eq!(found(&["muster=x; other=y"], "muster").as_deref(), Some("x"));
+        assert_eq!(found(&["muster=x; muster=y"], "muster"), None);
     }
 }

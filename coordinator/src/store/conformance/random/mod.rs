@@ -69,7 +69,7 @@ pub fn assert_all_seen(seen: &[&str]) {
 struct Named(u64);
 
 impl Drop for Named {
-    #[allow(clippy::print_stderr, reason = "whoever reads of the failure needs the seed")]
+    #[expect(clippy::print_stderr, reason = "whoever reads of the failure needs the seed")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the random sequence of seed {} failed", self.0);

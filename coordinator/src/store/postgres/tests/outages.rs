@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use muster_postgres::Postgres;
+use tokio::sync::watch;
 
 use super::opening::database;
 use super::server;
@@ -13,8 +15,14 @@ use crate::store::conformance::bench::{A, Bench, begin, new_run, report};
 use crate::store::postgres::{Options, PostgresBackend, PostgresStore};
 use crate::store::{Begun, Completion, Queries, Started, Store, StoreError, Transitions};
 
-/// Starts runs until it is told to stop; gives the names of those that were acknowledged, and how often it was refused.
-async fn start_runs(store: Arc<dyn Store>, name: String, stop: Arc<AtomicBool>) -> (Vec<RunId>, usize) {
+/// Starts runs until it is told to stop, and counts each; gives the names of those that were acknowledged, and how often it was
+/// refused.
+async fn start_runs(
+    store: Arc<dyn Store>,
+    name: String,
+    stop: Arc<AtomicBool>,
+    count: watch::Sender<usize>,
+) -> (Vec<RunId>, usize) {
     let (mut acknowledged, mut refused) = (Vec::new(), 0);
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -22,7 +30,10 @@ async fn start_runs(store: Arc<dyn Store>, name: String, stop: Arc<AtomicBool>) 
         }
         let run = new_run(&format!("{name}-{number}"));
         match store.start_run(run.clone()).await {
-            Ok(_) => acknowledged.push(run.id),
+            Ok(_) => {
+                acknowledged.push(run.id);
+                count.send_modify(|count| *count += 1);
+            }
             Err(StoreError::Unavailable(_)) => refused += 1,
             Err(error) => panic!("an outage is answered {error:?}"),
         }
@@ -30,15 +41,10 @@ async fn start_runs(store: Arc<dyn Store>, name: String, stop: Arc<AtomicBool>) 
     (acknowledged, refused)
 }
 
-/// Waits until the store can be written.
+/// Waits until the store can be written: it looks for its database by itself, and each look takes its time.
 async fn until_it_is_back(store: &dyn Store) {
-    for _ in 0..100 {
-        if store.expire().await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("the store does not find its database again");
+    let written = async { while store.expire().await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(60), written).await.expect("the store finds its database again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,13 +58,18 @@ async fn a_restart_loses_nothing_that_was_acknowledged() {
     bench.announce(A, &lease, begin(1, 0..4, 0)).await;
 
     let stop = Arc::new(AtomicBool::new(false));
+    let (started, mut acknowledged) = watch::channel(0);
     let busy: Vec<_> = [bench.store(), Arc::clone(&other)]
         .into_iter()
         .enumerate()
-        .map(|(number, store)| tokio::spawn(start_runs(store, format!("run-{number}"), Arc::clone(&stop))))
+        .map(|(number, store)| {
+            tokio::spawn(start_runs(store, format!("run-{number}"), Arc::clone(&stop), started.clone()))
+        })
         .collect();
     for _ in 0..3 {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        // In the middle of things: some more were started since the last outage.
+        let before = *acknowledged.borrow();
+        acknowledged.wait_for(|count| *count >= before + 10).await.unwrap();
         server.down();
         let away = other.expire().await;
         assert!(matches!(away, Err(StoreError::Unavailable(_))), "{away:?}");

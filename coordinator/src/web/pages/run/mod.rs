@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use muster_proto::v1::{GetRunRequest, Run, RunShare, RunState, Verdict, WatchRunRequest};
+use muster_proto::v1::{Run, RunShare, RunState, Verdict, WatchRunRequest};
 use prost_types::Timestamp;
 use serde::Deserialize;
 
@@ -24,9 +24,9 @@ use super::super::inside::Caller;
 use super::super::site::{Site, Trace};
 use super::form::{encoded, of_run};
 use super::frame::Frame;
-use super::{Shown, page};
+use super::{Shown, page, run_of};
 use crate::words::notices;
-use crate::words::numbers::from_wire;
+use crate::words::numbers::{duration, from_wire};
 use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
 
@@ -85,8 +85,7 @@ struct RunPage {
 
 /// `/runs/{run_id}`.
 pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id): Path<String>) -> Shown {
-    let answer = site.inside.runs().get_run(caller.asks(GetRunRequest { run_id })).await?.into_inner();
-    let run = answer.run.unwrap_or_default();
+    let run = run_of(&site, &caller, &run_id).await?;
     let parts = News::whole(&site, &caller, &run).await?;
     let frame = Frame::of(&site, &caller, "runs", &run.run_id);
     let mut parameters: Vec<_> = run.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -140,6 +139,12 @@ fn age(run: &Run) -> Duration {
     let before = opened.zip(since(run.created_at.as_ref()));
     let before = before.and_then(|(opened, created)| opened.duration_since(created).ok()).unwrap_or_default();
     before + from_wire(run.elapsed.as_ref())
+}
+
+/// How long a run took, or has gone on for.
+pub(super) fn took(run: &Run) -> String {
+    let time = duration(from_wire(run.elapsed.as_ref()));
+    if is_over(run) { format!("took {time}") } else { format!("for {time}") }
 }
 
 /// Whether a run has come to its end.

@@ -4,8 +4,8 @@ use askama::Template;
 use muster_proto::v1::{Progress, Run, RunState};
 
 use super::super::form::of_run;
-use super::{ATTENTION, Bar, PLAIN, Tone, is_over, state_tone};
-use crate::words::numbers::{count, counted, duration, from_wire, moment, rate, whole_seconds};
+use super::{ATTENTION, Bar, PLAIN, Tone, is_over, state_tone, took};
+use crate::words::numbers::{count, counted, from_wire, moment, rate, whole_seconds};
 use crate::words::progress::{eta, settled, share, total};
 use crate::words::{clean, run_state};
 
@@ -39,7 +39,7 @@ impl StatePart {
             round: run.round,
             started: moment(run.created_at.as_ref()),
             ended: run.finished_at.as_ref().map(|time| moment(Some(time))),
-            took: duration(from_wire(run.elapsed.as_ref())),
+            took: took(run),
             note,
         }
     }
