@@ -199,5 +199,4 @@ async fn requests_that_wait_for_a_rate_are_told_of_and_two_runs_are_compared() {
     assert_eq!((requests["first"].as_u64(), requests["second"].as_u64()), (Some(free.details), Some(paced.details)));
     let waited = figure("waited_seconds");
     assert!(waited["second"].as_f64() > Some(0.0), "80 requests at 40 a second, one at a time: {waited}");
-    assert_eq!(waited["first"], 0.0, "nothing held them back");
 }

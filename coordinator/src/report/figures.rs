@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_proto::v1::{Costs, DeliveryCosts, Report, Round, Run, WorkStats};
+use muster_proto::v1::{Costs, Report, Round, Run};
 use prost_types::Timestamp;
 
 use crate::words::numbers::{bytes, count, duration, from_wire, rate, seconds};
@@ -127,7 +127,7 @@ pub(super) fn pace(report: &Report) -> Vec<Figure> {
 
 /// What was asked of the source.
 pub(super) fn source(costs: &Costs) -> [Figure; 5] {
-    let work = costs.source.unwrap_or(WorkStats::default());
+    let work = costs.source.unwrap_or_default();
     [
         figure("requests", "requests", Amount::Count(work.requests)),
         figure("retries", "retries", Amount::Count(work.retries)),
@@ -139,7 +139,7 @@ pub(super) fn source(costs: &Costs) -> [Figure; 5] {
 
 /// Deliveries to the target by how they ended.
 pub(super) fn deliveries(costs: &Costs) -> [Figure; 10] {
-    let of = costs.deliveries.unwrap_or(DeliveryCosts::default());
+    let of = costs.deliveries.unwrap_or_default();
     let counted = |key, name, number| figure(key, name, Amount::Count(number));
     [
         counted("announced", "deliveries", of.announced),

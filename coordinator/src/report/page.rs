@@ -19,7 +19,6 @@ const MAX_FIELDS: usize = 20;
 #[template(path = "report.html")]
 struct Page {
     css: &'static str,
-    mark: &'static str,
     id: String,
     pipeline: String,
     state: &'static str,
@@ -65,7 +64,6 @@ pub fn html(report: &Report) -> Result<String, std::fmt::Error> {
     let several = run.rounds.len() > 1;
     let page = Page {
         css: include_str!("../../assets/report.css"),
-        mark: include_str!("../../assets/mark.svg"),
         id: clean(&run.run_id),
         pipeline: clean(&run.pipeline),
         state: run_state(run.state()),

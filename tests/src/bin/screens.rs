@@ -1,13 +1,14 @@
 //! Remakes the pictures in docs/dashboard from real runs in a real browser: `just screens`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use animals_api::{Amount, ChaosOn, Config, Disconnect, Server};
 use anyhow::{Context, Result};
 use clap::Parser;
-use muster_tests::browser::{Browser, Look};
+use muster_tests::browser::{Browser, DOWNLOADS, Look};
 use muster_tests::cluster::{Cluster, free_port};
+use muster_tests::deadline::until_some;
 use muster_tests::pipelines::{HOLD, folder as pipeline_folder, variant};
 
 /// Shows each page of the dashboard, light and dark, wide and narrow, and keeps pictures of them.
@@ -28,11 +29,12 @@ const LOOKS: [(&str, Look); 4] = [
 ];
 
 /// Those of the documentation, and what they are called there.
-const KEPT: [(&str, &str, &str); 4] = [
+const KEPT: [(&str, &str, &str); 5] = [
     ("live", "wide-light", "run"),
     ("over", "wide-dark", "verdict"),
     ("record", "wide-light", "record"),
     ("live", "narrow-dark", "narrow"),
+    ("report", "wide-light", "report"),
 ];
 
 struct Screens {
@@ -103,12 +105,14 @@ async fn main() -> Result<()> {
     let crew = ["worker-1", "worker-2"].map(|name| cluster.worker(name, &["--concurrency", "6"]));
     let browser = Browser::start(place.path()).await;
     let screens = Screens { browser, site: format!("http://{http}"), to: args.folder, all: args.all };
-    run(&screens, &server).await?;
+    let id = run(&screens, &server).await?;
+    report(&screens, place.path(), &id).await?;
     drop(crew);
     Ok(())
 }
 
-async fn run(screens: &Screens, server: &Server) -> Result<()> {
+/// From the form to the end; gives the run's ID.
+async fn run(screens: &Screens, server: &Server) -> Result<String> {
     let browser = &screens.browser;
     screens.of("empty", "/runs").await?;
     screens.of("start", "/runs/new?pipeline=herd").await?;
@@ -137,5 +141,16 @@ async fn run(screens: &Screens, server: &Server) -> Result<()> {
     screens.of("verdict", &format!("/runs/{id}/verdict")).await?;
     screens.of("pipelines", "/pipelines").await?;
     screens.of("pipeline", "/pipelines/herd").await?;
-    screens.of("nowhere", "/nowhere").await
+    screens.of("nowhere", "/nowhere").await?;
+    Ok(id)
+}
+
+/// The run's report, as it is once it was downloaded.
+async fn report(screens: &Screens, place: &Path, id: &str) -> Result<()> {
+    screens.browser.goto(&format!("{}/runs/{id}", screens.site)).await;
+    screens.browser.click("#report").await;
+    let file = place.join(DOWNLOADS).join(format!("{id}.html"));
+    until_some("the report is downloaded", async || file.is_file().then_some(())).await;
+    screens.browser.goto(&format!("file://{}", file.display())).await;
+    screens.shown("report").await
 }
