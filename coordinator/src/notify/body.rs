@@ -61,8 +61,11 @@ pub(super) async fn of(
     Ok(Some(Told { text: bounded(message), verdict }))
 }
 
+/// As the run's own times are written.
 fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map(|time| time.to_string()).unwrap_or_default()
+    let millis = at.as_millis();
+    let nanos = i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: millis.div_euclid(1000), nanos }.to_string()
 }
 
 /// What is long is cut: all of it stands in the ledger.
@@ -95,6 +98,12 @@ fn bounded(mut message: Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_as_those_of_the_run() {
+        assert_eq!(time(Timestamp::from_millis(1_444_102_907_010)), "2015-10-06T03:41:47.010Z");
+        assert_eq!(time(Timestamp::from_millis(1_444_102_907_000)), "2015-10-06T03:41:47Z");
+    }
 
     #[test]
     fn what_is_too_long_is_left_out_and_the_counts_stay() {

@@ -1,5 +1,6 @@
 //! The flags that say who is told when a run ends or stalls.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,9 @@ impl NotifyArgs {
             let command = Command::of(program).map_err(|wrong| format!("--notify-command {wrong}"))?;
             ways.push(Way::Command(Arc::new(command)));
         }
+        // Who is given twice is told once.
+        let mut names = HashSet::new();
+        ways.retain(|way| names.insert(way.destination().name));
         Ok(Notify { ways, stalled_after: self.stalled_after, dashboard: None })
     }
 

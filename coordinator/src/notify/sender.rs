@@ -1,7 +1,7 @@
 //! Senders: one for each destination, one notice at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use muster_telemetry::names;
@@ -126,7 +126,7 @@ impl Sender {
         };
         let sending = async {
             match &self.way {
-                Way::Webhook(webhook) => webhook.send(&claim.id, now.as_millis() / 1000, Bytes::from(told.text)).await,
+                Way::Webhook(webhook) => webhook.send(&claim.id, SystemTime::now(), Bytes::from(told.text)).await,
                 Way::Command(command) => command.send(claim, &told).await,
             }
         };

@@ -80,7 +80,7 @@ impl Keys {
     }
 
     /// The value of `webhook-signature`: one signature for each key.
-    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+    pub fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let sign = |key: &Vec<u8>| {
             // Any length is a key of HMAC.
             let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;

@@ -1,11 +1,11 @@
 //! Webhooks: a signed POST.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use muster_pipeline::{Messenger, Reply};
+use muster_pipeline::{Messenger, Reply, excerpt};
 use url::Url;
 
 use super::address;
@@ -17,6 +17,9 @@ use crate::store::Destination;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest that a server's wish to be left alone is obeyed.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes of a part of a URL that may be a secret: fewer are words.
+const SHORTEST_SECRET: usize = 8;
 
 /// Where signed messages are posted.
 pub(super) struct Webhook {
@@ -37,8 +40,10 @@ impl Webhook {
         Destination { name: address::name("webhook", self.url.as_str().as_bytes()), shown: address::shown(&self.url) }
     }
 
-    /// Posts a message, at this time in seconds since the epoch.
-    pub async fn send(&self, id: &str, timestamp: i64, body: Bytes) -> Sent {
+    /// Posts a message, at this time by the wall: receivers hold it against theirs. The coordinator's own time only goes forward,
+    /// and may be behind on a machine that slept.
+    pub async fn send(&self, id: &str, at: SystemTime, body: Bytes) -> Sent {
+        let timestamp = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let keys = match self.secrets.keys() {
             Ok(keys) => keys,
             // The file is being replaced, perhaps.
@@ -56,9 +61,22 @@ impl Webhook {
             headers.insert(name, value);
         }
         match self.messenger.post(&self.url, headers, body, TIMEOUT).await {
-            Ok(reply) => judge(&reply),
+            Ok(reply) => judge(&Reply { words: excerpt(&self.without_path(&reply.words)), ..reply }),
             Err(error) => Sent::Failed { error, after: None },
         }
+    }
+}
+
+impl Webhook {
+    /// What a server says, without what stands behind its host in the URL: some say back what they were asked for.
+    fn without_path(&self, words: &str) -> String {
+        let segments = self.url.path_segments().into_iter().flatten();
+        let pairs = self.url.query().into_iter().flat_map(|query| query.split(['&', '=']));
+        let mut words = words.to_owned();
+        for part in segments.chain(pairs).filter(|part| part.len() >= SHORTEST_SECRET) {
+            words = words.replace(part, "…");
+        }
+        words
     }
 }
 
@@ -83,6 +101,16 @@ fn judge(reply: &Reply) -> Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_back_of_the_url_is_not_repeated() {
+        let url = Url::parse("https://hooks.example/to/hunter2hunter2?key=letmein-letmein").unwrap();
+        let secrets = Secrets::File("none".into());
+        let webhook = Webhook { url, secrets, messenger: Messenger::new("test").unwrap() };
+        let words = webhook.without_path("no POST to /to/hunter2hunter2?key=letmein-letmein here");
+        assert_eq!(words, "no POST to /to/…?key=… here");
+        assert!(!format!("{webhook:?}").contains("hunter2"));
+    }
 
     #[test]
     fn an_answer_says_whether_to_try_again() {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::reading::MAX_REASON;
 use super::transport::{self, Exchange, Transport, TransportConfig};
-use super::{RequesterError, classify, excerpt};
+use super::{RequesterError, classify};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub struct Reply {
     pub status: StatusCode,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// The beginning of what it said.
+    /// The beginning of what it said, up to 2 KiB.
     pub words: String,
 }
 
@@ -59,7 +59,7 @@ impl Messenger {
             Ok(Err(error)) => return Err(error.reason().to_owned()),
             Err(_) => return Err(format!("no answer within {} s", within.as_secs())),
         };
-        let words = excerpt(&String::from_utf8_lossy(&answer.body));
+        let words = String::from_utf8_lossy(&answer.body).into_owned();
         Ok(Reply { status: answer.status, retry_after: classify::retry_after(&answer.headers), words })
     }
 }

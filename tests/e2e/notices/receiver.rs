@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -93,7 +93,12 @@ impl Receiver {
 }
 
 /// Whoever signs wrongly is refused for good, which no test expects.
-async fn receive(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(book): State<Arc<Mutex<Book>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let key = BASE64_STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("a key");
@@ -115,5 +120,6 @@ async fn receive(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body:
     let all = headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
     let (raw, body) = (body.to_vec(), serde_json::from_slice(&body).unwrap_or_default());
     book.received.push(Received { id: id.to_owned(), headers: all.collect(), raw, body, answered });
-    StatusCode::from_u16(answered).expect("a status")
+    // Some servers say back what they were asked for.
+    (StatusCode::from_u16(answered).expect("a status"), format!("so says {uri}"))
 }
