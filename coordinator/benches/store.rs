@@ -18,7 +18,9 @@ use muster_coordinator::domain::{
 };
 use muster_coordinator::store::postgres::{self, PostgresStore};
 use muster_coordinator::store::sqlite::{self, SqliteStore};
-use muster_coordinator::store::{Acquire, Begin, Begun, Fenced, GrantedLease, Report, Session, Started, Store};
+use muster_coordinator::store::{
+    Acquire, Begin, Begun, Fenced, GrantedLease, Report, Session, Started, Store, WorkDone,
+};
 use muster_postgres::Postgres;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -125,7 +127,12 @@ async fn one_batch(store: Arc<dyn Store>, session: String) {
         present: Positions::default(),
     };
     let deliveries = vec![DeliveryReport { ordinal: 1, evidence: applied }];
-    let report = Report { deliveries, digest: [1; 32], cost: [100, 0, 0, 9_400], ..Report::default() };
+    let report = Report {
+        deliveries,
+        digest: [1; 32],
+        work: WorkDone { requests: 100, bytes: 9_400, ..WorkDone::default() },
+        ..Report::default()
+    };
     store.complete(&session, lease.token, report).await.unwrap().unwrap();
 }
 
