@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 use muster_coordinator::{Config, Coordinator, Notify};
 use muster_pipeline::Pipeline;
@@ -30,6 +31,8 @@ pub struct Setup {
     pub workers: usize,
     /// Fetch slots of each.
     pub concurrency: Option<usize>,
+    /// A proxy for all requests to source and target.
+    pub proxy: Option<Url>,
     /// Where the dashboard is, if it is wanted.
     pub http: Option<SocketAddr>,
     /// Who is told when the run ends or stalls.
@@ -63,8 +66,8 @@ impl Embedded {
         // Shown beside the dashboard, and sent where a collector is named.
         let metrics =
             Metrics::start("muster", setup.http.is_some()).map_err(|error| Failure::usage(error.to_string()))?;
-        let (audit_dir, notify) = (setup.audit.clone(), setup.notify.clone());
-        let config = Config { database, audit_dir, notify, pipelines, ..Config::default() };
+        let (audit_dir, notify, proxy) = (setup.audit.clone(), setup.notify.clone(), setup.proxy.clone());
+        let config = Config { database, audit_dir, notify, proxy, pipelines, ..Config::default() };
         let mut coordinator = Coordinator::open(config).await.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(metrics) = &metrics {
             coordinator.tell_metrics(metrics);
@@ -91,6 +94,7 @@ impl Embedded {
             let config = WorkerConfig {
                 name: format!("{name}-{number}"),
                 concurrency: setup.concurrency,
+                proxy: setup.proxy.clone(),
                 ..WorkerConfig::default()
             };
             let worker = Worker::new(config, self.coordinator.in_process_channel());

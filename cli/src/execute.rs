@@ -290,6 +290,7 @@ mod tests {
             audit: None,
             workers: 1,
             concurrency: None,
+            proxy: None,
             http: None,
             notify: Notify::default(),
         };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use muster_pipeline::proxy_url;
 use muster_telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,10 @@ pub struct CoordinatorArgs {
     /// lack what it had acknowledged. Every verdict says durability=degraded.
     #[arg(long, env = "MUSTER_ACCEPT_DATA_LOSS", value_parser = clap::builder::BoolishValueParser::new())]
     pub accept_data_loss: bool,
+    /// A proxy for all requests to sources: http://HOST:PORT. With a name and a password in it, better given in MUSTER_PROXY:
+    /// whoever lists processes sees flags. Proxies that other variables name are not used.
+    #[arg(long, env = "MUSTER_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub proxy: Option<Url>,
     /// Folder for the files of runs in audit mode.
     #[arg(long, env = "MUSTER_AUDIT_DIR", value_name = "DIR")]
     pub audit_dir: Option<PathBuf>,
@@ -132,6 +137,7 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
         database: database.clone(),
         accept_data_loss: args.accept_data_loss,
         audit_dir: args.audit_dir,
+        proxy: args.proxy,
         notify,
         pipelines_dir: args.pipelines,
         planted: Planted::from_environment(),

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use url::Url;
 
 use crate::access::Access;
 use crate::audit_files::AuditFiles;
@@ -36,6 +37,8 @@ pub struct Config {
     pub audit_dir: Option<PathBuf>,
     /// Who is told when a run ends or stalls.
     pub notify: Notify,
+    /// A proxy for all requests to sources.
+    pub proxy: Option<Url>,
     /// Pipelines besides the built-in ones.
     pub pipelines: Vec<Pipeline>,
     /// A folder of more pipelines.
@@ -69,6 +72,7 @@ pub struct Coordinator {
     services: Services,
     stop: CancellationToken,
     loops: JoinSet<()>,
+    proxy: Option<Url>,
     notify: Notify,
     /// Those who are told are being told.
     telling: bool,
@@ -137,6 +141,7 @@ impl Coordinator {
         let files = config.audit_dir.map(|folder| Arc::new(AuditFiles::new(folder)));
         let mut coordinator = Self::new(store, catalog, files);
         coordinator.notify = config.notify;
+        coordinator.proxy = config.proxy;
         Ok(coordinator)
     }
 
@@ -161,6 +166,7 @@ impl Coordinator {
             stop: CancellationToken::new(),
             loops: JoinSet::new(),
             notify: Notify::default(),
+            proxy: None,
             telling: false,
             metrics: None,
         }
@@ -172,7 +178,7 @@ impl Coordinator {
         let store = || Arc::clone(&self.services.store);
         let files = self.services.files.clone();
         let holder = format!("{}-{}", std::process::id(), random_name());
-        self.loops.spawn(lister::start(store(), holder, self.stop.clone()));
+        self.loops.spawn(lister::start(store(), holder, self.proxy.clone(), self.stop.clone()));
         self.loops.spawn(reaper::start(store(), self.stop.clone()));
         self.loops.spawn(sweeper::start(store(), self.stop.clone()));
         self.loops.spawn(concluder::start(store(), files.clone(), self.notify.destinations(), self.stop.clone()));

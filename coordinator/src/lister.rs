@@ -14,6 +14,7 @@ use muster_pipeline::{
 use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::domain::{ListedItem, ListedPage, Problem, Run};
 use crate::rates::{self, ListerRates};
@@ -28,18 +29,25 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs that one coordinator lists at once.
 const AT_ONCE: usize = 16;
 
+/// How sources are asked.
+struct Asking {
+    closed: Arc<ClosedHosts>,
+    proxy: Option<Url>,
+}
+
 /// Lists runs until it is told to stop; listings under way are then given back.
-pub(crate) async fn start(store: Arc<dyn Store>, holder: String, stop: CancellationToken) {
+pub(crate) async fn start(store: Arc<dyn Store>, holder: String, proxy: Option<Url>, stop: CancellationToken) {
     let mut work = store.events().work();
     let mut listings = JoinSet::new();
     let closed = Arc::new(ClosedHosts::default());
     let heeding = tokio::spawn(rates::heed(Arc::clone(&store), Arc::clone(&closed), stop.clone()));
+    let asking = Arc::new(Asking { closed, proxy });
     loop {
         while listings.len() < AT_ONCE {
             match store.take_listing(&holder, TTL).await {
                 Ok(Some(granted)) => {
-                    let (store, closed) = (Arc::clone(&store), Arc::clone(&closed));
-                    listings.spawn(list(store, granted, closed, stop.clone()));
+                    let (store, asking) = (Arc::clone(&store), Arc::clone(&asking));
+                    listings.spawn(list(store, granted, asking, stop.clone()));
                 }
                 Ok(None) => break,
                 // Said once, by the ledger's writer.
@@ -82,9 +90,9 @@ impl From<StoreError> for Left {
 }
 
 /// Lists one run, as far as it gets.
-async fn list(store: Arc<dyn Store>, granted: GrantedListing, closed: Arc<ClosedHosts>, stop: CancellationToken) {
+async fn list(store: Arc<dyn Store>, granted: GrantedListing, asking: Arc<Asking>, stop: CancellationToken) {
     let GrantedListing { lease, run, .. } = granted.clone();
-    let left = match Listing::prepare(&store, granted, &closed).await {
+    let left = match Listing::prepare(&store, granted, &asking).await {
         Ok(mut listing) => listing.list(&stop).await.err(),
         Err(left) => Some(left),
     };
@@ -129,11 +137,7 @@ struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    async fn prepare(
-        shared: &'a Arc<dyn Store>,
-        granted: GrantedListing,
-        closed: &Arc<ClosedHosts>,
-    ) -> Result<Self, Left> {
+    async fn prepare(shared: &'a Arc<dyn Store>, granted: GrantedListing, asking: &Asking) -> Result<Self, Left> {
         let store = shared.as_ref();
         let pipeline = compile(store, &granted.run).await?;
         let compiled = pipeline.compile(&granted.run.parameters).map_err(|error| Left::Pause(error.to_string()))?;
@@ -142,8 +146,9 @@ impl<'a> Listing<'a> {
         let progress = &granted.progress;
         // A source that has brought a page is known to serve: when it does not now, that passes.
         let wait_for_first = progress.again || progress.first_open > 0;
-        let fleet: Arc<dyn Fleet> = Arc::new(ListerRates::new(shared, closed, pipeline.limits().rate));
-        let config = RequesterConfig { seed, wait_for_first, fleet: Some(fleet), ..RequesterConfig::default() };
+        let fleet: Arc<dyn Fleet> = Arc::new(ListerRates::new(shared, &asking.closed, pipeline.limits().rate));
+        let proxy = asking.proxy.clone();
+        let config = RequesterConfig { seed, wait_for_first, proxy, fleet: Some(fleet), ..RequesterConfig::default() };
         let requester =
             Requester::of(&compiled, Process::Coordinator, &config).map_err(|error| Left::Pause(error.to_string()))?;
         // Ledgers of older versions know no more than how many pages there are.

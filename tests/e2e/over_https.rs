@@ -1,12 +1,13 @@
 //! Records travel over TLS, from and to whom the machine's authorities vouch for; a machine that knows none can do without.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use animals_api::Config;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, PROXY_AUTHORIZATION};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -18,7 +19,7 @@ use muster_tests::turn;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::Acceptor;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
@@ -107,6 +108,7 @@ async fn forward(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, reqwest::Error> {
     assert_eq!(request.version(), http::Version::HTTP_2);
+    assert!(!request.headers().contains_key(PROXY_AUTHORIZATION), "what a proxy is told goes no further");
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a body").to_bytes();
     let path = head.uri.path_and_query().expect("a path");
@@ -119,15 +121,47 @@ async fn forward(
     Ok(response.body(Full::new(answer.bytes().await?)).expect("a response"))
 }
 
+/// A proxy that lets whoever has the right name and password through; gives where, and how many tunnels there were.
+async fn tunnels() -> (SocketAddr, Arc<AtomicUsize>) {
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tunnels);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(near.read_u8().await.expect("a request"));
+                }
+                let asked = String::from_utf8(asked).expect("text");
+                assert!(
+                    asked.to_lowercase().contains("\r\nproxy-authorization: basic c2hlcghlcmq6zg9n\r\n"),
+                    "{asked}"
+                );
+                let to = asked.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).expect("an address");
+                let mut far = TcpStream::connect(to).await.expect("a server");
+                counted.fetch_add(1, Ordering::Relaxed);
+                near.write_all(b"HTTP/1.1 200 x\r\n\r\n").await.expect("an answer");
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (address, tunnels)
+}
+
 /// A run on a machine whose authorities are those in this file.
-async fn run(folder: &Path, base_url: &str, authorities: &str) -> Ended {
+fn start(folder: &Path, base_url: &str, authorities: &str) -> Start {
     let nowhere = folder.join("nowhere");
     let database = format!("{authorities}.db");
     Start::muster(folder, ["run", "animals", "--set", base_url, "--db", &database])
         .env("SSL_CERT_FILE", folder.join(authorities))
         .env("SSL_CERT_DIR", nowhere)
-        .run()
-        .await
+}
+
+async fn run(folder: &Path, base_url: &str, authorities: &str) -> Ended {
+    start(folder, base_url, authorities).run().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,4 +213,29 @@ async fn a_server_that_speaks_http_2_is_asked_many_things_over_few_connections()
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
     let connections = connections.load(Ordering::Relaxed);
     assert!(connections < 64, "{connections} connections for {ANIMALS} animals");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_travel_through_a_proxy_that_reads_none_of_them() {
+    let _turn = turn::light().await;
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path();
+    let ours = authority(&folder.join("ours.pem"));
+    let server = stand_in(Config::calm(ANIMALS));
+    let (encrypted, connections) = http2_before(server.base_url(), tls(&ours, &["h2"])).await;
+    let (proxy, tunnels) = tunnels().await;
+    let base_url = format!("base_url={encrypted}");
+    let ended =
+        start(folder, &base_url, "ours.pem").env("MUSTER_PROXY", format!("http://shepherd:dog@{proxy}")).run().await;
+    let ended = ended.with_code(0);
+    assert!(!ended.stdout.contains("dog") && !ended.stderr.contains("dog"), "{}{}", ended.stdout, ended.stderr);
+    assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+    let tunnels = tunnels.load(Ordering::Relaxed);
+    assert_eq!(tunnels, connections.load(Ordering::Relaxed), "the coordinator's connections and the worker's");
+    assert!(tunnels > 0);
+
+    let refused =
+        start(folder, &base_url, "ours.pem").env("MUSTER_PROXY", "socks5://shepherd:dog@proxy.example").run().await;
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("a proxy is spoken to by http://"), "{}", refused.stderr);
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use muster_pipeline::proxy_url;
+use url::Url;
 
 use crate::WorkerError;
 use crate::connect::CredentialArgs;
@@ -24,6 +26,8 @@ pub struct WorkerConfig {
     pub session_id: Option<String>,
     /// Records fetched at the same time; `None` is as many as the pipelines' own limits say.
     pub concurrency: Option<usize>,
+    /// A proxy for all requests to source and target.
+    pub proxy: Option<Url>,
     /// Leases held at the same time, at least 1 and at most 1,000: enough that a few stalled POSTs stop nobody.
     pub max_leases: usize,
     /// How long one acquisition may wait for work.
@@ -35,9 +39,9 @@ pub struct WorkerConfig {
 }
 
 impl fmt::Debug for WorkerConfig {
-    /// All but the session's ID.
+    /// All but the session's ID, and the proxy's URL, which may have a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, session_id: _, concurrency, max_leases, acquire_wait, drain_timeout, seed } = self;
+        let Self { name, session_id: _, proxy: _, concurrency, max_leases, acquire_wait, drain_timeout, seed } = self;
         f.debug_struct("WorkerConfig")
             .field("name", name)
             .field("concurrency", concurrency)
@@ -55,6 +59,7 @@ impl Default for WorkerConfig {
             name: default_name(),
             session_id: None,
             concurrency: None,
+            proxy: None,
             max_leases: DEFAULT_MAX_LEASES,
             acquire_wait: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(60),
@@ -113,6 +118,10 @@ pub struct WorkerArgs {
     /// Records to fetch at the same time [default: as the pipeline's limits say]
     #[arg(long, env = "MUSTER_CONCURRENCY", value_name = "N")]
     pub concurrency: Option<usize>,
+    /// A proxy for all requests to source and target: http://HOST:PORT. With a name and a password in it, better given in
+    /// MUSTER_PROXY: whoever lists processes sees flags. Proxies that other variables name are not used
+    #[arg(long, env = "MUSTER_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub proxy: Option<Url>,
     /// Batches to hold at the same time
     #[arg(long, env = "MUSTER_MAX_LEASES", value_name = "N", default_value_t = DEFAULT_MAX_LEASES)]
     pub max_leases: usize,
@@ -136,6 +145,7 @@ impl WorkerArgs {
         WorkerConfig {
             name: self.name.clone().unwrap_or(defaults.name),
             concurrency: self.concurrency,
+            proxy: self.proxy.clone(),
             max_leases: self.max_leases,
             drain_timeout: Duration::from_secs(self.drain_timeout),
             ..WorkerConfig::default()

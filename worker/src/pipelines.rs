@@ -9,6 +9,7 @@ use muster_telemetry::names;
 use tokio::sync::{Mutex, OnceCell};
 use tonic::Status;
 use tracing::info;
+use url::Url;
 
 use crate::coordinator::{Coordinator, is_final};
 use crate::rates::{self, FleetRates};
@@ -35,14 +36,15 @@ type Slot = Arc<OnceCell<Arc<ReadyPipeline>>>;
 pub(crate) struct Pipelines {
     /// Takes the place of the pipelines' own limits.
     concurrency: Option<usize>,
+    proxy: Option<Url>,
     seed: u64,
     /// Last used last.
     slots: Mutex<Vec<(Key, Slot)>>,
 }
 
 impl Pipelines {
-    pub(crate) fn new(concurrency: Option<usize>, seed: u64) -> Self {
-        Self { concurrency, seed, slots: Mutex::default() }
+    pub(crate) fn new(concurrency: Option<usize>, proxy: Option<Url>, seed: u64) -> Self {
+        Self { concurrency, proxy, seed, slots: Mutex::default() }
     }
 
     /// The pipeline of `run`, ready to run. Batches that ask for the same one share it, with its connections and limits.
@@ -102,6 +104,7 @@ impl Pipelines {
         let pipeline = Pipeline::from_canonical(text).map_err(|error| unusable(&error))?;
         let config = RequesterConfig {
             concurrency: self.concurrency,
+            proxy: self.proxy.clone(),
             seed: self.seed,
             // What was listed is there: a source that serves nothing is down, not wrong.
             wait_for_first: true,
@@ -118,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_used_are_kept() {
-        let pipelines = Pipelines::new(None, 1);
+        let pipelines = Pipelines::new(None, None, 1);
         let key = |number: usize| (number.to_string(), BTreeMap::new(), true);
         let first = pipelines.slot(key(0)).await;
         for number in 1..KEPT {
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn another_text_than_the_revision_says_is_refused() {
-        let error = Pipelines::new(None, 1).compile("{}", &"0".repeat(64), &BTreeMap::new(), None).unwrap_err();
+        let error = Pipelines::new(None, None, 1).compile("{}", &"0".repeat(64), &BTreeMap::new(), None).unwrap_err();
         assert!(error.contains("is another one"), "{error}");
     }
 }

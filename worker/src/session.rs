@@ -46,7 +46,7 @@ impl Session {
         Ok(Self {
             coordinator: Arc::new(Coordinator::new(endpoints, config.seed, &session_id, info)),
             leases: HeldLeases::default(),
-            pipelines: Pipelines::new(config.concurrency, config.seed),
+            pipelines: Pipelines::new(config.concurrency, config.proxy.clone(), config.seed),
             slots: Slots::new(config.slots()),
             tally: Tally::default(),
             all_slots: AtomicUsize::new(config.slots()),

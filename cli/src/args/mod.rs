@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and what the environment says in its place.
 
+use muster_pipeline::proxy_url;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use url::Url;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -140,6 +142,10 @@ pub struct RunArgs {
     /// Records that each worker fetches at the same time; the pipeline's own limit may allow fewer
     #[arg(long, env = "MUSTER_CONCURRENCY", value_name = "N")]
     pub concurrency: Option<usize>,
+    /// A proxy for all requests to source and target: http://HOST:PORT. With a name and a password in it, better given in
+    /// MUSTER_PROXY: whoever lists processes sees flags. Proxies that other variables name are not used
+    #[arg(long, env = "MUSTER_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub proxy: Option<Url>,
     /// The ledger's file; made if it is not there
     #[arg(long, env = "MUSTER_DB", value_name = "FILE", default_value = "muster.db")]
     pub db: PathBuf,

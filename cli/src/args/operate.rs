@@ -1,7 +1,9 @@
 //! What an operator does to a run: dead letters, doubts, further rounds, retention, export.
 
+use muster_pipeline::proxy_url;
 use std::path::PathBuf;
 use std::time::Duration;
+use url::Url;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgGroup, Args, ValueEnum, ValueHint};
@@ -146,6 +148,10 @@ pub struct RedriveArgs {
     /// With --db: records that each worker fetches at the same time
     #[arg(long, env = "MUSTER_CONCURRENCY", value_name = "N")]
     pub concurrency: Option<usize>,
+    /// With --db: a proxy for all requests to source and target: http://HOST:PORT. With a name and a password in it, better given in
+    /// MUSTER_PROXY: whoever lists processes sees flags. Proxies that other variables name are not used
+    #[arg(long, env = "MUSTER_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub proxy: Option<Url>,
     /// With --db, of a run that writes audit files: its folder, as it was given to run
     #[arg(long, env = "MUSTER_AUDIT", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub audit: Option<PathBuf>,

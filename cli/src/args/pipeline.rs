@@ -1,6 +1,8 @@
 //! Flags of the tools for whoever writes a pipeline: `muster pipeline ...`.
 
+use muster_pipeline::proxy_url;
 use std::path::PathBuf;
+use url::Url;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand, ValueHint};
@@ -10,6 +12,10 @@ use super::SetArgs;
 /// Flags of `muster pipeline`.
 #[derive(Args, Debug)]
 pub struct PipelineArgs {
+    /// A proxy for all requests to the source: http://HOST:PORT. With a name and a password in it, better given in
+    /// MUSTER_PROXY: whoever lists processes sees flags. Proxies that other variables name are not used
+    #[arg(long, global = true, env = "MUSTER_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub proxy: Option<Url>,
     /// What to do.
     #[command(subcommand)]
     pub tool: PipelineTool,

@@ -106,8 +106,15 @@ fn order(args: &DemoArgs, base_url: &str) -> Result<Order, Failure> {
         None => temporary_folder()?.join("muster.db"),
     };
     let (workers, concurrency) = (args.workers, args.concurrency);
-    let setup =
-        Setup { database, audit: None, workers, concurrency, http: args.http_listen, notify: Notify::default() };
+    let setup = Setup {
+        database,
+        audit: None,
+        workers,
+        concurrency,
+        proxy: None,
+        http: args.http_listen,
+        notify: Notify::default(),
+    };
     Ok(Order { choice, parameters, setup, resume: false, request_id: None, since: None })
 }
 

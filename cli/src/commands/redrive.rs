@@ -113,8 +113,15 @@ async fn here(args: RedriveArgs, request: RedriveRunRequest, file: PathBuf, stde
     let named = own.as_ref().map(|choice| choice.pipeline.name().to_owned());
     let own = own.filter(|choice| !choice.built_in).map(|choice| choice.pipeline).into_iter().collect();
     let (workers, concurrency) = (args.workers, args.concurrency);
-    let setup =
-        Setup { database: file, audit: args.audit, workers, concurrency, http: None, notify: Notify::default() };
+    let setup = Setup {
+        database: file,
+        audit: args.audit,
+        workers,
+        concurrency,
+        proxy: args.proxy,
+        http: None,
+        notify: Notify::default(),
+    };
     let begin = async |client: &Client| {
         let run = client.run(&args.run).await?;
         audit_goes_on(&run, &setup)?;

@@ -52,7 +52,15 @@ fn order(args: RunArgs) -> Result<Order, Failure> {
     let parameters = Order::resolve(&choice.pipeline, &given, args.since.as_deref())?;
     let (workers, concurrency) = (args.workers, args.concurrency);
     let notify = args.notify.notify().map_err(Failure::usage)?;
-    let setup = Setup { database: args.db, audit: args.audit, workers, concurrency, http: args.http_listen, notify };
+    let setup = Setup {
+        database: args.db,
+        audit: args.audit,
+        workers,
+        concurrency,
+        proxy: args.proxy,
+        http: args.http_listen,
+        notify,
+    };
     Ok(Order { choice, parameters, setup, resume: args.resume, request_id: args.request_id, since: args.since })
 }
 
@@ -117,6 +125,7 @@ mod tests {
             audit: Some("audit".into()),
             workers: 1,
             concurrency: None,
+            proxy: None,
             http: None,
             notify: Default::default(),
         };

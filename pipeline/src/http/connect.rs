@@ -63,6 +63,16 @@ impl Proxy {
     }
 }
 
+/// A proxy's URL as it was typed.
+///
+/// # Errors
+/// What is wrong with it, without what is secret in it.
+pub fn proxy_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("expected http://[NAME:PASSWORD@]HOST[:PORT]: {error}"))?;
+    Proxy::at(&url)?;
+    Ok(url)
+}
+
 /// Basic credentials (RFC 7617) of a URL's name and password.
 fn basic(name: &str, password: &str) -> Result<HeaderValue, String> {
     let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
@@ -86,6 +96,8 @@ impl Connector {
     pub(crate) fn new(proxy: Option<Proxy>, timeout: Duration) -> Result<Self, RequesterError> {
         let tls = roots::tls().map_err(|error| RequesterError(format!("TLS cannot be set up: {error}")))?;
         let mut tcp = HttpConnector::new();
+        // Divided among the addresses of a name, so that one which is silent leaves time for the next.
+        tcp.set_connect_timeout(Some(timeout));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));

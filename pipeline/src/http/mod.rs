@@ -45,6 +45,7 @@ pub(crate) use access::Access;
 pub use access::Process;
 pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
 pub use classify::{PostOutcome, ProbeOutcome};
+pub use connect::proxy_url;
 pub use fleet::{ClosedHosts, Fleet, host_of};
 pub use look::{LookError, Looked, look};
 pub use message::{Messenger, Reply};

@@ -21,6 +21,10 @@ use super::reading::read;
 /// request meets a connection that is being closed under it.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// A connection of HTTP/2 that was quiet for so long is asked whether it is there, and given up when it does not say so within as
+/// long again: everything goes over it.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// A request and how much of its answer is wanted.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -89,6 +93,11 @@ pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, Requ
     let proxy_authorization = proxy.as_ref().and_then(Proxy::authorization);
     let connector = Connector::new(proxy, config.connect_timeout)?;
     let client = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(QUIET)
+        .http2_keep_alive_timeout(QUIET)
+        // What had not begun when its connection was found closed: it has left nothing anywhere.
+        .retry_canceled_requests(true)
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(config.connections)
@@ -149,11 +158,17 @@ impl tower::Service<Exchange> for OverHyper {
     }
 }
 
-/// Only what failed before there was a connection is certain not to have been sent. A reset of a connection that was used
-/// before says nothing.
+/// Only what failed before there was a connection, or what the connection gave back unbegun, is certain not to have been sent. A
+/// reset of a connection that was used before says nothing.
 fn failure(error: &Error) -> TransportError {
     let reason = reason_of(error);
-    if error.is_connect() { TransportError::NotSent(reason) } else { TransportError::Broken(reason) }
+    let is_unsent = error.is_connect() || std::error::Error::source(error).is_some_and(is_unbegun);
+    if is_unsent { TransportError::NotSent(reason) } else { TransportError::Broken(reason) }
+}
+
+/// Whether hyper says that it had not begun to send: its dispatcher cancels only what it gives back.
+fn is_unbegun(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(hyper::Error::is_canceled)
 }
 
 /// How hyper says that what came back is no HTTP/1.
@@ -179,4 +194,29 @@ pub(crate) fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     reason
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_closed_connection_gives_back_was_not_sent_and_what_it_began_may_have_been() {
+        for begins in [false, true] {
+            let (near, far) = tokio::io::duplex(64);
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
+            let serving = begins.then(|| tokio::spawn(connection));
+            let request = Request::new(Full::new(Bytes::from(vec![b'x'; 1_000])));
+            let answering = sender.send_request(request);
+            if begins {
+                let mut far = far;
+                tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap();
+            }
+            let error = answering.await.unwrap_err();
+            assert_eq!(is_unbegun(&error), !begins, "{error:?}");
+            drop(serving);
+        }
+    }
 }

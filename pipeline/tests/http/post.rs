@@ -52,6 +52,27 @@ async fn a_failed_tls_handshake_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_nothing_before_it_could_be_asked_was_sent_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = async {
+        let (_stream, _) = listener.accept().await.unwrap();
+        std::future::pending::<PostOutcome>().await
+    };
+    let compiled = pipeline(&format!("https://{address}"), "", "");
+    // Well before the time that an answer may take.
+    let requester = requester(|limits| limits.get_timeout = Duration::from_millis(100));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let delivery = delivery("key");
+    let posting = requester.post(compiled.target().http().unwrap(), &delivery, deadline, Turn::default());
+    let outcome = tokio::select! { outcome = posting => outcome, outcome = silent => outcome };
+    assert!(
+        matches!(&outcome, PostOutcome::NotSent { reason } if reason.contains("no connection within")),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_deadline_that_has_passed_sends_nothing() {
     let server = Server::start(|_, _| json(200, "{}")).await;
     let compiled = pipeline(&server.url(), "", "");

@@ -3,6 +3,7 @@
 use muster_pipeline::{Pipeline, SpecError, built_in};
 use muster_telemetry::Stderr;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::live;
 use crate::args::CheckArgs;
@@ -27,9 +28,9 @@ enum Wrong {
 }
 
 /// `muster pipeline check FILE...`.
-pub async fn check(args: CheckArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+pub async fn check(args: CheckArgs, proxy: Option<Url>, stderr: &Stderr) -> Result<Exit, Failure> {
     if args.live {
-        return live::check(&args).await;
+        return live::check(&args, proxy).await;
     }
     let set = pipeline_choice::parameters(&args.set.set)?;
     let check_one = |file: &String| Checked { file: file.clone(), result: read(file, &set) };

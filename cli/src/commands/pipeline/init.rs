@@ -17,7 +17,7 @@ use crate::render::clean;
 use crate::{manner, output};
 
 /// `muster pipeline init [URL]`.
-pub async fn init(args: InitArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+pub async fn init(args: InitArgs, proxy: Option<Url>, stderr: &Stderr) -> Result<Exit, Failure> {
     let typed = match args.url {
         Some(url) => url,
         None => asked(stderr)?,
@@ -33,7 +33,7 @@ pub async fn init(args: InitArgs, stderr: &Stderr) -> Result<Exit, Failure> {
         name: args.name,
         out: out()?,
     };
-    let proposal = propose(&wish, &sampling::config()).await.map_err(failure)?;
+    let proposal = propose(&wish, &sampling::config(proxy)).await.map_err(failure)?;
     match &args.output {
         Some(file) => write(file, &proposal.yaml)?,
         None => drop(output::print(&proposal.yaml)?),

@@ -2,6 +2,7 @@
 
 use muster_pipeline::{Drift, Sample, Wanted};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::sampling::{self, Ready};
 use crate::args::CheckArgs;
@@ -13,12 +14,12 @@ use crate::render::numbers::counted;
 use crate::render::paint::{self, Tone};
 
 /// `muster pipeline check --live FILE`.
-pub async fn check(args: &CheckArgs) -> Result<Exit, Failure> {
+pub async fn check(args: &CheckArgs, proxy: Option<Url>) -> Result<Exit, Failure> {
     let [file] = args.files.as_slice() else {
         return Err(Failure::usage("--live looks at one source at a time").help("give one FILE"));
     };
     let ready = sampling::ready(file, &args.set)?;
-    let requester = sampling::requester(&ready)?;
+    let requester = sampling::requester(&ready, proxy)?;
     let sample = ready.compiled.sample(&requester, &Wanted::First(args.records)).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;
     if let Some(failure) = sampling::all_unreadable(&sample.records) {

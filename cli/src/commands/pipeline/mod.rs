@@ -18,12 +18,13 @@ use crate::failure::Failure;
 
 /// `muster pipeline TOOL`.
 pub async fn pipeline(args: PipelineArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+    let proxy = args.proxy;
     match args.tool {
-        PipelineTool::Check(args) => check::check(args, stderr).await,
+        PipelineTool::Check(args) => check::check(args, proxy, stderr).await,
         PipelineTool::Explain(args) => explain::explain(&args),
-        PipelineTool::Try(args) => try_out::try_out(args).await,
-        PipelineTool::Init(args) => init::init(args, stderr).await,
-        PipelineTool::Record(args) => record::record(args, stderr).await,
+        PipelineTool::Try(args) => try_out::try_out(args, proxy).await,
+        PipelineTool::Init(args) => init::init(args, proxy, stderr).await,
+        PipelineTool::Record(args) => record::record(args, proxy, stderr).await,
         PipelineTool::Test(args) => replay::test(args, stderr).await,
         PipelineTool::Schema(_) => explain::schema(),
     }

@@ -2,6 +2,7 @@
 
 use muster_pipeline::{Recorder, Requester, Wanted};
 use muster_telemetry::Stderr;
+use url::Url;
 
 use super::sampling;
 use crate::args::CassetteArgs;
@@ -11,10 +12,10 @@ use crate::manner;
 use crate::render::numbers::counted;
 
 /// `muster pipeline record FILE --cassette F`.
-pub async fn record(args: CassetteArgs, stderr: &Stderr) -> Result<Exit, Failure> {
+pub async fn record(args: CassetteArgs, proxy: Option<Url>, stderr: &Stderr) -> Result<Exit, Failure> {
     let ready = sampling::ready(&args.file, &args.set)?;
     let recorder = Recorder::default();
-    let requester = Requester::recording(&ready.compiled, &sampling::config(), &recorder);
+    let requester = Requester::recording(&ready.compiled, &sampling::config(proxy), &recorder);
     let requester = requester.map_err(|error| Failure::usage(error.to_string()))?;
     let sample = ready.compiled.sample(&requester, &Wanted::First(args.records)).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;

@@ -23,7 +23,7 @@ pub async fn test(args: TestArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     let cassette = read(&args.cassette)?;
     let records = args.records.or(cassette.records()).unwrap_or(RECORDS);
     let player = Player::new(cassette);
-    let requester = Requester::playing(ready.pipeline.limits(), &sampling::config(), &player);
+    let requester = Requester::playing(ready.pipeline.limits(), &sampling::config(None), &player);
     let sample = ready.compiled.sample(&requester, &Wanted::First(records)).await;
     let played = player.played();
     if !played.missing.is_empty() {

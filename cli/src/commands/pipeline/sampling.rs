@@ -2,6 +2,7 @@
 //! source.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+use url::Url;
 
 use muster_pipeline::{
     CompiledPipeline, ListError, Pipeline, Process, Processed, RecordId, Requester, RequesterConfig, SampledRecord,
@@ -30,15 +31,15 @@ pub fn ready(file: &str, set: &SetArgs) -> Result<Ready, Failure> {
 }
 
 /// What asks the source. A secret that is missing is named.
-pub fn requester(ready: &Ready) -> Result<Requester, Failure> {
-    let requester = Requester::of(&ready.compiled, Process::Reader, &config());
+pub fn requester(ready: &Ready, proxy: Option<Url>) -> Result<Requester, Failure> {
+    let requester = Requester::of(&ready.compiled, Process::Reader, &config(proxy));
     requester.map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// How a tool asks.
-pub fn config() -> RequesterConfig {
+pub fn config(proxy: Option<Url>) -> RequesterConfig {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    RequesterConfig { seed: u64::from(since.subsec_nanos()), ..RequesterConfig::default() }
+    RequesterConfig { seed: u64::from(since.subsec_nanos()), proxy, ..RequesterConfig::default() }
 }
 
 /// The IDs that were typed, as JSON texts.

@@ -2,6 +2,7 @@
 
 use muster_pipeline::{SampledRecord, Wanted};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::sampling;
 use crate::args::TryArgs;
@@ -12,10 +13,10 @@ use crate::render::clean;
 use crate::render::paint::{self, Tone};
 
 /// `muster pipeline try FILE`.
-pub async fn try_out(args: TryArgs) -> Result<Exit, Failure> {
+pub async fn try_out(args: TryArgs, proxy: Option<Url>) -> Result<Exit, Failure> {
     let ready = sampling::ready(&args.file, &args.set)?;
     let ids = sampling::ids(&args.id)?;
-    let requester = sampling::requester(&ready)?;
+    let requester = sampling::requester(&ready, proxy)?;
     let wanted = if ids.is_empty() { Wanted::First(args.records) } else { Wanted::These(ids) };
     let sample = ready.compiled.sample(&requester, &wanted).await;
     let sample = sample.map_err(|error| sampling::unreadable(&error))?;
