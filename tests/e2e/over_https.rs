@@ -206,13 +206,14 @@ async fn a_server_that_speaks_http_2_is_asked_many_things_over_few_connections()
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path();
     let ours = authority(&folder.join("ours.pem"));
-    let server = stand_in(Config::calm(ANIMALS));
+    let server = stand_in(Config::calm(2_000));
     let (encrypted, connections) = http2_before(server.base_url(), tls(&ours, &["h2"])).await;
     let encrypted = format!("base_url={encrypted}");
     run(folder, &encrypted, "ours.pem").await.with_code(0);
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
     let connections = connections.load(Ordering::Relaxed);
-    assert!(connections < 64, "{connections} connections for {ANIMALS} animals");
+    // Before the first has answered nobody knows that one will do: as many begin as may be asked for at the start, 64.
+    assert!(connections < 100, "{connections} connections");
 }
 
 #[tokio::test(flavor = "multi_thread")]
