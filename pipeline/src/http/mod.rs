@@ -47,7 +47,7 @@ pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
 pub use classify::{PostOutcome, ProbeOutcome};
 pub use fleet::{ClosedHosts, Fleet, host_of};
 pub use look::{LookError, Looked, look};
-pub use message::{Messenger, Reply};
+pub use message::{Messenger, NoReply, Reply};
 pub use notes::{Sent, SentEnding};
 pub use requester::Requester;
 pub(crate) use transport::{Answer, Exchange, TransportError};
