@@ -9,10 +9,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::body::Told;
 use super::{Way, body};
 use crate::domain::Clock;
 use crate::measures;
-use crate::store::{Event, Fenced, NoticeClaim, Store, StoreResult, Tried};
+use crate::store::{Event, Fenced, NoticeClaim, Store, StoreError, StoreResult, Tried};
 
 /// How long a sender has a notice to itself: longer than a try takes.
 const HOLD: Duration = Duration::from_secs(90);
@@ -103,12 +104,7 @@ impl Sender {
             }
             // Another coordinator may have been quicker.
             let Some(claim) = self.store.claim_notice(&destination.name, HOLD).await? else { return Ok(LOOK_EVERY) };
-            let tried = match self.send(&claim, stop).await? {
-                Some(sent) => sent.tried(claim.tries, fastrand::f64()),
-                None => {
-                    Tried::Again { after: Duration::ZERO, error: "broken off, as the coordinator stopped".to_owned() }
-                }
-            };
+            let tried = self.try_once(&claim, stop).await?;
             let settled = self.store.settle_notice(&claim, tried.clone()).await?;
             if settled == Fenced::Committed(()) {
                 measures::noticed(claim.event, &tried);
@@ -118,12 +114,25 @@ impl Sender {
         Ok(LOOK_EVERY)
     }
 
-    /// Nothing: it was broken off.
-    async fn send(&self, claim: &NoticeClaim, stop: &CancellationToken) -> StoreResult<Option<Sent>> {
+    async fn try_once(&self, claim: &NoticeClaim, stop: &CancellationToken) -> StoreResult<Tried> {
+        if claim.tries > MOST_TRIES {
+            // Whoever tried before died of it each time, or was stopped.
+            return Ok(Tried::GivenUp { error: format!("{MOST_TRIES} tries were broken off") });
+        }
         let now = self.clock.now();
-        let Some(told) = body::of(self.store.as_ref(), claim, self.dashboard.as_ref(), now).await? else {
-            return Ok(Some(Sent::Refused { error: "the run was deleted".to_owned() }));
+        let sent = match body::of(self.store.as_ref(), claim, self.dashboard.as_ref(), now).await {
+            Ok(Some(told)) => self.send(claim, told, stop).await,
+            Ok(None) => Some(Sent::Refused { error: "the run was deleted".to_owned() }),
+            Err(error) => Some(unwritten(error, self.store.writable().is_ok())?),
         };
+        Ok(match sent {
+            Some(sent) => sent.tried(claim.tries, fastrand::f64()),
+            None => Tried::Again { after: Duration::ZERO, error: "broken off, as the coordinator stopped".to_owned() },
+        })
+    }
+
+    /// Nothing: it was broken off.
+    async fn send(&self, claim: &NoticeClaim, told: Told, stop: &CancellationToken) -> Option<Sent> {
         let sending = async {
             match &self.way {
                 Way::Webhook(webhook) => webhook.send(&claim.id, SystemTime::now(), Bytes::from(told.text)).await,
@@ -135,11 +144,21 @@ impl Sender {
             stop.cancelled().await;
             tokio::time::sleep(LAST_TRY).await;
         };
-        Ok(tokio::select! {
+        tokio::select! {
             sent = &mut sending => Some(sent),
             () = stopped => None,
-        })
+        }
     }
+}
+
+/// What follows when a message cannot be written. It is a try that failed, so that one run that cannot be read holds up nobody
+/// for ever; unless the ledger takes nothing now, not even that.
+fn unwritten(error: StoreError, is_writable: bool) -> StoreResult<Sent> {
+    if !is_writable {
+        return Err(error);
+    }
+    tracing::error!(error = %error, { names::NEXT } = "tried again later", "a notice's run cannot be read");
+    Ok(Sent::Failed { error: "its run cannot be read: the log says why".to_owned(), after: None })
 }
 
 fn log(claim: &NoticeClaim, shown: &str, tried: &Tried) {
