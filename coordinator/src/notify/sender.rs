@@ -177,7 +177,51 @@ fn log(claim: &NoticeClaim, shown: &str, tried: &Tried) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::domain::{DeliveryState, SystemClock, Timestamp};
+    use crate::notify::Command;
+    use crate::planted::Planted;
+    use crate::store::NoticeState;
+    use crate::store::conformance::Bench;
+    use crate::store::conformance::bench::{A, new_run};
+    use crate::store::sqlite::SqliteBackend;
+
+    #[tokio::test]
+    async fn a_notice_whose_tries_end_without_a_word_is_given_up_unsent() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(&SqliteBackend::new(folder.path().to_owned(), Planted::default())).await;
+        let (program, told) = (folder.path().join("hook"), folder.path().join("told"));
+        std::fs::write(&program, format!("#!/bin/sh\n: >'{}'\n", told.display())).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let way = Way::Command(Arc::new(Command::of(&program).unwrap()));
+        let to = way.destination();
+
+        let run = bench.one_batch(new_run("one"), 2).await;
+        let lease = bench.lease(A).await;
+        bench.deliver(A, &lease, DeliveryState::Applied).await;
+        let store = bench.store();
+        let (run, verdict) = crate::audit::audit(store.as_ref(), &run.id, None).await.unwrap().unwrap();
+        store.conclude(&run, &verdict, std::slice::from_ref(&to)).await.unwrap();
+        for _ in 0..MOST_TRIES {
+            assert!(store.claim_notice(&to.name, Duration::ZERO).await.unwrap().is_some());
+        }
+        let clock = Arc::new(SystemClock::starting_after(Timestamp::default()));
+        let sender = Sender { store: Arc::clone(&store), clock, way, dashboard: None };
+        sender.run_once(&CancellationToken::new()).await.unwrap();
+        let notice = store.notices(&run, 1).await.unwrap().remove(0);
+        assert!(matches!(notice.state, NoticeState::GivenUp(_)), "{notice:?}");
+        assert!(!told.exists(), "it was started once more");
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_read_costs_a_try_unless_the_ledger_is_ill() {
+        let error = || StoreError::Damaged("a row makes no sense".into());
+        let failed = Sent::Failed { error: "its run cannot be read: the log says why".into(), after: None };
+        assert_eq!(unwritten(error(), true).unwrap(), failed);
+        assert!(unwritten(error(), false).is_err());
+    }
 
     fn after(tries: u32, random: f64, wish: Option<u64>) -> Duration {
         let failed = Sent::Failed { error: "no".into(), after: wish.map(Duration::from_secs) };
