@@ -83,8 +83,12 @@ impl Command {
             Err(error) => return failed(format!("it cannot be waited for: {error}")),
         };
         let said = excerpt(&output);
-        if !said.is_empty() {
-            tracing::info!({ names::RUN } = %claim.run, program = %self.program.display(), said, "a command hook has said");
+        let (run, program) = (&claim.run, self.program.display());
+        // `muster run` logs warnings alone, and nobody else says why it failed.
+        match code {
+            _ if said.is_empty() => {}
+            Some(0) => tracing::info!({ names::RUN } = %run, program = %program, said, "a command hook has said"),
+            _ => tracing::warn!({ names::RUN } = %run, program = %program, said, "a command hook has failed and said"),
         }
         match code {
             Some(0) => Sent::Accepted,

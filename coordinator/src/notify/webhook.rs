@@ -71,7 +71,7 @@ impl Webhook {
             NoReply::Broken(reason) => ("the connection broke before an answer: the log says how", reason),
         };
         let (destination, reason) = (address::shown(&self.url), excerpt(&reason));
-        tracing::info!(destination, id, reason, "a webhook did not answer");
+        tracing::warn!(destination, id, reason, "a webhook did not answer");
         what.to_owned()
     }
 }
