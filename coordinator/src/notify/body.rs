@@ -13,6 +13,8 @@ use crate::words::verdict::headline;
 const MOST: usize = 256 << 10;
 /// Of a list, these many stay.
 const SOME: usize = 20;
+/// Characters of a reason where nothing else is left out any more.
+const REASON: usize = 1000;
 
 /// A message.
 #[derive(Debug)]
@@ -92,7 +94,18 @@ fn bounded(mut message: Value) -> String {
         run["verdict"]["discrepancies"] = json!([]);
         run["verdict"]["unknown_fields"] = json!([]);
     }
-    message.to_string()
+    let text = message.to_string();
+    if text.len() <= MOST { text } else { least(&message) }
+}
+
+/// What is short whatever the ledger has: that it happened, to which run, and whether that is complete.
+fn least(message: &Value) -> String {
+    let data = &message["data"];
+    let reason: String = data["reason"].as_str().unwrap_or_default().chars().take(REASON).collect();
+    let (state, complete) = (&data["run"]["state"], &data["run"]["verdict"]["complete"]);
+    let run = json!({ "run_id": data["run_id"], "state": state, "verdict": { "complete": complete } });
+    let data = json!({ "run_id": data["run_id"], "round": data["round"], "reason": reason, "url": null, "run": run });
+    json!({ "type": message["type"], "timestamp": message["timestamp"], "data": data }).to_string()
 }
 
 #[cfg(test)]
@@ -117,5 +130,9 @@ mod tests {
         assert!(long.len() < MOST && !long.contains("zzz") && long.contains("\"x\""), "{} bytes", long.len());
         let longest = of(1000, MOST);
         assert!(longest.len() < MOST && longest.contains("\"listed\":7"), "{} bytes", longest.len());
+        let run = json!({ "state": "RUN_STATE_PAUSED", "state_reason": "w".repeat(MOST) });
+        let data = json!({ "run_id": "a-1", "round": 1, "reason": "w".repeat(MOST), "run": run });
+        let least = bounded(json!({ "type": "run.stalled", "data": data }));
+        assert!(least.len() < 2 * REASON && least.contains("RUN_STATE_PAUSED") && least.contains("a-1"), "{least}");
     }
 }

@@ -31,18 +31,17 @@ pub(super) struct Command {
     program: PathBuf,
 }
 
-/// The processes of a program: when it is dropped before their end, they are killed.
+/// A program and what it started: what is left of them when it is dropped is killed.
 struct Group {
     child: Child,
-    ended: bool,
+    leader: Option<Pid>,
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid.filter(|_| !self.ended) {
+        if let Some(leader) = self.leader {
             // They may have ended by themselves.
-            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
@@ -51,12 +50,13 @@ impl Command {
     /// One that can be started, by its path.
     pub fn of(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let program = std::fs::canonicalize(path).map_err(|error| {
+        let wrong = |error: std::io::Error| {
             format!("{shown} cannot be used: {error}; give the path of a program, without arguments")
-        })?;
-        let may_be_started =
-            std::fs::metadata(&program).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
-        match may_be_started {
+        };
+        // Links stay: what they lead to may be another version at the next start, and is the same program to the ledger.
+        let program = std::path::absolute(path).map_err(wrong)?;
+        let file = std::fs::metadata(&program).map_err(wrong)?;
+        match file.is_file() && file.permissions().mode() & 0o111 != 0 {
             true => Ok(Self { program }),
             false => Err(format!("{shown} is no program that can be started: chmod +x it, or name another")),
         }
@@ -72,7 +72,7 @@ impl Command {
     pub async fn send(&self, claim: &NoticeClaim, told: &Told) -> Sent {
         let failed = |error: String| Sent::Failed { error, after: None };
         let mut group = match self.start(claim, told) {
-            Ok(child) => Group { child, ended: false },
+            Ok(child) => Group::of(child),
             Err(error) => return failed(format!("it cannot be started: {error}")),
         };
         let Ok(ended) = tokio::time::timeout(TIMEOUT, group.carry_out(&told.text)).await else {
@@ -83,12 +83,17 @@ impl Command {
             Err(error) => return failed(format!("it cannot be waited for: {error}")),
         };
         let said = excerpt(&output);
-        if !said.is_empty() {
-            tracing::info!({ names::RUN } = %claim.run, program = %self.program.display(), said, "a command hook has said");
+        let (run, program) = (&claim.run, self.program.display());
+        // `muster run` logs warnings alone, and nobody else says why it failed.
+        match code {
+            _ if said.is_empty() => {}
+            Some(0) => tracing::info!({ names::RUN } = %run, program = %program, said, "a command hook has said"),
+            _ => tracing::warn!({ names::RUN } = %run, program = %program, said, "a command hook has failed and said"),
         }
         match code {
             Some(0) => Sent::Accepted,
-            Some(code) => failed(format!("it ended with {code}: {said}").trim_end_matches([':', ' ']).to_owned()),
+            // What it said is its owner's, and may be a secret: more people read the ledger than the log.
+            Some(code) => failed(format!("it ended with {code}")),
             None => failed("a signal ended it".to_owned()),
         }
     }
@@ -111,6 +116,12 @@ impl Command {
 }
 
 impl Group {
+    fn of(child: Child) -> Self {
+        // A number that it no longer has once it was waited for.
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Self { child, leader }
+    }
+
     /// Its exit code, if it has one, and the beginning of what it said.
     async fn carry_out(&mut self, text: &str) -> std::io::Result<(Option<i32>, String)> {
         let (stdin, stdout, stderr) = (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take());
@@ -133,7 +144,6 @@ impl Group {
                 _ = &mut talk => self.child.wait().await?,
             }
         };
-        self.ended = true;
         let said = [out, err].concat();
         Ok((status.code(), String::from_utf8_lossy(&said).into_owned()))
     }
@@ -146,5 +156,30 @@ async fn keep(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let room = KEPT.saturating_sub(into.len());
         into.extend_from_slice(&buffer[..count.min(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_program_behind_a_link_is_the_same_when_the_link_leads_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let current = folder.path().join("current");
+        let release = |version: &str| {
+            let release = folder.path().join(version);
+            std::fs::create_dir(&release).unwrap();
+            std::fs::write(release.join("hook"), "#!/bin/sh\n").unwrap();
+            std::fs::set_permissions(release.join("hook"), std::fs::Permissions::from_mode(0o755)).unwrap();
+            let _ = std::fs::remove_file(&current);
+            symlink(&release, &current).unwrap();
+            Command::of(&current.join("hook")).unwrap().destination()
+        };
+        let (one, two) = (release("1.0"), release("2.0"));
+        assert_eq!(one, two);
+        assert!(one.shown.ends_with("current/hook"), "{one:?}");
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_pipeline::{Messenger, RequesterConfig};
+use muster_telemetry::names;
+use url::Url;
 
 use super::command::Command;
 use super::sign::{HOW_TO_MAKE, Keys, Secrets};
@@ -16,9 +18,11 @@ use super::{Notify, Way, address};
 const SECRET: &str = "MUSTER_NOTIFY_SECRET";
 /// Destinations of a kind.
 const MOST: usize = 16;
+/// When a run has stalled, where nobody says otherwise.
+const STALLED_AFTER: Duration = Duration::from_secs(300);
 
 /// Who is told, by flags.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct NotifyArgs {
     /// Post a signed message (Standard Webhooks) to this URL when a run ends or stalls; may be given more than once (in the
     /// environment: one a line). A URL that holds a secret is better given there: whoever lists processes sees flags
@@ -33,9 +37,21 @@ pub struct NotifyArgs {
     #[arg(long, env = "MUSTER_NOTIFY_COMMAND", value_name = "PROGRAM", value_delimiter = '\n')]
     pub notify_command: Vec<PathBuf>,
     /// A run has stalled when no page was listed and no record came to an end for so long; one that pauses by itself has at
-    /// once
-    #[arg(long, env = "MUSTER_STALLED_AFTER", value_name = "TIME", default_value = "5m", value_parser = stalled_after)]
-    pub stalled_after: Duration,
+    /// once [default: 5m]
+    #[arg(long, env = "MUSTER_STALLED_AFTER", value_name = "TIME", value_parser = stalled_after)]
+    pub stalled_after: Option<Duration>,
+}
+
+impl std::fmt::Debug for NotifyArgs {
+    /// Without the URLs: they may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotifyArgs")
+            .field("urls", &self.notify_url.len())
+            .field("secret_file", &self.notify_secret_file)
+            .field("commands", &self.notify_command)
+            .field("stalled_after", &self.stalled_after)
+            .finish()
+    }
 }
 
 /// From a second to 30 days.
@@ -66,12 +82,17 @@ impl NotifyArgs {
         if urls.len() > MOST {
             return Err(format!("--notify-url is given {} times, and at most {MOST} webhooks are told", urls.len()));
         }
+        if urls.is_empty() && self.notify_secret_file.is_some() {
+            return Err("--notify-secret-file signs what webhooks are sent, and there is none: give --notify-url URL"
+                .to_owned());
+        }
         if !urls.is_empty() {
             let secrets = self.secrets()?;
             let messenger =
                 Messenger::new(&RequesterConfig::default().user_agent).map_err(|error| error.to_string())?;
-            for url in urls {
-                let url = address::check(url).map_err(|wrong| format!("--notify-url cannot be used: {wrong}"))?;
+            for text in urls {
+                let url = address::check(text).map_err(|wrong| format!("--notify-url cannot be used: {wrong}"))?;
+                warn_if_listed(text, &url);
                 let (secrets, messenger) = (secrets.clone(), messenger.clone());
                 ways.push(Way::Webhook(Arc::new(Webhook { url, secrets, messenger })));
             }
@@ -84,10 +105,16 @@ impl NotifyArgs {
             let command = Command::of(program).map_err(|wrong| format!("--notify-command {wrong}"))?;
             ways.push(Way::Command(Arc::new(command)));
         }
+        if ways.is_empty() && self.stalled_after.is_some() {
+            return Err(
+                "--stalled-after says when somebody is told, and nobody is: give --notify-url or --notify-command"
+                    .to_owned(),
+            );
+        }
         // Who is given twice is told once.
         let mut names = HashSet::new();
         ways.retain(|way| names.insert(way.destination().name));
-        Ok(Notify { ways, stalled_after: self.stalled_after, dashboard: None })
+        Ok(Notify { ways, stalled_after: self.stalled_after.unwrap_or(STALLED_AFTER), dashboard: None })
     }
 
     fn secrets(&self) -> Result<Secrets, String> {
@@ -109,6 +136,18 @@ impl NotifyArgs {
     }
 }
 
+/// A path may be a secret, and whoever lists processes sees the command line.
+fn warn_if_listed(text: &str, url: &Url) {
+    let has_more = url.path() != "/" || url.query().is_some();
+    if has_more && std::env::args_os().any(|argument| argument.to_string_lossy().contains(text)) {
+        tracing::warn!(
+            destination = address::shown(url),
+            { names::NEXT } = "if its path is a secret, give it in MUSTER_NOTIFY_URL",
+            "whoever lists the processes of this machine sees the webhook's URL as it was given"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +159,24 @@ mod tests {
         for wrong in ["", "5", "m", "0s", "31d", "-1s", "1.5h", "5 m", "99999999999999999999d", "5ms"] {
             assert!(stalled_after(wrong).is_err(), "{wrong}");
         }
+    }
+
+    fn args() -> NotifyArgs {
+        NotifyArgs { notify_url: vec![], notify_secret_file: None, notify_command: vec![], stalled_after: None }
+    }
+
+    #[test]
+    fn flags_that_say_how_nobody_is_told_are_refused() {
+        assert!(args().notify().unwrap().is_nobody());
+        let secret = NotifyArgs { notify_secret_file: Some("webhook.secret".into()), ..args() };
+        assert!(secret.notify().unwrap_err().contains("give --notify-url"));
+        let stalled = NotifyArgs { stalled_after: Some(Duration::from_secs(90)), ..args() };
+        assert!(stalled.notify().unwrap_err().contains("give --notify-url or --notify-command"));
+    }
+
+    #[test]
+    fn urls_do_not_print_themselves() {
+        let args = NotifyArgs { notify_url: vec!["https://hooks.example/hunter2".into()], ..args() };
+        assert!(!format!("{args:?}").contains("hunter2"));
     }
 }

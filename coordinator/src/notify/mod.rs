@@ -88,19 +88,21 @@ impl Notify {
         self.ways.iter().map(Way::destination).collect()
     }
 
-    /// Waits until what is to be told of a run has been, for so long at most; gives in words what was not.
+    /// Waits until what is to be told of a run's round has been, for so long at most; gives in words what was not.
     pub(crate) async fn told(&self, store: &Arc<dyn Store>, run: &RunId, within: Duration) -> StoreResult<Vec<String>> {
         if self.is_nobody() {
             return Ok(Vec::new());
         }
         // It may have paused by itself just now.
         watch::run_once(store.as_ref(), self.stalled_after, &self.destinations()).await?;
-        let ours: Vec<String> = self.destinations().into_iter().map(|destination| destination.shown).collect();
+        // Several may be at the same host.
+        let ours: Vec<String> = self.destinations().into_iter().map(|destination| destination.name).collect();
         let end = Instant::now() + within;
         loop {
             let Some(run) = store.run(run).await? else { return Ok(Vec::new()) };
             let notices = store.notices(&run, LOOKED_AT).await?;
-            let of_ours = || notices.iter().filter(|notice| ours.contains(&notice.shown));
+            let is_ours = |of: &&Notice| of.round == run.round && ours.contains(&of.destination);
+            let of_ours = || notices.iter().filter(is_ours);
             let waits = |of: &Notice| matches!(of.state, NoticeState::Waiting(_) | NoticeState::Sending);
             if Instant::now() >= end || !of_ours().any(waits) {
                 return Ok(of_ours().filter_map(not_told).collect());

@@ -9,10 +9,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::body::Told;
 use super::{Way, body};
 use crate::domain::Clock;
 use crate::measures;
-use crate::store::{Event, Fenced, NoticeClaim, Store, StoreResult, Tried};
+use crate::store::{Event, Fenced, NoticeClaim, Store, StoreError, StoreResult, Tried};
 
 /// How long a sender has a notice to itself: longer than a try takes.
 const HOLD: Duration = Duration::from_secs(90);
@@ -103,12 +104,7 @@ impl Sender {
             }
             // Another coordinator may have been quicker.
             let Some(claim) = self.store.claim_notice(&destination.name, HOLD).await? else { return Ok(LOOK_EVERY) };
-            let tried = match self.send(&claim, stop).await? {
-                Some(sent) => sent.tried(claim.tries, fastrand::f64()),
-                None => {
-                    Tried::Again { after: Duration::ZERO, error: "broken off, as the coordinator stopped".to_owned() }
-                }
-            };
+            let tried = self.try_once(&claim, stop).await?;
             let settled = self.store.settle_notice(&claim, tried.clone()).await?;
             if settled == Fenced::Committed(()) {
                 measures::noticed(claim.event, &tried);
@@ -118,12 +114,25 @@ impl Sender {
         Ok(LOOK_EVERY)
     }
 
-    /// Nothing: it was broken off.
-    async fn send(&self, claim: &NoticeClaim, stop: &CancellationToken) -> StoreResult<Option<Sent>> {
+    async fn try_once(&self, claim: &NoticeClaim, stop: &CancellationToken) -> StoreResult<Tried> {
+        if claim.tries > MOST_TRIES {
+            // Whoever tried before died of it each time, or was stopped.
+            return Ok(Tried::GivenUp { error: format!("{MOST_TRIES} tries were broken off") });
+        }
         let now = self.clock.now();
-        let Some(told) = body::of(self.store.as_ref(), claim, self.dashboard.as_ref(), now).await? else {
-            return Ok(Some(Sent::Refused { error: "the run was deleted".to_owned() }));
+        let sent = match body::of(self.store.as_ref(), claim, self.dashboard.as_ref(), now).await {
+            Ok(Some(told)) => self.send(claim, told, stop).await,
+            Ok(None) => Some(Sent::Refused { error: "the run was deleted".to_owned() }),
+            Err(error) => Some(unwritten(error, self.store.writable().is_ok())?),
         };
+        Ok(match sent {
+            Some(sent) => sent.tried(claim.tries, fastrand::f64()),
+            None => Tried::Again { after: Duration::ZERO, error: "broken off, as the coordinator stopped".to_owned() },
+        })
+    }
+
+    /// Nothing: it was broken off.
+    async fn send(&self, claim: &NoticeClaim, told: Told, stop: &CancellationToken) -> Option<Sent> {
         let sending = async {
             match &self.way {
                 Way::Webhook(webhook) => webhook.send(&claim.id, SystemTime::now(), Bytes::from(told.text)).await,
@@ -135,11 +144,21 @@ impl Sender {
             stop.cancelled().await;
             tokio::time::sleep(LAST_TRY).await;
         };
-        Ok(tokio::select! {
+        tokio::select! {
             sent = &mut sending => Some(sent),
             () = stopped => None,
-        })
+        }
     }
+}
+
+/// What follows when a message cannot be written. It is a try that failed, so that one run that cannot be read holds up nobody
+/// for ever; unless the ledger takes nothing now, not even that.
+fn unwritten(error: StoreError, is_writable: bool) -> StoreResult<Sent> {
+    if !is_writable {
+        return Err(error);
+    }
+    tracing::error!(error = %error, { names::NEXT } = "tried again later", "a notice's run cannot be read");
+    Ok(Sent::Failed { error: "its run cannot be read: the log says why".to_owned(), after: None })
 }
 
 fn log(claim: &NoticeClaim, shown: &str, tried: &Tried) {
@@ -158,7 +177,51 @@ fn log(claim: &NoticeClaim, shown: &str, tried: &Tried) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::domain::{DeliveryState, SystemClock, Timestamp};
+    use crate::notify::Command;
+    use crate::planted::Planted;
+    use crate::store::NoticeState;
+    use crate::store::conformance::Bench;
+    use crate::store::conformance::bench::{A, new_run};
+    use crate::store::sqlite::SqliteBackend;
+
+    #[tokio::test]
+    async fn a_notice_whose_tries_end_without_a_word_is_given_up_unsent() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(&SqliteBackend::new(folder.path().to_owned(), Planted::default())).await;
+        let (program, told) = (folder.path().join("hook"), folder.path().join("told"));
+        std::fs::write(&program, format!("#!/bin/sh\n: >'{}'\n", told.display())).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let way = Way::Command(Arc::new(Command::of(&program).unwrap()));
+        let to = way.destination();
+
+        let run = bench.one_batch(new_run("one"), 2).await;
+        let lease = bench.lease(A).await;
+        bench.deliver(A, &lease, DeliveryState::Applied).await;
+        let store = bench.store();
+        let (run, verdict) = crate::audit::audit(store.as_ref(), &run.id, None).await.unwrap().unwrap();
+        store.conclude(&run, &verdict, std::slice::from_ref(&to)).await.unwrap();
+        for _ in 0..MOST_TRIES {
+            assert!(store.claim_notice(&to.name, Duration::ZERO).await.unwrap().is_some());
+        }
+        let clock = Arc::new(SystemClock::starting_after(Timestamp::default()));
+        let sender = Sender { store: Arc::clone(&store), clock, way, dashboard: None };
+        sender.run_once(&CancellationToken::new()).await.unwrap();
+        let notice = store.notices(&run, 1).await.unwrap().remove(0);
+        assert!(matches!(notice.state, NoticeState::GivenUp(_)), "{notice:?}");
+        assert!(!told.exists(), "it was started once more");
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_read_costs_a_try_unless_the_ledger_is_ill() {
+        let error = || StoreError::Damaged("a row makes no sense".into());
+        let failed = Sent::Failed { error: "its run cannot be read: the log says why".into(), after: None };
+        assert_eq!(unwritten(error(), true).unwrap(), failed);
+        assert!(unwritten(error(), false).is_err());
+    }
 
     fn after(tries: u32, random: f64, wish: Option<u64>) -> Duration {
         let failed = Sent::Failed { error: "no".into(), after: wish.map(Duration::from_secs) };

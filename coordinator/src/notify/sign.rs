@@ -1,6 +1,8 @@
 //! Signatures of webhooks, after the Standard Webhooks specification (<https://www.standardwebhooks.com>, version 1.0.0):
 //! `v1,` and the Base64 of the HMAC-SHA256 of ID, timestamp and body, with dots between.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -47,10 +49,15 @@ impl Secrets {
             Self::File(path) => {
                 let shown = path.display();
                 let failed = |error: std::io::Error| format!("the webhooks' secret {shown} cannot be read: {error}");
-                if std::fs::metadata(path).map_err(failed)?.len() > FILE {
+                // Whatever else there is may keep who opens it waiting.
+                if !std::fs::metadata(path).map_err(failed)?.is_file() {
+                    return Err(format!("{shown} is no regular file: write the webhooks' secret into one"));
+                }
+                let mut text = String::new();
+                File::open(path).and_then(|file| file.take(FILE + 1).read_to_string(&mut text)).map_err(failed)?;
+                if text.len() as u64 > FILE {
                     return Err(format!("{shown} is too large for the secret of a webhook"));
                 }
-                let text = std::fs::read_to_string(path).map_err(failed)?;
                 Keys::read(&text).map_err(|wrong| format!("{shown}: {wrong}"))
             }
         }
@@ -125,6 +132,8 @@ mod tests {
         }
         std::fs::write(file.path(), "x".repeat(5_000)).unwrap();
         assert!(sign().unwrap_err().contains("too large"));
+        let device = Secrets::File("/dev/zero".into()).keys();
+        assert!(device.unwrap_err().contains("no regular file"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use muster_pipeline::{Messenger, Reply, excerpt};
+use muster_pipeline::{Messenger, NoReply, Reply, excerpt};
 use url::Url;
 
 use super::address;
@@ -17,9 +17,6 @@ use crate::store::Destination;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest that a server's wish to be left alone is obeyed.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
-
-/// Bytes of a part of a URL that may be a secret: fewer are words.
-const SHORTEST_SECRET: usize = 8;
 
 /// Where signed messages are posted.
 pub(super) struct Webhook {
@@ -61,38 +58,33 @@ impl Webhook {
             headers.insert(name, value);
         }
         match self.messenger.post(&self.url, headers, body, TIMEOUT).await {
-            Ok(reply) => judge(&Reply { words: excerpt(&self.without_path(&reply.words)), ..reply }),
-            Err(error) => Sent::Failed { error, after: None },
+            Ok(reply) => judge(reply),
+            Err(none) => Sent::Failed { error: self.unanswered(id, none), after: None },
         }
+    }
+
+    /// What the ledger has of it; the reason is for the log: it comes from this machine's libraries, which do not know the path.
+    fn unanswered(&self, id: &str, none: NoReply) -> String {
+        let (what, reason) = match none {
+            NoReply::Late => return format!("no answer within {} s", TIMEOUT.as_secs()),
+            NoReply::Unreached(reason) => ("it cannot be reached: the log says why", reason),
+            NoReply::Broken(reason) => ("the connection broke before an answer: the log says how", reason),
+        };
+        let (destination, reason) = (address::shown(&self.url), excerpt(&reason));
+        tracing::warn!(destination, id, reason, "a webhook did not answer");
+        what.to_owned()
     }
 }
 
-impl Webhook {
-    /// What a server says, without what stands behind its host in the URL: some say back what they were asked for.
-    fn without_path(&self, words: &str) -> String {
-        let segments = self.url.path_segments().into_iter().flatten();
-        let pairs = self.url.query().into_iter().flat_map(|query| query.split(['&', '=']));
-        let mut words = words.to_owned();
-        for part in segments.chain(pairs).filter(|part| part.len() >= SHORTEST_SECRET) {
-            words = words.replace(part, "…");
-        }
-        words
-    }
-}
-
-/// What an answer means. Whoever says 410, or refuses the message itself, does not want it a second time.
-fn judge(reply: &Reply) -> Sent {
-    let Reply { status, retry_after, words } = reply;
+/// What an answer means: any failure is tried again, but whoever says 410 (gone) wants no more, by the specification.
+fn judge(Reply { status, retry_after }: Reply) -> Sent {
     if status.is_success() {
         return Sent::Accepted;
     }
-    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
-    let error = match status.is_redirection() {
-        true => format!("it answers {}, and redirects are not followed", status.as_u16()),
-        false => format!("it answers {}{said}", status.as_u16()),
-    };
-    let again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-    if status.is_client_error() && !again.contains(status) {
+    let words = status.canonical_reason().map(|words| format!(" {words}")).unwrap_or_default();
+    let unfollowed = if status.is_redirection() { ", and redirects are not followed" } else { "" };
+    let error = format!("it answers {}{words}{unfollowed}", status.as_u16());
+    if status == StatusCode::GONE {
         return Sent::Refused { error };
     }
     Sent::Failed { error, after: retry_after.map(|wish| wish.min(LONGEST_WISH)) }
@@ -103,29 +95,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_says_back_of_the_url_is_not_repeated() {
-        let url = Url::parse("https://hooks.example/to/hunter2hunter2?key=letmein-letmein").unwrap();
+    fn what_stands_behind_the_host_is_not_shown() {
+        let url = Url::parse("https://hooks.example/to/hunter2hunter2?key=hunter2").unwrap();
         let secrets = Secrets::File("none".into());
         let webhook = Webhook { url, secrets, messenger: Messenger::new("test").unwrap() };
-        let words = webhook.without_path("no POST to /to/hunter2hunter2?key=letmein-letmein here");
-        assert_eq!(words, "no POST to /to/…?key=… here");
         assert!(!format!("{webhook:?}").contains("hunter2"));
     }
 
     #[test]
-    fn an_answer_says_whether_to_try_again() {
+    fn all_but_gone_is_tried_again() {
         let judged = |status: u16| {
             let status = StatusCode::from_u16(status).unwrap();
-            judge(&Reply { status, retry_after: Some(Duration::from_secs(7)), words: "no".into() })
+            judge(Reply { status, retry_after: Some(Duration::from_secs(7)) })
         };
         assert_eq!((judged(200), judged(204)), (Sent::Accepted, Sent::Accepted));
-        for status in [400, 401, 403, 404, 410, 422] {
-            assert_eq!(judged(status), Sent::Refused { error: format!("it answers {status}: no") });
-        }
-        for status in [302, 408, 425, 429, 500, 503] {
+        assert_eq!(judged(410), Sent::Refused { error: "it answers 410 Gone".into() });
+        for status in [302, 400, 401, 403, 404, 408, 413, 422, 425, 429, 500, 503] {
             let Sent::Failed { error, after } = judged(status) else { panic!("{status}") };
-            assert!(error.contains(&status.to_string()), "{error}");
+            assert!(error.starts_with(&format!("it answers {status} ")), "{error}");
             assert_eq!(after, Some(Duration::from_secs(7)));
         }
+        let Sent::Failed { error, .. } = judged(799) else { panic!("799") };
+        assert_eq!(error, "it answers 799");
     }
 }

@@ -106,6 +106,8 @@ pub struct Notice {
     pub reason: String,
     /// When it happened.
     pub at: Timestamp,
+    /// Where it goes, by its name in the ledger.
+    pub destination: String,
     /// Where it goes, as people see it.
     pub shown: String,
     /// How far it is.

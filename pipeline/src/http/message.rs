@@ -8,7 +8,7 @@ use tower::Service;
 use url::Url;
 
 use super::reading::MAX_REASON;
-use super::transport::{self, Exchange, Transport, TransportConfig};
+use super::transport::{self, Exchange, Transport, TransportConfig, TransportError};
 use super::{RequesterError, classify};
 
 /// How long a connection may take.
@@ -20,15 +20,24 @@ pub struct Messenger {
     transport: Transport,
 }
 
-/// What was answered.
+/// What was answered. What the server said besides is not kept: it may say back what it was asked for.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The answer's status.
     pub status: StatusCode,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// The beginning of what it said, up to 2 KiB.
-    pub words: String,
+}
+
+/// Why there is no answer: without the URL, and without what the server said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoReply {
+    /// There was no connection, for this reason.
+    Unreached(String),
+    /// The connection failed after that, for this reason.
+    Broken(String),
+    /// None came in time.
+    Late,
 }
 
 impl std::fmt::Debug for Messenger {
@@ -50,16 +59,16 @@ impl Messenger {
     /// Posts a body, once; the answer is awaited for so long.
     ///
     /// # Errors
-    /// Why there is no answer, in words without the URL.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, within: Duration) -> Result<Reply, String> {
+    /// Why there is no answer.
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes, within: Duration) -> Result<Reply, NoReply> {
         let exchange = Exchange { method: Method::POST, url: url.clone(), headers, body, limit: MAX_REASON };
         let mut transport = self.transport.clone();
         let answer = match tokio::time::timeout(within, transport.call(exchange)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(error.reason().to_owned()),
-            Err(_) => return Err(format!("no answer within {} s", within.as_secs())),
+            Ok(Err(TransportError::NotSent(reason))) => return Err(NoReply::Unreached(reason)),
+            Ok(Err(TransportError::Broken(reason))) => return Err(NoReply::Broken(reason)),
+            Err(_) => return Err(NoReply::Late),
         };
-        let words = String::from_utf8_lossy(&answer.body).into_owned();
-        Ok(Reply { status: answer.status, retry_after: classify::retry_after(&answer.headers), words })
+        Ok(Reply { status: answer.status, retry_after: classify::retry_after(&answer.headers) })
     }
 }

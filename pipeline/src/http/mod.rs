@@ -48,7 +48,7 @@ pub use classify::{PostOutcome, ProbeOutcome};
 pub use connect::proxy_url;
 pub use fleet::{ClosedHosts, Fleet, host_of};
 pub use look::{LookError, Looked, look};
-pub use message::{Messenger, Reply};
+pub use message::{Messenger, NoReply, Reply};
 pub use notes::{Sent, SentEnding};
 pub use requester::Requester;
 pub(crate) use transport::{Answer, Exchange, TransportError};

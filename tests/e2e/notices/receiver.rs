@@ -92,7 +92,7 @@ impl Receiver {
     }
 }
 
-/// Whoever signs wrongly is refused for good, which no test expects.
+/// Whoever signs wrongly is refused, which no test expects.
 async fn receive(
     State(book): State<Arc<Mutex<Book>>>,
     uri: Uri,

@@ -169,6 +169,18 @@ async fn a_run_of_ones_own_waits_for_those_it_tells() {
     let refused = run_here(folder.path(), &server, &receiver, &[]).await.with_code(0);
     let words = format!("could not be told to {}, and is given up: it answers 410", receiver.host());
     assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    let listed = "sees the webhook's URL as it was given";
+    assert!(refused.stderr.contains(listed) && refused.stderr.contains("MUSTER_NOTIFY_URL"), "{}", refused.stderr);
+
+    // The same host with another path is somebody else, who was told nothing of it.
+    let other = format!("{}-2", receiver.url);
+    let set = base_url(&server);
+    let again = ["run", "animals", "--set", &set, "--db", "muster.db", "--resume", "--json"];
+    let start =
+        Start::muster(folder.path(), again).env("MUSTER_NOTIFY_SECRET", SECRET).env("MUSTER_NOTIFY_URL", &other);
+    let resumed = start.run().await.with_code(0);
+    assert!(!resumed.stderr.contains("could not be told"), "{}", resumed.stderr);
+    assert!(!resumed.stderr.contains(listed), "{}", resumed.stderr);
     nobody_said(folder.path());
 }
 
@@ -177,13 +189,15 @@ async fn flags_that_tell_nobody_say_what_to_do() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("short"), "whsec_c2hvcnQ=\n").expect("a file");
-    let cases: [(&[&str], &str, &str); 6] = [
+    let cases: [(&[&str], &str, &str); 8] = [
         (&["--notify-url", "https://hooks.example/x"], "", "openssl rand"),
         (&["--notify-url", "https://hooks.example/x"], "hunter2", "begins with whsec_"),
         (&["--notify-url", "https://hooks.example/x", "--notify-secret-file", "no"], "", "no cannot be read"),
         (&["--notify-url", "https://hooks.example/x", "--notify-secret-file", "short"], "", "24 to 64 bytes"),
         (&["--notify-url", "http://hooks.example/hunter2"], SECRET, "give https://"),
         (&["--notify-url", "hooks.example"], SECRET, "this is no URL"),
+        (&["--notify-secret-file", "short"], "", "give --notify-url"),
+        (&["--stalled-after", "90s"], "", "give --notify-url or --notify-command"),
     ];
     for (flags, secret, expected) in cases {
         for command in

@@ -198,6 +198,7 @@ fn notice(row: &Row) -> SqlResult<Notice> {
         },
         tries: row.get(7)?,
         error: row.get(10)?,
+        destination: row.get(12)?,
     })
 }
 
