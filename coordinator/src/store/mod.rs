@@ -28,7 +28,7 @@ pub use leases::{
     Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
     RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
 };
-pub use outbox::{Destination, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Stall, Tried};
+pub use outbox::{Destination, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Pace, Stall, Tried, Watched};
 pub use queries::{Acknowledgement, Demand, EvidenceSink, History, HistorySpan, Queries, RunDemand, StoredPipeline};
 pub use rates::{ClosedHost, Rates, Reserve, Reserved};
 pub use report::{Costs, Deliveries, ReportBounds, RunReport, WorkDone};

@@ -118,6 +118,26 @@ pub struct Notice {
     pub error: String,
 }
 
+/// A run that should go on.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The run as it was read.
+    pub run: Run,
+    /// When its round was opened or it was resumed, whatever came last.
+    pub began: Timestamp,
+}
+
+/// How a run goes on.
+#[derive(Debug, Clone)]
+pub enum Pace {
+    /// It does.
+    GoesOn,
+    /// It does not, and all who are to be told were.
+    Told,
+    /// It does not.
+    Still(Stall),
+}
+
 /// A run that does not go on.
 #[derive(Debug, Clone)]
 pub struct Stall {
@@ -140,9 +160,12 @@ pub trait Outbox: Send + Sync {
     async fn next_notice(&self, destination: &str) -> StoreResult<Option<Duration>>;
     /// The newest notices of a run, newest first.
     async fn notices(&self, run: &Run, limit: u32) -> StoreResult<Vec<Notice>>;
-    /// Runs of which nothing was told yet that have made no progress for so long, or have paused by themselves.
-    async fn stalls(&self, after: Duration) -> StoreResult<Vec<Stall>>;
+    /// Runs that go on, and those that have paused by themselves.
+    async fn watched(&self) -> StoreResult<Vec<Watched>>;
+    /// Has this run made no progress for so long, or paused by itself, and does one of `to` not know? Reads the whole run where it
+    /// has stalled.
+    async fn pace(&self, watched: &Watched, after: Duration, to: &[Destination]) -> StoreResult<Pace>;
     /// Writes notices of a stall, unless the run has changed since it was read, or no coordinator has served for so long that it
-    /// could have gone on. The same stall is told once.
+    /// could have gone on. The same stall is told once to each.
     async fn tell_stall(&self, stall: &Stall, after: Duration, to: &[Destination]) -> StoreResult<Fenced<()>>;
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, Bench, dead, new_run, page, report};
+use super::bench::{A, B, Bench, POST_TIMEOUT, begin, dead, new_run, page, probing_run, report};
+use super::probing::found;
 use crate::domain::{DeliveryState, Run, RunState};
 use crate::store::{
-    Deleted, Destination, Fenced, Notice, NoticeClaim, NoticeEvent, NoticeState, Outcomes, Redrive, Stall, Tried,
+    Deleted, Destination, Fenced, Notice, NoticeClaim, NoticeEvent, NoticeState, Outcomes, Pace, Redrive, Stall, Tried,
 };
 
 const HOLD: Duration = Duration::from_secs(90);
@@ -30,6 +31,10 @@ pub async fn stalls(backend: &dyn Backend) {
     progress_arms_it_again(&Bench::new(backend).await).await;
     what_is_sent_in_vain_is_no_progress(&Bench::new(backend).await).await;
     a_page_and_a_dead_letter_are_progress(&Bench::new(backend).await).await;
+    a_doubt_that_was_none_takes_no_progress_back(&Bench::new(backend).await).await;
+    a_probe_in_vain_is_no_progress(&Bench::new(backend).await).await;
+    a_batch_is_doubtful_for_the_first_time_once(&Bench::new(backend).await).await;
+    each_destination_is_told(&Bench::new(backend).await).await;
     silence_of_all_coordinators_is_no_stall(&Bench::new(backend).await).await;
     a_run_that_pauses_by_itself_is_told_and_one_that_was_paused_is_not(&Bench::new(backend).await).await;
 }
@@ -177,7 +182,17 @@ async fn nothing_is_told_of_a_deleted_run(bench: &Bench) {
 }
 
 async fn stalled(bench: &Bench) -> Vec<Stall> {
-    bench.store().stalls(STALLED_AFTER).await.unwrap()
+    stalled_for(bench, &["a"]).await
+}
+
+async fn stalled_for(bench: &Bench, names: &[&str]) -> Vec<Stall> {
+    let mut stalls = Vec::new();
+    for watched in bench.store().watched().await.unwrap() {
+        if let Pace::Still(stall) = bench.store().pace(&watched, STALLED_AFTER, &to(names)).await.unwrap() {
+            stalls.push(stall);
+        }
+    }
+    stalls
 }
 
 async fn tell(bench: &Bench, stall: &Stall) -> Fenced<()> {
@@ -249,6 +264,65 @@ async fn a_page_and_a_dead_letter_are_progress(bench: &Bench) {
     let lease = bench.lease(A).await;
     bench.complete(A, &lease, report(&[], &[dead(0)])).await;
     assert!(stalled(bench).await.is_empty());
+}
+
+async fn a_doubt_that_was_none_takes_no_progress_back(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 2).await;
+    bench.pass(Duration::from_secs(30)).await;
+    let lease = bench.lease(A).await;
+    bench.announce(A, &lease, begin(1, 0..2, 0)).await;
+    // Its worker vanishes, and says late that nothing was sent.
+    bench.pass(POST_TIMEOUT + Duration::from_secs(6)).await;
+    assert_eq!(bench.counts(&run).await.in_doubt, 2);
+    bench.pass(STALLED_AFTER).await;
+    told(bench).await;
+    bench.complete(A, &lease, report(&[(1, DeliveryState::NotApplied)], &[])).await;
+    assert_eq!(bench.counts(&run).await.pending, 2);
+    assert!(stalled(bench).await.is_empty(), "it is the same stall");
+}
+
+async fn a_probe_in_vain_is_no_progress(bench: &Bench) {
+    let run = bench.one_batch(probing_run("one"), 2).await;
+    let lease = bench.lease(A).await;
+    bench.deliver(A, &lease, DeliveryState::InDoubt).await;
+    bench.pass(STALLED_AFTER - Duration::from_secs(1)).await;
+    let lease = bench.lease(B).await;
+    assert!(lease.parts[0].0.probe);
+    bench.complete(B, &lease, found(&[], &[])).await;
+    assert!(stalled(bench).await.is_empty());
+    bench.pass(Duration::from_secs(1)).await;
+    told(bench).await;
+    let lease = bench.lease(B).await;
+    bench.complete(B, &lease, found(&[], &[0, 1])).await;
+    assert_eq!(bench.counts(&run).await.pending, 2);
+    assert!(stalled(bench).await.is_empty(), "what was found out is that nothing has come of it");
+}
+
+async fn a_batch_is_doubtful_for_the_first_time_once(bench: &Bench) {
+    bench.one_batch(probing_run("one"), 2).await;
+    let lease = bench.lease(A).await;
+    bench.deliver(A, &lease, DeliveryState::InDoubt).await;
+    bench.pass(STALLED_AFTER - Duration::from_secs(1)).await;
+    let lease = bench.lease(B).await;
+    bench.complete(B, &lease, found(&[], &[0, 1])).await;
+    let lease = bench.lease(A).await;
+    bench.deliver(A, &lease, DeliveryState::InDoubt).await;
+    assert!(stalled(bench).await.is_empty());
+    bench.pass(Duration::from_secs(1)).await;
+    told(bench).await;
+}
+
+async fn each_destination_is_told(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 2).await;
+    bench.pass(STALLED_AFTER).await;
+    told(bench).await;
+    assert!(stalled(bench).await.is_empty());
+    let lacking = stalled_for(bench, &["a", "b"]).await;
+    let [stall] = &lacking[..] else { panic!("b was told nothing: {lacking:?}") };
+    bench.store().tell_stall(stall, STALLED_AFTER, &to(&["a", "b"])).await.unwrap();
+    let shown: Vec<_> = notices(bench, &run).await.into_iter().map(|notice| notice.shown).collect();
+    assert_eq!(shown, ["b.example", "a.example"], "each once");
+    assert!(stalled_for(bench, &["a", "b"]).await.is_empty());
 }
 
 async fn silence_of_all_coordinators_is_no_stall(bench: &Bench) {

@@ -22,7 +22,7 @@ pub async fn probing(backend: &dyn Backend) {
     workers_that_cannot_probe_get_no_such_run(&Bench::new(backend).await).await;
 }
 
-fn found(present: &[u32], absent: &[u32]) -> Report {
+pub(super) fn found(present: &[u32], absent: &[u32]) -> Report {
     let finding =
         Finding { number: 1, present: positions(present.iter().copied()), absent: positions(absent.iter().copied()) };
     signed(Report { probes: vec![finding], ..report(&[], &[]) })

@@ -9,7 +9,8 @@ use super::runs::{by_key, millis};
 use super::{Connection, Database, Fault, Hold, OptionalRow, Row, SqlResult, Tx, View, params, rows, sql};
 use crate::domain::{Run, RunId, RunState, Timestamp};
 use crate::store::{
-    Destination, Fenced, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Stall, StoreResult, Tried,
+    Destination, Fenced, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Pace, Stall, StoreResult, Tried,
+    Watched,
 };
 
 const WAITING: i64 = 0;
@@ -48,8 +49,13 @@ impl<D: Database> Outbox for D {
         self.read(move |view| view.query_map(sql!("notices_of_run"), params![key, limit], notice)).await
     }
 
-    async fn stalls(&self, after: Duration) -> StoreResult<Vec<Stall>> {
-        self.read(move |view| stalls(view, after)).await
+    async fn watched(&self) -> StoreResult<Vec<Watched>> {
+        self.read(|view| view.query_map(sql!("stall_candidates"), params![], watched)).await
+    }
+
+    async fn pace(&self, watched: &Watched, after: Duration, to: &[Destination]) -> StoreResult<Pace> {
+        let (watched, to) = (watched.clone(), to.to_vec());
+        self.read(move |view| pace(view, &watched, after, &to)).await
     }
 
     async fn tell_stall(&self, stall: &Stall, after: Duration, to: &[Destination]) -> StoreResult<Fenced<()>> {
@@ -116,31 +122,26 @@ fn words_of(time: Duration) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
 }
 
-fn stalls(view: &View<'_>, after: Duration) -> SqlResult<Vec<Stall>> {
-    let now = view.now()?.as_millis();
-    let cutoff = now.saturating_sub(millis(after));
-    let candidates =
-        view.query_map(sql!("stall_candidates"), params![], |row| Ok((rows::run(row)?, row.get::<i64>(19)?)))?;
-    let mut stalls = Vec::new();
-    for (run, began) in candidates {
-        let since = match run.state {
-            RunState::Running if began > cutoff || goes_on(view, &run, cutoff)? => continue,
-            RunState::Running => {
-                let round = params![run.key, run.round];
-                let last: Option<i64> = view.query_row(sql!("progress_last"), round, |row| row.get(0))?;
-                last.map_or(began, |last| last.max(began))
-            }
-            _ => began,
-        };
-        let event = if run.state == RunState::Running { NoticeEvent::Stalled } else { NoticeEvent::Paused };
-        let since = Timestamp::from_millis(since);
-        let id = id_of(&run, event, since);
-        let known: i64 = view.query_row(sql!("notice_known"), params![id], |row| row.get(0))?;
+fn pace(view: &View<'_>, watched: &Watched, after: Duration, to: &[Destination]) -> SqlResult<Pace> {
+    let Watched { run, began } = watched;
+    let cutoff = view.now()?.as_millis().saturating_sub(millis(after));
+    let (event, since) = match run.state {
+        RunState::Running if began.as_millis() > cutoff || goes_on(view, run, cutoff)? => return Ok(Pace::GoesOn),
+        RunState::Running => {
+            let round = params![run.key, run.round];
+            let last = view.query_row(sql!("progress_last"), round, |row| rows::time_opt(row, 0))?;
+            (NoticeEvent::Stalled, last.map_or(*began, |last| last.max(*began)))
+        }
+        _ => (NoticeEvent::Paused, *began),
+    };
+    let id = id_of(run, event, since);
+    for Destination { name, .. } in to {
+        let known: i64 = view.query_row(sql!("notice_known"), params![id, name], |row| row.get(0))?;
         if known == 0 {
-            stalls.push(Stall { run, event, since });
+            return Ok(Pace::Still(Stall { run: run.clone(), event, since }));
         }
     }
-    Ok(stalls)
+    Ok(Pace::Told)
 }
 
 fn goes_on(view: &View<'_>, run: &Run, since: i64) -> SqlResult<bool> {
@@ -164,6 +165,11 @@ fn settle(tx: &Tx<'_>, claim: &NoticeClaim, tried: &Tried) -> SqlResult<Fenced<(
     let row = params![claim.key, claim.tries, state, due.as_millis(), error, settled_at];
     let rows = tx.connection.execute(sql!("notice_settle"), row)?;
     Ok(if rows > 0 { Fenced::Committed(()) } else { Fenced::Stale })
+}
+
+/// The columns of `stall_candidates`.
+fn watched(row: &Row) -> SqlResult<Watched> {
+    Ok(Watched { run: rows::run(row)?, began: rows::time(row, 19)? })
 }
 
 fn claim(row: &Row) -> SqlResult<NoticeClaim> {

@@ -22,3 +22,5 @@ CREATE INDEX notices_due ON notices (destination, due_at) WHERE state = 0;
 CREATE INDEX notices_of_run ON notices (run, notice);
 -- Whether a paused run paused by itself.
 ALTER TABLE runs ADD COLUMN paused_itself INTEGER NOT NULL DEFAULT 0;
+-- When nobody knew any more what became of it, whatever is known since.
+ALTER TABLE deliveries ADD COLUMN doubted_at INTEGER;
