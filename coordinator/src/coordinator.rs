@@ -8,6 +8,7 @@ use muster_pipeline::Pipeline;
 use muster_telemetry::metrics::Metrics;
 use muster_telemetry::names;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -87,6 +88,7 @@ pub(crate) struct Services {
     files: Option<Arc<AuditFiles>>,
     clock: Arc<dyn Clock>,
     paces: Arc<Paces>,
+    reports: Arc<Semaphore>,
 }
 
 impl Services {
@@ -96,7 +98,7 @@ impl Services {
     }
 
     pub fn audits(&self) -> Audits {
-        Audits { store: Arc::clone(&self.store) }
+        Audits { store: Arc::clone(&self.store), reports: Arc::clone(&self.reports) }
     }
 
     pub fn pipelines(&self) -> Pipelines {
@@ -160,6 +162,7 @@ impl Coordinator {
             catalog: Arc::new(catalog),
             files,
             clock: Arc::new(SystemClock::starting_after(Timestamp::default())),
+            reports: Arc::new(Semaphore::new(1)),
         };
         Self {
             services,

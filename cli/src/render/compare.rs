@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_coordinator::report::{Amount, Figure, compared};
+use muster_coordinator::report::{self, Amount, Figure, compared};
 use muster_proto::v1::{Report, Run};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ fn run(report: &Report) -> Run {
 /// Both runs, how what they were asked to do differs, then a line for each figure.
 pub fn text(first: &Report, second: &Report, width: Option<usize>) -> String {
     let (a, b) = (run(first), run(second));
-    let mut lines = vec![("first", stands(&a), tone(&a)), ("second", stands(&b), tone(&b))];
+    let mut lines = vec![("first", stands(first), tone(first)), ("second", stands(second), tone(second))];
     let differ = differences(&a, &b);
     if !differ.is_empty() {
         lines.push(("differ in", differ.join("\n"), Some(Tone::Attention)));
@@ -89,13 +89,14 @@ pub fn text(first: &Report, second: &Report, width: Option<usize>) -> String {
 }
 
 /// `animals-1: finished, complete and balanced`.
-fn stands(run: &Run) -> String {
-    let verdict = run.verdict.as_ref().map_or_else(String::new, |verdict| format!(", {}", headline(verdict)));
+fn stands(report: &Report) -> String {
+    let run = run(report);
+    let verdict = report::verdict(report).map_or_else(String::new, |verdict| format!(", {}", headline(&verdict)));
     format!("{}: {}{verdict}", run.run_id, run_state(run.state()))
 }
 
-fn tone(run: &Run) -> Option<Tone> {
-    run.verdict.as_ref().map(verdict::tone)
+fn tone(report: &Report) -> Option<Tone> {
+    report::verdict(report).as_ref().map(verdict::tone)
 }
 
 /// What both were asked to do that is not the same.
@@ -145,8 +146,8 @@ pub fn json(first: &Report, second: &Report) -> Value {
         })
         .collect();
     json!({
-        "first": one(&a),
-        "second": one(&b),
+        "first": one(first),
+        "second": one(second),
         "same_pipeline": a.pipeline == b.pipeline,
         "same_revision": a.pipeline_revision == b.pipeline_revision,
         "same_parameters": parameters(&a, &b).is_empty(),
@@ -162,8 +163,8 @@ fn number(amount: Amount) -> Value {
     }
 }
 
-fn one(run: &Run) -> Value {
-    let verdict = run.verdict.as_ref();
+fn one(report: &Report) -> Value {
+    let (run, verdict) = (run(report), report::verdict(report));
     json!({
         "run_id": run.run_id,
         "pipeline": run.pipeline,
@@ -172,14 +173,14 @@ fn one(run: &Run) -> Value {
         "since_run": run.since_run,
         "round": run.round,
         "state": run_state(run.state()),
-        "complete": verdict.map(|verdict| verdict.complete),
-        "balanced": verdict.map(|verdict| verdict.balanced),
+        "complete": verdict.as_ref().map(|verdict| verdict.complete),
+        "balanced": verdict.as_ref().map(|verdict| verdict.balanced),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::{Costs, Counts, RunState, Verdict, WorkStats};
+    use muster_proto::v1::{Costs, Counts, Round, RunState, Verdict, WorkStats};
 
     use super::*;
 
@@ -220,6 +221,20 @@ mod tests {
         assert_eq!(row("requests"), ["requests", "1,000", "1,250", "+250", "+25.0%"]);
         let narrow = text(&first, &second, Some(40));
         assert!(narrow.lines().all(|line| line.chars().count() <= 60) && !narrow.contains("CHANGE"), "{narrow}");
+    }
+
+    #[test]
+    fn a_run_stands_as_the_worst_of_its_rounds_does() {
+        let (mut first, second) = (report("animals-1", 200, 1), report("animals-2", 200, 1));
+        let run = first.run.as_mut().expect("a run");
+        let newest = run.verdict.clone();
+        let bad = newest.clone().map(|verdict| Verdict { balanced: false, ..verdict });
+        run.rounds = [bad, newest].map(|verdict| Round { verdict, ..Round::default() }).into();
+        let shown = text(&first, &second, None);
+        assert!(shown.starts_with("first   animals-1: finished, complete, but NOT BALANCED\n"), "{shown}");
+        assert!(shown.contains("animals-2: finished, complete and balanced\n"), "{shown}");
+        let told = json(&first, &second);
+        assert_eq!((&told["first"]["balanced"], &told["second"]["balanced"]), (&json!(false), &json!(true)));
     }
 
     #[test]

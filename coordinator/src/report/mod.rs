@@ -9,6 +9,7 @@ mod table;
 
 pub use figures::{Amount, Figure, compared, possible_copies};
 pub use page::html;
+pub use parts::verdict;
 pub use table::csv;
 
 use muster_proto::v1::Report;
@@ -28,6 +29,10 @@ pub fn file_name(run_id: &str, ending: &str) -> String {
     let name = name.trim_start_matches('.');
     format!("{}.{ending}", if name.is_empty() { "report" } else { name })
 }
+
+/// What a source may say, to whoever reads a report.
+#[cfg(test)]
+const HOSTILE: &str = "</style><script>alert(1)</script><img src=http://evil.test/x onerror=alert(2)>\"'&\u{1b}[2J";
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,9 @@ use crate::words::{clean, run_state, unknown};
 
 /// Fields that the schema does not know which a page tells of; JSON has all.
 const MAX_FIELDS: usize = 20;
+/// The newest rounds of which a page tells, each, and what stands against verdicts; JSON has all.
+const MAX_ROUNDS: usize = 50;
+const MAX_AGAINST: usize = 200;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -33,6 +36,7 @@ struct Page {
     tiles: Vec<(&'static str, String, Tone)>,
     notes: Vec<String>,
     against: Vec<Against>,
+    more_against: usize,
     sum: Vec<(&'static str, String)>,
     listed: String,
     plots: Vec<Plot>,
@@ -47,6 +51,7 @@ struct Page {
     costs_lack: Option<String>,
     pages: String,
     rounds: Vec<RoundLine>,
+    more_rounds: usize,
     about: Vec<(String, String)>,
     made_of: String,
     version: String,
@@ -62,6 +67,10 @@ pub fn html(report: &Report) -> Result<String, std::fmt::Error> {
     let costs = report.costs.unwrap_or_default();
     let counts = report.counts.unwrap_or_default();
     let several = run.rounds.len() > 1;
+    let more_rounds = run.rounds.len().saturating_sub(MAX_ROUNDS);
+    let mut against = parts::against(run);
+    let more_against = against.len().saturating_sub(MAX_AGAINST);
+    against.truncate(MAX_AGAINST);
     let page = Page {
         css: include_str!("../../assets/report.css"),
         id: clean(&run.run_id),
@@ -77,7 +86,8 @@ pub fn html(report: &Report) -> Result<String, std::fmt::Error> {
         bar: parts::bar(&counts),
         tiles: parts::tiles(report, run),
         notes: parts::notes(run),
-        against: parts::against(run),
+        against,
+        more_against,
         sum: states(&counts)
             .into_iter()
             .filter(|(_, number, always)| *always || *number > 0)
@@ -95,7 +105,8 @@ pub fn html(report: &Report) -> Result<String, std::fmt::Error> {
         sides: parts::costs(&costs),
         costs_lack: parts::costs_lack(&costs),
         pages: count(run.progress.unwrap_or_default().pages_committed),
-        rounds: run.rounds.iter().filter(|_| several).map(|round| parts::round(report, round)).collect(),
+        rounds: run.rounds[more_rounds..].iter().filter(|_| several).map(|round| parts::round(report, round)).collect(),
+        more_rounds,
         about: about(run),
         made_of: moment(report.as_of.as_ref()),
         version: clean(&report.muster_version),

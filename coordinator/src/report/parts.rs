@@ -32,11 +32,25 @@ fn verdicts(run: &Run) -> Vec<&Verdict> {
     if of_rounds.is_empty() { run.verdict.iter().collect() } else { of_rounds }
 }
 
+/// What a run comes to: its newest verdict, of the records by their newest rounds, complete and balanced only where all
+/// rounds are; `None` before there is one.
+#[must_use]
+pub fn verdict(report: &Report) -> Option<Verdict> {
+    let run = report.run.as_ref()?;
+    let newest = run.verdict.clone()?;
+    let all = verdicts(run);
+    Some(Verdict {
+        complete: newest.complete && all.iter().all(|verdict| verdict.complete),
+        balanced: newest.balanced && all.iter().all(|verdict| verdict.balanced),
+        counts: report.counts.or(newest.counts),
+        ..newest
+    })
+}
+
 /// A run that is over: every round of it counts.
 pub(super) fn conclusion(report: &Report, run: &Run) -> Conclusion {
     let counts = report.counts.unwrap_or_default();
-    let verdicts = verdicts(run);
-    let Some(newest) = run.verdict.as_ref().filter(|_| run.finished_at.is_some()) else {
+    let Some(worst) = verdict(report).filter(|_| run.finished_at.is_some()) else {
         let done = counts.listed - counts.pending - counts.leased - counts.delivering;
         let sentence = format!(
             "As of {}, {} of {} listed so far have an outcome: {}.",
@@ -46,11 +60,6 @@ pub(super) fn conclusion(report: &Report, run: &Run) -> Conclusion {
             outcomes(&counts)
         );
         return Conclusion { tone: PLAIN, headline: "Not over yet".to_owned(), sentence };
-    };
-    let worst = Verdict {
-        complete: verdicts.iter().all(|verdict| verdict.complete),
-        balanced: verdicts.iter().all(|verdict| verdict.balanced),
-        ..newest.clone()
     };
     let tone = match (worst.balanced, worst.complete) {
         (false, _) => BAD,
@@ -75,7 +84,8 @@ fn named(number: i64, name: &'static str) -> &'static str {
     if number == 1 && name == "dead letters" { "dead letter" } else { name }
 }
 
-/// The parts of the records in thousandths, and the figures that go with them.
+/// The parts of the records in thousandths: where each begins and how long it is. However small, each can be seen: what it
+/// needs more for that, the largest has less.
 pub(super) fn bar(counts: &Counts) -> Vec<(Tone, i64, i64)> {
     const LEAST: i64 = 5;
     let parts = [
@@ -86,15 +96,19 @@ pub(super) fn bar(counts: &Counts) -> Vec<(Tone, i64, i64)> {
         ("doubt", counts.in_doubt),
     ];
     let whole = i128::from(counts.listed.max(1));
-    let mut start = 0;
-    let mut bar = Vec::new();
-    for (name, number) in parts.into_iter().filter(|(_, number)| *number > 0) {
-        let exact = i64::try_from(i128::from(number) * 1000 / whole).unwrap_or(1000);
-        let length = exact.max(LEAST).min(1000 - start);
-        bar.push((name, start, length));
-        start += length;
+    let length = |number: i64| i64::try_from(i128::from(number) * 1000 / whole).unwrap_or(1000).clamp(LEAST, 1000);
+    let parts = parts.into_iter().filter(|(_, number)| *number > 0);
+    let mut lengths: Vec<(Tone, i64)> = parts.map(|(name, number)| (name, length(number))).collect();
+    let over = lengths.iter().map(|(_, length)| length).sum::<i64>() - 1000;
+    if let Some((_, largest)) = lengths.iter_mut().max_by_key(|(_, length)| *length) {
+        *largest = (*largest - over.max(0)).max(LEAST);
     }
-    bar
+    let begin = |start: &mut i64, (name, length): (Tone, i64)| {
+        let part = (name, *start, length);
+        *start += length;
+        Some(part)
+    };
+    lengths.into_iter().scan(0, begin).collect()
 }
 
 /// The figures that are to be seen first.
@@ -227,6 +241,8 @@ pub(super) struct Side {
     pub caption: &'static str,
     /// Name, all, for a thousand records.
     pub lines: Vec<(&'static str, String, String)>,
+    /// What the lines do not say.
+    pub note: Option<&'static str>,
 }
 
 /// Both sides.
@@ -244,8 +260,17 @@ pub(super) fn costs(costs: &Costs) -> [Side; 2] {
             title: "Source",
             caption: "What was asked of the source",
             lines: source(costs).iter().map(line).collect(),
+            note: (costs.leases > 0 && costs.source.unwrap_or_default().requests == 0).then_some(
+                "No worker reported a request for a record. Where a list brings whole records there are none: its pages are \
+                 read by the coordinator, and neither they nor their bytes are counted here.",
+            ),
         },
-        Side { title: "Target", caption: "What was sent to the target", lines: told.map(line).collect() },
+        Side {
+            title: "Target",
+            caption: "What was sent to the target",
+            lines: told.map(line).collect(),
+            note: None,
+        },
     ]
 }
 
@@ -312,4 +337,35 @@ pub(super) fn acknowledged(report: &Report, run: &Run) -> Option<String> {
     let since = |at| time(at).and_then(|at| at.duration_since(started).ok()).map(duration);
     let (first, last) = (since(costs.first_applied_at)?, since(costs.last_applied_at)?);
     Some(format!("the first after {first}, the last after {last}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_the_bar_can_be_seen() {
+        let of = |loaded, dead_letter, in_doubt| {
+            let listed = loaded + dead_letter + in_doubt;
+            bar(&Counts { listed, loaded, dead_letter, in_doubt, ..Counts::default() })
+        };
+        assert_eq!(of(9_999_000, 1_000, 0), [("loaded", 0, 995), ("dead", 995, 5)]);
+        assert_eq!(of(1, 9_999_998, 1), [("loaded", 0, 5), ("dead", 5, 990), ("doubt", 995, 5)]);
+        assert_eq!(of(3, 1, 0), [("loaded", 0, 750), ("dead", 750, 250)]);
+        assert_eq!(of(0, 0, 0), []);
+    }
+
+    #[test]
+    fn a_run_is_what_the_worst_of_its_rounds_is() {
+        let of = |round, balanced| {
+            let verdict = Verdict { round, complete: true, balanced, ..Verdict::default() };
+            Round { round, verdict: Some(verdict), ..Round::default() }
+        };
+        let rounds = vec![of(1, false), of(2, true)];
+        let run = Run { verdict: rounds[1].verdict.clone(), rounds, ..Run::default() };
+        let counts = Some(Counts { listed: 7, ..Counts::default() });
+        let told = verdict(&Report { run: Some(run), counts, ..Report::default() }).expect("a verdict");
+        assert_eq!((told.round, told.complete, told.balanced, told.counts), (2, true, false, counts));
+        assert_eq!(verdict(&Report { run: Some(Run::default()), ..Report::default() }), None);
+    }
 }

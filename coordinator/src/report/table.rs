@@ -5,12 +5,13 @@ use prost_types::Timestamp;
 
 use super::figures::{Figure, deliveries, pace, per_thousand, possible_copies, records, source};
 use crate::words::numbers::{from_wire, seconds};
-use crate::words::run_state;
+use crate::words::{clean, run_state};
 
 /// The columns. `round` is empty where all rounds are meant; `value` is of a figure the digits alone.
 const HEADING: [&str; 5] = ["run_id", "round", "section", "name", "value"];
 
-/// A heading, then a line for each figure, quoted as RFC 4180 says.
+/// A heading, then a line for each figure, quoted as RFC 4180 says. Control characters are escaped, and what a spreadsheet
+/// would take for a formula has a `'` before it.
 #[must_use]
 pub fn csv(report: &Report) -> String {
     let run = report.run.clone().unwrap_or_default();
@@ -121,7 +122,7 @@ impl Lines {
 
     /// Into memory, and as many columns each time: nothing can go wrong.
     fn write(&mut self, columns: [String; 5]) {
-        let _ = self.out.write_record(columns);
+        let _ = self.out.write_record(columns.map(|text| cell(&text)));
     }
 
     fn finish(self) -> String {
@@ -129,10 +130,19 @@ impl Lines {
     }
 }
 
+/// A text as nobody's terminal or spreadsheet takes it for anything else.
+fn cell(text: &str) -> String {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = digits.starts_with(|first: char| first.is_ascii_digit()) && digits.parse::<f64>().is_ok();
+    let is_formula = !is_number && text.starts_with(['=', '+', '-', '@']);
+    format!("{}{}", if is_formula { "'" } else { "" }, clean(text))
+}
+
 #[cfg(test)]
 mod tests {
-    use muster_proto::v1::{DeadLetterGroup, HistorySpan, Round, Verdict, WorkStats};
+    use muster_proto::v1::{DeadLetterGroup, Discrepancy, HistorySpan, Round, UnknownField, Verdict, WorkStats};
 
+    use super::super::HOSTILE;
     use super::*;
 
     #[test]
@@ -165,7 +175,7 @@ mod tests {
             "herd-1,,parameters,a,1\nherd-1,,parameters,b,\"x,y\"\n",
             "herd-1,,costs,requests,7\n",
             "herd-1,1,verdict,complete,true\nherd-1,1,verdict,balanced,false\n",
-            "herd-1,,failures,\"load 422: \"\"no\"\"\nage\",3\n",
+            "herd-1,,failures,\"load 422: \"\"no\"\"\\nage\",3\n",
             "herd-1,,history_records,2.5,9\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
@@ -173,5 +183,34 @@ mod tests {
         let mut read = csv::Reader::from_reader(text.as_bytes());
         assert!(read.records().all(|line| line.is_ok_and(|line| line.len() == HEADING.len())));
         assert_eq!(text, csv(&report));
+    }
+
+    #[test]
+    fn whatever_sources_say_steers_no_terminal_and_is_no_formula() {
+        let cells = ["=1+1", "+1", "-1+1", "@SUM(A1)", "-1.5", "7", "-inf", "a=b", "", "\t=1"].map(cell);
+        assert_eq!(
+            cells,
+            ["'=1+1", "'+1", "'-1+1", "'@SUM(A1)", "-1.5", "7", "'-inf", "a=b", "", "\\t=1"].map(String::from)
+        );
+        let hostile = || format!("=cmd|' /C calc'!A0{HOSTILE}");
+        let against = Discrepancy { code: hostile(), detail: hostile(), ..Discrepancy::default() };
+        let field = UnknownField { path: hostile(), ..UnknownField::default() };
+        let verdict = Verdict { discrepancies: vec![against], unknown_fields: vec![field], ..Verdict::default() };
+        let run = Run {
+            run_id: hostile(),
+            pipeline: hostile(),
+            since_run: hostile(),
+            parameters: [(hostile(), hostile())].into(),
+            rounds: vec![Round { verdict: Some(verdict), ..Round::default() }],
+            ..Run::default()
+        };
+        let failures = vec![DeadLetterGroup { stage: hostile(), reason: hostile(), ..DeadLetterGroup::default() }];
+        let text = csv(&Report { run: Some(run), failures, muster_version: hostile(), ..Report::default() });
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text}");
+        let mut read = csv::Reader::from_reader(text.as_bytes());
+        for line in read.records().map(Result::unwrap) {
+            assert!(line.iter().all(|cell| !cell.starts_with(['=', '+', '@', '-'])), "{line:?}");
+        }
+        assert!(text.contains("'=cmd|"), "it is told all the same: {text}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::Stream;
 use muster_pipeline::RecordId;
 use muster_proto::v1::{self, audit_service_server::AuditService};
+use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status};
 
 use super::error::{invalid, run_unknown, status};
@@ -20,6 +21,8 @@ pub(super) const MAX_GROUPS: u32 = 50;
 /// Answers questions to the ledger.
 pub(crate) struct Audits {
     pub store: Arc<dyn Store>,
+    /// Reports are read one at a time: each reads a whole run.
+    pub reports: Arc<Semaphore>,
 }
 
 impl Audits {
@@ -120,7 +123,14 @@ impl AuditService for Audits {
         request: Request<v1::GetReportRequest>,
     ) -> Result<Response<v1::GetReportResponse>, Status> {
         let v1::GetReportRequest { run_id } = request.into_inner();
-        let found = self.store.run_report(&RunId::from_text(&run_id), run_report::BOUNDS).await?;
+        let (store, id) = (Arc::clone(&self.store), RunId::from_text(&run_id));
+        let turn = Arc::clone(&self.reports).acquire_owned().await;
+        // It goes on when nobody waits for it any more, and counts until it has ended.
+        let read = tokio::spawn(async move {
+            let _turn = turn;
+            store.run_report(&id, run_report::BOUNDS).await
+        });
+        let found = read.await.map_err(|_| Status::internal("the report failed: the log says where"))??;
         let report = run_report::render(found.ok_or_else(|| run_unknown(&run_id))?);
         Ok(Response::new(v1::GetReportResponse { report: Some(report) }))
     }

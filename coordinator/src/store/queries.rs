@@ -79,8 +79,8 @@ pub struct Acknowledgement {
 pub struct History {
     /// How long each span is, in milliseconds.
     pub span_ms: i64,
-    /// Ascending; those without anything are left out. The last span has as well what somebody found out later: it must not
-    /// stretch the time in which the run worked.
+    /// Ascending; those without anything are left out. They cover the time in which rounds worked, without what is between
+    /// them; what somebody found out later is at the end of its round.
     pub spans: Vec<HistorySpan>,
 }
 
@@ -95,11 +95,11 @@ impl History {
 /// What the target acknowledged within a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistorySpan {
-    /// Its number since the run's start, from 0.
+    /// Its number in the time in which rounds worked, from 0.
     pub number: i64,
-    /// Records of the deliveries.
+    /// Records of the deliveries that the target has by them.
     pub records: i64,
-    /// Deliveries.
+    /// Deliveries, also those that are applied in part.
     pub deliveries: i64,
     /// Those of them that nobody had to find out about later.
     pub prompt: i64,

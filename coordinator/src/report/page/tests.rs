@@ -5,9 +5,8 @@ use muster_proto::v1::{
     UnknownField, Verdict, WorkStats,
 };
 
+use super::super::HOSTILE;
 use super::*;
-
-const HOSTILE: &str = "</style><script>alert(1)</script><img src=http://evil.test/x onerror=alert(2)>\"'&\u{1b}[2J";
 
 fn counts() -> Counts {
     Counts { listed: 5_508, loaded: 5_497, dead_letter: 8, gone: 3, ..Counts::default() }
@@ -121,4 +120,23 @@ fn whatever_sources_say_is_text_and_nobody_is_asked_for_anything() {
     }
     assert_eq!(page.matches("</style>").count(), 1);
     assert_eq!(page, html(&report).unwrap());
+}
+
+#[test]
+fn a_page_has_bounds() {
+    let against = Discrepancy { code: "A".into(), detail: "b".into(), kind: DiscrepancyKind::Incomplete.into() };
+    let mut report = report(Verdict { discrepancies: vec![against; MAX_AGAINST + 3], ..verdict(counts()) });
+    let run = report.run.as_mut().unwrap();
+    run.rounds.extend((2..=60).map(|round| Round { round, opened_by: format!("by {round}"), ..Round::default() }));
+    let page = html(&report).unwrap();
+    assert!(page.contains("has the 10 before them too") && page.contains("and 3 more, which"), "{page}");
+    assert!(page.contains(">by 11<") && page.contains(">by 60<") && !page.contains(">by 10<"), "{page}");
+}
+
+#[test]
+fn a_source_that_was_asked_for_no_record_is_explained() {
+    let mut report = report(verdict(counts()));
+    assert!(!html(&report).unwrap().contains("No worker reported a request"));
+    report.costs = Some(Costs { leases: 3, ..Costs::default() });
+    assert!(html(&report).unwrap().contains("No worker reported a request"));
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, POST_TIMEOUT, WORK, begin, dead, evidence, new_run, report, signed};
+use super::bench::{
+    A, B, Bench, POST_TIMEOUT, WORK, begin, dead, evidence, evidence_of, new_run, refused, report, signed,
+};
 use crate::domain::{DeliveryState, Run, RunId};
 use crate::store::{Begin, Costs, Deliveries, Outcomes, Redrive, Redriven, Report, ReportBounds, RunReport, WorkDone};
 
@@ -13,6 +15,8 @@ pub async fn costs(backend: &dyn Backend) {
     what_is_reported_adds_up(&Bench::new(backend).await).await;
     the_same_report_again_costs_once_and_a_late_one_counts(&Bench::new(backend).await).await;
     a_report_has_a_bound_and_all_rounds(&Bench::new(backend).await).await;
+    what_is_applied_in_part_is_in_the_history(&Bench::new(backend).await).await;
+    time_between_rounds_is_not_in_the_history(&Bench::new(backend).await).await;
     it_is_the_same_after_a_restart(Bench::new(backend).await).await;
 }
 
@@ -143,6 +147,41 @@ async fn a_report_has_a_bound_and_all_rounds(bench: &Bench) {
         (failure.count, failure.redriven, failure.samples.as_slice()),
         (2, 2, ["3", "4"].map(String::from).as_slice())
     );
+}
+
+async fn what_is_applied_in_part_is_in_the_history(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 4).await;
+    let lease = bench.lease(A).await;
+    bench.announce(A, &lease, begin(1, 0..4, 0)).await;
+    let said = Report { deliveries: vec![evidence_of(1, [0, 2, 3])], ..report(&[], &[refused(1)]) };
+    bench.complete(A, &lease, signed(said)).await;
+    let found = told(bench, &run).await;
+    let [span] = found.history.spans.as_slice() else { panic!("{:?}", found.history) };
+    assert_eq!((span.records, span.deliveries, span.prompt), (3, 1, 1), "without the refused one");
+    let cost = Costs::sum(&found.costs);
+    assert_eq!((cost.deliveries.partly_applied, cost.deliveries.applied), (1, 0));
+    assert!(cost.first_applied_at.is_some() && cost.first_applied_at == cost.last_applied_at, "{cost:?}");
+}
+
+async fn time_between_rounds_is_not_in_the_history(bench: &Bench) {
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"]]).await;
+    let leases = bench.acquire(A, &[], 2).await.leases;
+    bench.deliver(A, &leases[0], DeliveryState::Applied).await;
+    bench.pass(Duration::from_secs(10)).await;
+    bench.announce(A, &leases[1], begin(1, 0..2, 0)).await;
+    bench.complete(A, &leases[1], report(&[(1, DeliveryState::Applied)], &[dead(2), dead(3)])).await;
+    bench.conclude(&run).await;
+    bench.silence(Duration::from_secs(3 * 86_400)).await;
+    let redrive = Redrive { outcomes: Outcomes { dead_letter: true, ..Outcomes::default() }, ..Redrive::default() };
+    assert!(matches!(bench.store().redrive(&run.id, redrive).await.unwrap(), Some(Redriven::Opened(_, 2))));
+    let lease = bench.lease(B).await;
+    bench.pass(Duration::from_secs(10)).await;
+    bench.deliver(B, &lease, DeliveryState::Applied).await;
+    let history = bench.store().history(&bench.run(&run.id).await, 4).await.unwrap();
+    assert!((5_000..15_000).contains(&history.span_ms), "two rounds of ten seconds: {history:?}");
+    let counts: Vec<_> = history.spans.iter().map(|span| (span.number, span.records, span.deliveries)).collect();
+    assert!(matches!(counts[..], [(0, 4, 1), (1..=2, 2, 1), (3, 2, 1)]), "{counts:?}");
+    assert_eq!(told(bench, &run).await.history.spans.iter().map(|span| span.records).sum::<i64>(), 8);
 }
 
 async fn it_is_the_same_after_a_restart(mut bench: Bench) {

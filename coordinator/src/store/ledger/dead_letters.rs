@@ -10,8 +10,18 @@ const GROUPS: u32 = 1_000;
 /// IDs of a group that are told, and how many dead letters are looked at for them.
 const SAMPLES: usize = 3;
 const LOOKED_AT: usize = 2_000;
-/// Read at once: they come with bodies.
-const AT_ONCE: i64 = 500;
+/// All that is read of dead letters, so many at once: they come with bodies.
+const WHOLE: Reading = Reading { at_once: 500, bodies: true };
+/// The same without bodies, for whoever counts them.
+const WORDS: Reading = Reading { bodies: false, ..WHOLE };
+
+/// How dead letters are read.
+#[derive(Clone, Copy)]
+struct Reading {
+    at_once: i64,
+    /// Without them, bodies are empty.
+    bodies: bool,
+}
 
 /// Dead letters after a place, in the order of their places.
 pub(super) fn page(
@@ -22,7 +32,7 @@ pub(super) fn page(
     limit: usize,
 ) -> SqlResult<Vec<DeadLetter>> {
     let mut found = Vec::new();
-    each(view, run, filter, after, |letter| {
+    each(view, run, filter, after, WHOLE, |letter| {
         found.push(letter);
         found.len() < limit
     })?;
@@ -38,28 +48,7 @@ pub(super) fn groups(
 ) -> SqlResult<Vec<DeadLetterGroup>> {
     let key = params![run.key, filter.stage, filter.reason, filter.include_redriven, GROUPS];
     let mut groups = view.query_map(sql!("dead_letter_groups"), key, group)?;
-    for letter in contested(view, run, filter)? {
-        let is_of = |group: &DeadLetterGroup| {
-            (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
-        };
-        match groups.iter().position(is_of) {
-            Some(place) => {
-                groups[place].count += 1;
-                groups[place].redriven += u64::from(letter.redriven.is_some());
-            }
-            None if groups.len() < GROUPS as usize => groups.push(DeadLetterGroup {
-                stage: letter.stage,
-                reason: letter.reason,
-                http_status: letter.http_status,
-                count: 1,
-                sample: letter.record_id,
-                sample_trace: letter.trace,
-                samples: Vec::new(),
-                redriven: u64::from(letter.redriven.is_some()),
-            }),
-            None => {}
-        }
-    }
+    contested(view, run, filter, |letter| fold(&mut groups, letter))?;
     // To the last difference, so that the same groups are in the same order each time.
     groups.sort_by(|a, b| {
         let rest = |group: &DeadLetterGroup| (group.reason.clone(), group.stage.clone(), group.http_status);
@@ -67,6 +56,30 @@ pub(super) fn groups(
     });
     groups.truncate(limit);
     Ok(groups)
+}
+
+/// Counts a dead letter in the group that it is of.
+fn fold(groups: &mut Vec<DeadLetterGroup>, letter: DeadLetter) {
+    let is_of = |group: &DeadLetterGroup| {
+        (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
+    };
+    match groups.iter().position(is_of) {
+        Some(place) => {
+            groups[place].count += 1;
+            groups[place].redriven += u64::from(letter.redriven.is_some());
+        }
+        None if groups.len() < GROUPS as usize => groups.push(DeadLetterGroup {
+            stage: letter.stage,
+            reason: letter.reason,
+            http_status: letter.http_status,
+            count: 1,
+            sample: letter.record_id,
+            sample_trace: letter.trace,
+            samples: Vec::new(),
+            redriven: u64::from(letter.redriven.is_some()),
+        }),
+        None => {}
+    }
 }
 
 /// The same with more of each group than one, as far as there are others among the first dead letters.
@@ -81,7 +94,7 @@ pub(super) fn groups_with_samples(
         group.samples.push(group.sample.clone());
     }
     let (mut looked_at, mut short) = (0, groups.len());
-    each(view, run, filter, None, |letter| {
+    each(view, run, filter, None, WORDS, |letter| {
         looked_at += 1;
         let own = groups.iter_mut().find(|group| {
             (&group.stage, group.http_status, &group.reason) == (&letter.stage, letter.http_status, &letter.reason)
@@ -98,23 +111,31 @@ pub(super) fn groups_with_samples(
     Ok(groups)
 }
 
-/// Dead letters of batches that have an exception of which a delivery says otherwise: few, and decided by their deliveries.
-fn contested(view: &dyn Connection, run: &Run, filter: &DeadLetterFilter) -> SqlResult<Vec<DeadLetter>> {
-    let batches: Vec<(u32, i64)> =
-        view.query_map(sql!("dead_letters_contested"), params![run.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut found = Vec::new();
-    for (round, batch) in batches {
+/// Hands over dead letters of batches that have an exception of which a delivery says otherwise: few, and decided by their
+/// deliveries. Of each batch no more is read than it has exceptions.
+fn contested(
+    view: &dyn Connection,
+    run: &Run,
+    filter: &DeadLetterFilter,
+    mut take: impl FnMut(DeadLetter),
+) -> SqlResult<()> {
+    let read = |row: &Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let batches: Vec<(u32, i64, i64)> = view.query_map(sql!("dead_letters_contested"), params![run.key], read)?;
+    for (round, batch, letters) in batches {
         // Whatever place that is, none is between it and the batch's first.
         let before = RecordPlace { round, batch: batch - 1, position: u32::MAX };
-        each(view, run, filter, Some(before), |letter| {
+        let reading = Reading { at_once: letters.clamp(1, WORDS.at_once), ..WORDS };
+        let mut left = letters;
+        each(view, run, filter, Some(before), reading, |letter| {
             let is_here = (letter.place.round, letter.place.batch) == (round, batch);
             if is_here {
-                found.push(letter);
+                take(letter);
             }
-            is_here
+            left -= 1;
+            is_here && left > 0
         })?;
     }
-    Ok(found)
+    Ok(())
 }
 
 fn group(row: &Row) -> SqlResult<DeadLetterGroup> {
@@ -136,13 +157,16 @@ fn each(
     run: &Run,
     filter: &DeadLetterFilter,
     after: Option<RecordPlace>,
+    reading: Reading,
     mut go_on: impl FnMut(DeadLetter) -> bool,
 ) -> SqlResult<()> {
     // No place is before round 1.
     let mut after = after.unwrap_or_default();
     let mut last: Option<(BatchRef, BatchLedger)> = None;
     loop {
-        let key = params![run.key, after.round, after.batch, after.position, filter.stage, filter.reason, AT_ONCE];
+        let Reading { at_once, bodies } = reading;
+        let place = (after.round, after.batch, after.position);
+        let key = params![run.key, place.0, place.1, place.2, filter.stage, filter.reason, at_once, bodies];
         let rows = view.query_map(sql!("dead_letters"), key, read)?;
         let Some((letter, ..)) = rows.last() else { return Ok(()) };
         after = letter.place;

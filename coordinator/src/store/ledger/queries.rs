@@ -136,7 +136,11 @@ impl<D: Database> Queries for D {
 
     async fn history(&self, run: &Run, spans: u32) -> StoreResult<History> {
         let run = run.clone();
-        self.read(move |view| history::of(view.connection, &run, |_| spans)).await
+        self.read(move |view| {
+            let rounds = view.query_map(sql!("rounds_of_run"), params![run.key], rows::round)?;
+            history::of(view.connection, &run, &rounds, |_| spans)
+        })
+        .await
     }
 
     async fn run_report(&self, id: &RunId, bounds: ReportBounds) -> StoreResult<Option<RunReport>> {

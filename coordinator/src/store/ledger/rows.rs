@@ -119,7 +119,7 @@ fn delivery_state(row: &Row, column: usize) -> SqlResult<DeliveryState> {
 }
 
 /// Places; `none` where none are stored.
-fn positions(row: &Row, column: usize, none: impl FnOnce() -> Positions) -> SqlResult<Positions> {
+pub(super) fn positions(row: &Row, column: usize, none: impl FnOnce() -> Positions) -> SqlResult<Positions> {
     match row.get::<Option<Vec<u8>>>(column)? {
         None => Ok(none()),
         Some(bytes) => Positions::decode(&bytes).ok_or_else(|| Fault::bad("no positions")),

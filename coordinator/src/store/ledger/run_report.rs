@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::queries::progress;
 use super::{Connection, OptionalRow, Row, SqlResult, dead_letters, doubts, history, params, rows, sql, unknown};
 use crate::domain::{Run, RunId, Timestamp};
-use crate::store::{Costs, DeadLetterFilter, Deliveries, ReportBounds, RunReport, WorkDone};
+use crate::store::{Costs, DeadLetterFilter, Deliveries, ReportBounds, Round, RunReport, WorkDone};
 
 /// Spans of a history: one for each second, but so many at least and at most.
 const SPANS: std::ops::RangeInclusive<u64> = 12..=120;
@@ -23,16 +23,17 @@ pub(super) fn read(
         Some(verdict) => verdict.unknown_fields.clone(),
         None => unknown::of_round(view, run.key, run.round)?,
     };
+    let rounds = view.query_map(sql!("rounds_of_run"), params![run.key], rows::round)?;
     let all = DeadLetterFilter { include_redriven: true, ..DeadLetterFilter::default() };
     Ok(Some(RunReport {
         progress: progress(view, run.key, run.round)?,
-        rounds: view.query_map(sql!("rounds_of_run"), params![run.key], rows::round)?,
         unknown_fields,
-        costs: costs(view, &run)?,
-        history: history::of(view, &run, spans)?,
+        costs: costs(view, &run, &rounds)?,
+        history: history::of(view, &run, &rounds, spans)?,
         failures: dead_letters::groups_with_samples(view, &run, &all, bounds.groups as usize)?,
         doubts: doubts::page(view, &run, 0, bounds.doubts as usize)?,
         at,
+        rounds,
         run,
     }))
 }
@@ -43,13 +44,14 @@ fn spans(time: Duration) -> u32 {
 }
 
 /// What each round cost, oldest first; also of rounds in which nothing was leased yet.
-fn costs(view: &dyn Connection, run: &Run) -> SqlResult<Vec<Costs>> {
-    let mut rounds = Vec::new();
-    for round in 1..=run.round {
-        let work = |row: &Row| Ok(row.get::<i64>(2)? - row.get::<i64>(4)?);
-        let records = view.query_row(sql!("progress_listing"), params![run.key, round], work)?;
-        rounds.push(Costs { round, records, ..Costs::default() });
-    }
+fn costs(view: &dyn Connection, run: &Run, rounds: &[Round]) -> SqlResult<Vec<Costs>> {
+    let listed: i64 = view.query_row(sql!("listing_work"), params![run.key], |row| row.get(0))?;
+    let of_round = |round: &Round| {
+        let taken_over = i64::try_from(round.taken_over.listed).unwrap_or(i64::MAX);
+        let records = if round.round == 1 { listed } else { taken_over };
+        Costs { round: round.round, records, ..Costs::default() }
+    };
+    let mut rounds: Vec<Costs> = rounds.iter().map(of_round).collect();
     let place = |row: &Row| row.get::<u32>(0).map(|round| round.saturating_sub(1) as usize);
     for row in &view.query(sql!("costs_of_leases"), params![run.key])? {
         if let Some(costs) = rounds.get_mut(place(row)?) {

@@ -1,4 +1,4 @@
-SELECT e.round, e.batch, e.position, r.id, e.stage, e.reason, e.http_status, e.body, e.at,
+SELECT e.round, e.batch, e.position, r.id, e.stage, e.reason, e.http_status, CASE WHEN ?8 THEN e.body ELSE '' END, e.at,
        (SELECT min(l.round) FROM records l INDEXED BY records_by_id WHERE l.run = e.run AND l.id = r.id AND l.round > e.round),
        b.size,
        EXISTS (SELECT 1 FROM deliveries d WHERE d.run = e.run AND d.round = e.round AND d.batch = e.batch AND d.state IN (0, 1, 4, 5)),
