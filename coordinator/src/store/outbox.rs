@@ -129,6 +129,7 @@ pub struct Watched {
 
 /// How a run goes on.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is looked at, and hardly ever")]
 pub enum Pace {
     /// It does.
     GoesOn,
