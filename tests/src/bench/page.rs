@@ -40,9 +40,10 @@ const UPDATES: usize = 6;
 /// A run that goes on steadily.
 struct Scene {
     cluster: Cluster,
+    run_id: String,
     page: String,
     _api: Api,
-    _workers: JoinSet<anyhow::Result<()>>,
+    workers: JoinSet<anyhow::Result<()>>,
 }
 
 /// What a page weighs, in bytes.
@@ -75,11 +76,13 @@ pub async fn page(records: u64) -> anyhow::Result<Round> {
     let many = weigh(&scene.page).await?;
     let browser = Browser::start(folder.path()).await;
     let (mut without, mut with) = (Vec::new(), Vec::new());
+    let (began, before) = (Instant::now(), scene.batches_done().await);
     for _ in 0..WINDOWS {
         browser.goto("about:blank").await;
         without.push(share(&mut scene.cluster).await);
         with.push(open(&browser, &mut scene).await?);
     }
+    scene.has_kept_pace(before, began.elapsed()).await?;
     let more: Vec<_> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     let bytes = |name: &str, few: usize, many: usize| {
         [
@@ -119,7 +122,22 @@ impl Scene {
         while let Some(worker) = quick.join_next().await {
             workers.spawn(steadily(worker??));
         }
-        Ok(Scene { page: format!("http://{listen}/runs/{run_id}"), cluster, _api: api, _workers: workers })
+        Ok(Scene { page: format!("http://{listen}/runs/{run_id}"), run_id, cluster, _api: api, workers })
+    }
+
+    async fn batches_done(&self) -> i64 {
+        self.cluster.run(&self.run_id).await.progress.unwrap_or_default().batches_done
+    }
+
+    /// What was measured is a run at its pace only if nobody failed and there was enough to do.
+    async fn has_kept_pace(&mut self, before: i64, time: Duration) -> anyhow::Result<()> {
+        if let Some(ended) = self.workers.try_join_next() {
+            ended??;
+        }
+        let done = (self.batches_done().await - before) as f64;
+        let wanted = time.as_secs_f64() * 2.0 * CREW as f64;
+        ensure!(done > wanted * 0.9, "{done} batches were done while {wanted:.0} were to be");
+        Ok(())
     }
 }
 
