@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::batches::BatchRow;
+use super::batches::{BatchRow, ids_of};
 use super::leases::{expire, extend, give_back};
 use super::rows::{self, RunFacts, run_facts};
 use super::shares::Contest;
@@ -288,21 +288,6 @@ impl<'a, 'b> Grant<'a, 'b> {
         });
         Ok(())
     }
-}
-
-/// IDs of the records of each of these batches, in their order.
-fn ids_of(connection: &dyn Connection, batches: &[BatchRow]) -> SqlResult<Vec<Vec<String>>> {
-    let mut ids: Vec<BTreeMap<i64, String>> = batches.iter().map(|_| BTreeMap::new()).collect();
-    let each = (0i64..).zip(batches).map(|(at, of)| {
-        params![at, of.batch.run, of.batch.round, of.first_seq, of.first_seq + i64::from(of.size)].to_vec()
-    });
-    for row in connection.query_each(sql!("record_ids_each"), &[], &each.collect::<Vec<_>>())? {
-        let at: u32 = row.get(0)?;
-        if let Some(ids) = ids.get_mut(at as usize) {
-            ids.insert(row.get(1)?, row.get(2)?);
-        }
-    }
-    Ok(ids.into_iter().map(|ids| ids.into_values().collect()).collect())
 }
 
 /// What IDs take in a message, with their places.

@@ -73,10 +73,24 @@ impl BatchRow {
 
     /// IDs of its records, in their order.
     pub fn ids(&self, connection: &dyn Connection) -> SqlResult<Vec<String>> {
-        let BatchRef { run, round, .. } = self.batch;
-        let key = params![run, round, self.first_seq, self.first_seq + i64::from(self.size)];
-        connection.query_map(sql!("record_ids"), key, |row| row.get(0))
+        ids_of(connection, std::slice::from_ref(self)).map(|mut ids| ids.pop().unwrap_or_default())
     }
+}
+
+/// IDs of the records of each of these batches, in their order. A batch is one row, not one for each of its records: a row
+/// costs more than the ID in it. IDs are JSON in its canonical form, which has no line breaks.
+pub(super) fn ids_of(connection: &dyn Connection, batches: &[BatchRow]) -> SqlResult<Vec<Vec<String>>> {
+    let each = (0i64..).zip(batches).map(|(at, of)| {
+        params![at, of.batch.run, of.batch.round, of.first_seq, of.first_seq + i64::from(of.size)].to_vec()
+    });
+    let mut ids = vec![Vec::new(); batches.len()];
+    for row in connection.query_each(sql!("batch_ids"), &[], &each.collect::<Vec<_>>())? {
+        let (at, lines): (u32, Option<String>) = (row.get(0)?, row.get(1)?);
+        if let (Some(ids), Some(lines)) = (ids.get_mut(at as usize), lines) {
+            *ids = lines.split('\n').map(str::to_owned).collect();
+        }
+    }
+    Ok(ids)
 }
 
 /// One batch, with its state.

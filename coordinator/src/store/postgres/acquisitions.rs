@@ -9,8 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
-use super::connection::own_sql;
-use super::transactions::turn;
+use super::transactions::{TRIES, turn};
 use super::{PostgresStore, Shared};
 use crate::measures;
 use crate::store::ledger::{Halt, Tx, acquire};
@@ -74,13 +73,8 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
     if acquires.is_empty() {
         return;
     }
-    let together = |tx: &Tx<'_>| {
-        if shared.looks_up {
-            tx.connection.query(own_sql!("look_up"), &[])?;
-        }
-        acquire(tx, &acquires).map_err(Halt::Fault)
-    };
-    let transact = || shared.transition(&together, runtime);
+    let together = |tx: &Tx<'_>| acquire(tx, &acquires).map_err(Halt::Fault);
+    let transact = || shared.tried(TRIES, shared.begin_together, &together, runtime);
     let done = measures::transaction(measures::Database::Postgres, acquires.len(), transact);
     shared.note(&done);
     let acquired = match done {

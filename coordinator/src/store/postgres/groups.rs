@@ -11,7 +11,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ahead::Ahead;
-use super::connection::own_sql;
 use super::transactions::turn;
 use super::{PostgresStore, Shared};
 use crate::domain::LeaseRef;
@@ -189,14 +188,11 @@ fn run_alone(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) {
 fn run(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) -> Vec<Box<dyn Member>> {
     let leases: Vec<LeaseRef> = group.iter().map(|member| member.lease()).collect();
     let together = |tx: &Tx<'_>| {
-        if shared.looks_up {
-            tx.connection.query(own_sql!("look_up"), &[])?;
-        }
         let ahead = Ahead::of(tx.connection, &leases)?;
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)
     };
-    let transact = || shared.tried(1, &together, runtime);
+    let transact = || shared.tried(1, shared.begin_together, &together, runtime);
     let done = measures::transaction(measures::Database::Postgres, group.len(), transact);
     match done {
         Ok(Ok(())) => group.into_iter().for_each(|member| member.committed()),

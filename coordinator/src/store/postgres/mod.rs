@@ -63,8 +63,9 @@ struct Shared {
     notices: notices::Channel,
     writable: Writable,
     planted: Planted,
-    /// The planner can be told to look rows up. Other databases that speak PostgreSQL's protocol have another one.
-    looks_up: bool,
+    /// Begins a transaction of many: the planner is told to look rows up, if it can be. Other databases that speak PostgreSQL's
+    /// protocol have another one.
+    begin_together: &'static str,
     /// Where it is, without a password.
     place: String,
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{LOCK, STATEMENT, own_sql};
 use super::notices::{self, Channel};
 use super::time::Time;
+use super::transactions::BEGIN;
 use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
@@ -129,7 +130,9 @@ impl PostgresStore {
         let schema = "SELECT oid::bigint FROM pg_namespace WHERE nspname = current_schema()";
         let schema: i64 = sqlx::query_scalar(schema).fetch_one(&mut first).await?;
         let notices = Channel::work_in(&mut first).await?;
-        let looks_up = sqlx::query(own_sql!("look_up").postgres).execute(&mut first).await.is_ok();
+        let together = own_sql!("begin_together").postgres;
+        let looks_up = sqlx::raw_sql(together).execute(&mut first).await.is_ok();
+        sqlx::raw_sql("ROLLBACK").execute(&mut first).await?;
         if options.planted.has(Bug::SeveralOpen) {
             // The schema would notice what the program does not.
             let not_unique = "DROP INDEX deliveries_open;
@@ -147,7 +150,7 @@ impl PostgresStore {
             notices: Channel::new(schema, hex::encode(own), notices),
             writable: Writable::new(Instant::now()),
             planted: options.planted,
-            looks_up,
+            begin_together: if looks_up { together } else { BEGIN },
             place,
         });
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));

@@ -3,6 +3,7 @@
 mod groups;
 mod opening;
 mod outages;
+mod plans;
 mod together;
 
 use std::sync::OnceLock;

@@ -18,9 +18,11 @@ use crate::store::ledger::{Database, Fault, Halt, SqlResult, Tx, View, words_of}
 use crate::store::{Acquire, Acquired, Misuse, StoreError, StoreResult, WorkerResult};
 
 /// How often a transition is tried that another one was in the way of.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 /// Before the second try; doubled with each, and up to twice as long, so that the same two do not meet again.
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
+/// Begins a transition of one.
+pub(super) const BEGIN: &str = "BEGIN";
 
 /// A connection with what its first statement gave.
 type First<T> = (PoolConnection<Postgres>, T);
@@ -87,20 +89,22 @@ impl Shared {
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
-        self.tried(TRIES, transition, runtime)
+        self.tried(TRIES, BEGIN, transition, runtime)
     }
 
-    /// The same, at most so many times.
+    /// The same, at most so many times, each begun by this.
     pub(super) fn tried<T>(
         &self,
         tries: u32,
+        begin: &'static str,
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
         let mut pause = AGAIN_AFTER;
         for tried in 1.. {
             let (mut connection, times) = self.first(runtime, |wire| self.time.seen(wire))?;
-            let done = self.attempt(&Wire::new(&mut connection, runtime, STATEMENT), times, transition);
+            let wire = Wire::new(&mut connection, runtime, STATEMENT);
+            let done = self.attempt(&wire, begin, times, transition);
             match done {
                 Err(Fault::InTheWay(reason)) if tried < tries => {
                     tracing::debug!(reason, tried, "a transition is tried again");
@@ -123,10 +127,11 @@ impl Shared {
     fn attempt<T>(
         &self,
         wire: &Wire<'_>,
+        begin: &'static str,
         (now, serving_since): (Timestamp, Timestamp),
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
     ) -> SqlResult<Result<T, Misuse>> {
-        wire.script("BEGIN")?;
+        wire.script(begin)?;
         let tx = Tx::new(wire, now, serving_since, self.planted);
         let done = catch_unwind(AssertUnwindSafe(|| transition(&tx)));
         let done = done.unwrap_or_else(|panic| Err(Halt::Panicked(words_of(panic.as_ref()))));

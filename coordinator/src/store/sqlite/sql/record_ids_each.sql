@@ -1,1 +1,0 @@
-SELECT ?1, seq, id FROM records WHERE run = ?2 AND round = ?3 AND seq >= ?4 AND seq < ?5
