@@ -56,10 +56,12 @@
     const over = event.data === "over";
     spoken.textContent = over ? "The run is over." : "The run's state has changed.";
     if (!over) return;
-    close();
-    delete run.dataset.live;
     next = 0;
     look(age);
+  };
+  const end = () => {
+    close();
+    delete run.dataset.live;
   };
   // The coordinator refuses, or is gone for longer: the page is loaded anew once there is one to be had, or something final
   // to be said.
@@ -73,7 +75,7 @@
   const open = () => {
     if (source) return;
     source = new EventSource(run.dataset.live);
-    for (const name of ["controls", "state", "progress", "verdict", "failures", "in-doubt", "workers"]) {
+    for (const name of ["controls", "state", "progress", "verdict", "failures", "in-doubt", "notices", "workers"]) {
       source.addEventListener(name, (event) => {
         say("");
         put(name, event.data);
@@ -81,6 +83,7 @@
     }
     source.addEventListener("sample", sample);
     source.addEventListener("turned", turned);
+    source.addEventListener("end", end);
     source.addEventListener("trouble", (event) => say(event.data));
     source.addEventListener("open", () => say(""));
     source.addEventListener("error", () => {

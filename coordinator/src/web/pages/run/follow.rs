@@ -15,10 +15,10 @@ use tonic::Streaming;
 use super::super::super::api::following;
 use super::super::super::inside::Caller;
 use super::super::super::site::Site;
-use super::super::Trouble;
 use super::super::frame::operates;
+use super::super::{Trouble, run_of};
 use super::news::News;
-use super::{age, is_over, plight};
+use super::{age, is_over, plight, told};
 use crate::words::numbers::from_wire;
 use crate::words::pace::Pace;
 use crate::words::progress::{settled, share, total};
@@ -72,6 +72,8 @@ struct Looked {
     next: Instant,
     /// Dead letters and doubts.
     troubles: [i64; 2],
+    /// Somebody is still to be told of it.
+    tells: bool,
 }
 
 impl Follower {
@@ -82,9 +84,9 @@ impl Follower {
         }
         let run = self.heard().await?;
         let over = is_over(&run);
-        let mut events = match self.news(&run).await {
-            Ok(news) => self.changed(news),
-            Err(Trouble(problem)) => vec![Event::default().event("trouble").data(problem.detail)],
+        let (mut events, is_shown) = match self.news(&run).await {
+            Ok(news) => (self.changed(news), true),
+            Err(Trouble(problem)) => (vec![Event::default().event("trouble").data(problem.detail)], false),
         };
         events.push(sample(&run));
         let state = run_state(run.state());
@@ -92,11 +94,23 @@ impl Follower {
             state.clone_into(&mut self.state);
             events.push(Event::default().event("turned").data(if over { "over" } else { "on" }));
         }
-        Some((events, !over))
+        let goes_on = !(over && is_shown) || self.looked.as_ref().is_some_and(|looked| looked.tells);
+        if !goes_on {
+            events.push(Event::default().event("end").data(state));
+        }
+        Some((events, goes_on))
     }
 
-    /// The run as it is now; nothing when it has gone. One of which nothing is heard goes on as well: it has taken longer.
+    /// The run as it is now; nothing when it has gone. One of which nothing is heard goes on as well: it has taken longer. One
+    /// that is over is not heard of any more.
     async fn heard(&mut self) -> Option<Run> {
+        if let Some((run, _)) = &self.run
+            && is_over(run)
+        {
+            let run = run.clone();
+            tokio::time::sleep(LOOK_EVERY).await;
+            return Some(run);
+        }
         let next = self.changes.message();
         let told = match &self.run {
             None => next.await,
@@ -123,14 +137,18 @@ impl Follower {
             Some(looked) => (now >= looked.next || is_over(run), looked.troubles != troubles),
         };
         (news.failures, news.in_doubt) = (self.shown.failures.clone(), self.shown.in_doubt.clone());
-        news.workers = self.shown.workers.clone();
+        (news.notices, news.workers) = (self.shown.notices.clone(), self.shown.workers.clone());
         if is_due {
+            // What is heard of a run does not say who was told.
+            let whole = run_of(&self.site, &self.caller, &run.run_id).await?;
+            news.notices = told::notices(&whole)?;
             if is_news {
                 news.failures = plight::failures(&self.site, &self.caller, run).await?;
                 news.in_doubt = plight::in_doubt(&self.site, &self.caller, run).await?;
             }
             news.workers = plight::workers(&self.site, &self.caller, run).await?;
-            self.looked = Some(Looked { next: Instant::now() + pause(now.elapsed()), troubles });
+            let tells = told::are_under_way(&whole);
+            self.looked = Some(Looked { next: Instant::now() + pause(now.elapsed()), troubles, tells });
         }
         Ok(news)
     }

@@ -7,6 +7,7 @@ mod news;
 mod parts;
 mod plight;
 mod sum;
+mod told;
 
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,6 @@ use super::super::site::{Site, Trace};
 use super::form::{encoded, of_run};
 use super::frame::Frame;
 use super::{Shown, page, run_of};
-use crate::words::notices;
 use crate::words::numbers::{duration, from_wire};
 use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
@@ -69,14 +69,13 @@ struct RunPage {
     since: Option<(String, String)>,
     parameters: Vec<(String, String)>,
     trace: Option<Trace>,
-    /// In words, and whether somebody should look after it.
-    notices: Vec<(String, bool)>,
     audit_mode: bool,
     share: String,
     shares: RunShare,
     is_default_share: bool,
     below: String,
-    is_over: bool,
+    /// Something of it may still change by itself.
+    is_live: bool,
     state: &'static str,
     /// Since it was started, over all rounds.
     seconds: u64,
@@ -99,13 +98,12 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
         since: Some(run.since_run.clone()).filter(|since| !since.is_empty()).map(|since| (of_run(&since, ""), since)),
         parameters,
         trace: site.trace(&run.trace_id),
-        notices: run.notices.iter().map(|notice| (notices::in_words(notice), notices::is_trouble(notice))).collect(),
         audit_mode: run.audit_mode,
         share: share_in_words(&shares),
         shares,
         is_default_share: shares == DEFAULT_SHARE,
         below: of_run(&run.run_id, ""),
-        is_over: run.finished_at.is_some(),
+        is_live: !is_over(&run) || told::are_under_way(&run),
         state: run_state(run.state()),
         seconds: age(&run).as_secs(),
         parts,

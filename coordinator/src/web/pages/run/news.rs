@@ -9,6 +9,7 @@ use super::super::{Trouble, text};
 use super::parts::{Controls, ProgressPart, StatePart};
 use super::plight;
 use super::sum::VerdictPart;
+use super::told;
 
 /// Each part as it is shown.
 #[derive(Debug, Clone, Default)]
@@ -19,15 +20,17 @@ pub(super) struct News {
     pub verdict: String,
     pub failures: String,
     pub in_doubt: String,
+    pub notices: String,
     pub workers: String,
 }
 
 impl News {
-    /// All of it.
+    /// All of it, of a run that brings its notices.
     pub async fn whole(site: &Site, caller: &Caller, run: &Run) -> Result<Self, Trouble> {
         let mut news = Self::of(run, operates(site, caller), None)?;
         news.failures = plight::failures(site, caller, run).await?;
         news.in_doubt = plight::in_doubt(site, caller, run).await?;
+        news.notices = told::notices(run)?;
         news.workers = plight::workers(site, caller, run).await?;
         Ok(news)
     }
@@ -45,7 +48,7 @@ impl News {
     }
 
     /// Each part with the name of its place on the page.
-    pub fn parts(&self) -> [(&'static str, &str); 7] {
+    pub fn parts(&self) -> [(&'static str, &str); 8] {
         [
             ("controls", &self.controls),
             ("state", &self.state),
@@ -53,6 +56,7 @@ impl News {
             ("verdict", &self.verdict),
             ("failures", &self.failures),
             ("in-doubt", &self.in_doubt),
+            ("notices", &self.notices),
             ("workers", &self.workers),
         ]
     }
