@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_pipeline::{Messenger, RequesterConfig};
+use muster_pipeline::{Messenger, RequesterConfig, proxy_url};
 use muster_telemetry::names;
 use url::Url;
 
@@ -32,6 +32,10 @@ pub struct NotifyArgs {
     /// read again for each message. Or the secret itself in MUSTER_NOTIFY_SECRET
     #[arg(long, env = "MUSTER_NOTIFY_SECRET_FILE", value_name = "FILE")]
     pub notify_secret_file: Option<PathBuf>,
+    /// A proxy for these messages: http://HOST:PORT. With a name and a password in it, better given in MUSTER_NOTIFY_PROXY:
+    /// whoever lists processes sees flags
+    #[arg(long, env = "MUSTER_NOTIFY_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
+    pub notify_proxy: Option<Url>,
     /// Start this program when a run ends or stalls, without arguments: it reads the same message on its standard input. May
     /// be given more than once (in the environment: one a line)
     #[arg(long, env = "MUSTER_NOTIFY_COMMAND", value_name = "PROGRAM", value_delimiter = '\n')]
@@ -48,6 +52,7 @@ impl std::fmt::Debug for NotifyArgs {
         f.debug_struct("NotifyArgs")
             .field("urls", &self.notify_url.len())
             .field("secret_file", &self.notify_secret_file)
+            .field("has_proxy", &self.notify_proxy.is_some())
             .field("commands", &self.notify_command)
             .field("stalled_after", &self.stalled_after)
             .finish()
@@ -86,10 +91,14 @@ impl NotifyArgs {
             return Err("--notify-secret-file signs what webhooks are sent, and there is none: give --notify-url URL"
                 .to_owned());
         }
+        if urls.is_empty() && self.notify_proxy.is_some() {
+            return Err("--notify-proxy is where webhooks go by, and there is none: give --notify-url URL".to_owned());
+        }
         if !urls.is_empty() {
             let secrets = self.secrets()?;
+            let user_agent = RequesterConfig::default().user_agent;
             let messenger =
-                Messenger::new(&RequesterConfig::default().user_agent).map_err(|error| error.to_string())?;
+                Messenger::new(&user_agent, self.notify_proxy.as_ref()).map_err(|error| error.to_string())?;
             for text in urls {
                 let url = address::check(text).map_err(|wrong| format!("--notify-url cannot be used: {wrong}"))?;
                 warn_if_listed(text, &url);
@@ -162,7 +171,13 @@ mod tests {
     }
 
     fn args() -> NotifyArgs {
-        NotifyArgs { notify_url: vec![], notify_secret_file: None, notify_command: vec![], stalled_after: None }
+        NotifyArgs {
+            notify_url: vec![],
+            notify_secret_file: None,
+            notify_proxy: None,
+            notify_command: vec![],
+            stalled_after: None,
+        }
     }
 
     #[test]
@@ -170,6 +185,8 @@ mod tests {
         assert!(args().notify().unwrap().is_nobody());
         let secret = NotifyArgs { notify_secret_file: Some("webhook.secret".into()), ..args() };
         assert!(secret.notify().unwrap_err().contains("give --notify-url"));
+        let proxy = NotifyArgs { notify_proxy: Url::parse("http://proxy.example:3128").ok(), ..args() };
+        assert!(proxy.notify().unwrap_err().contains("give --notify-url"));
         let stalled = NotifyArgs { stalled_after: Some(Duration::from_secs(90)), ..args() };
         assert!(stalled.notify().unwrap_err().contains("give --notify-url or --notify-command"));
     }

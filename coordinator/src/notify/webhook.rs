@@ -98,7 +98,7 @@ mod tests {
     fn what_stands_behind_the_host_is_not_shown() {
         let url = Url::parse("https://hooks.example/to/hunter2hunter2?key=hunter2").unwrap();
         let secrets = Secrets::File("none".into());
-        let webhook = Webhook { url, secrets, messenger: Messenger::new("test").unwrap() };
+        let webhook = Webhook { url, secrets, messenger: Messenger::new("test", None).unwrap() };
         assert!(!format!("{webhook:?}").contains("hunter2"));
     }
 

@@ -47,12 +47,12 @@ impl std::fmt::Debug for Messenger {
 }
 
 impl Messenger {
-    /// One that names itself so.
+    /// One that names itself so, and sends by way of this proxy.
     ///
     /// # Errors
     /// When HTTP cannot be set up.
-    pub fn new(user_agent: &str) -> Result<Self, RequesterError> {
-        let config = TransportConfig { user_agent, proxy: None, connections: 1, connect_timeout: CONNECT };
+    pub fn new(user_agent: &str, proxy: Option<&Url>) -> Result<Self, RequesterError> {
+        let config = TransportConfig { user_agent, proxy, connections: 1, connect_timeout: CONNECT };
         Ok(Self { transport: transport::over_hyper(&config)? })
     }
 

@@ -27,6 +27,8 @@ async fn a_receiver_that_fails_twice_is_told_once_with_the_verdict() {
     let cluster = Cluster::with(folder.path(), &flags, &secret()).await;
     let _worker = cluster.worker("w1", &[]);
     let run_id = cluster.start_run("animals", &server.base_url()).await;
+    let followed = client().expect("a client").get(format!("http://{http}/runs/{run_id}/live?state=running"));
+    let news = followed.send().await.expect("news");
     cluster.watch(&run_id).await;
     let accepted = receiver.has_accepted(1).await;
     let all = receiver.received();
@@ -44,6 +46,11 @@ async fn a_receiver_that_fails_twice_is_told_once_with_the_verdict() {
     assert_eq!((&told["verdict"]["complete"], &told["verdict"]["counts"]["dead_letter"]), (&json!(true), &json!(2)));
     assert_eq!(body["timestamp"], told["finished_at"]);
     is_seen(&cluster, &http, &run_id, &receiver).await;
+    // A page that was open when the run ended is told until nobody is left to be.
+    let news = within("the page has all", news.text()).await.expect("news to their end");
+    let (_, after) = news.split_once("event: turned\ndata: over\n").expect("the end of the run");
+    let (_, last) = after.rsplit_once("event: notices\n").expect("whom it was told to, after that");
+    assert!(last.contains(": delivered ") && last.contains("event: end\ndata: finished\n"), "{news}");
     nobody_said(folder.path());
 }
 
@@ -185,11 +192,33 @@ async fn a_run_of_ones_own_waits_for_those_it_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_only_reached_by_way_of_a_proxy_is_told_by_it() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = stand_in(Config::calm(50));
+    // Nobody listens where the message goes: what is the proxy takes it instead, as it came.
+    let proxy = Receiver::start(&[]).await;
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{nobody}/{CANARY}");
+    let by = format!("http://shepherd:hunter2@{}", proxy.host());
+    let set = base_url(&server);
+    let own = ["run", "animals", "--set", &set, "--db", "muster.db", "--json", "--notify-url", &url];
+    let start = Start::muster(folder.path(), own).env("MUSTER_NOTIFY_SECRET", SECRET).env("MUSTER_NOTIFY_PROXY", &by);
+    let ended = start.run().await.with_code(0);
+    assert!(!ended.stderr.contains("could not be told"), "{}", ended.stderr);
+    let accepted = proxy.accepted();
+    assert_eq!(accepted.len(), 1);
+    // "shepherd:hunter2" in Base64.
+    assert_eq!(accepted[0].headers["proxy-authorization"], "Basic c2hlcGhlcmQ6aHVudGVyMg==");
+    assert_eq!(accepted[0].headers["host"], nobody);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flags_that_tell_nobody_say_what_to_do() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("short"), "whsec_c2hvcnQ=\n").expect("a file");
-    let cases: [(&[&str], &str, &str); 8] = [
+    let cases: [(&[&str], &str, &str); 9] = [
         (&["--notify-url", "https://hooks.example/x"], "", "openssl rand"),
         (&["--notify-url", "https://hooks.example/x"], "hunter2", "begins with whsec_"),
         (&["--notify-url", "https://hooks.example/x", "--notify-secret-file", "no"], "", "no cannot be read"),
@@ -197,6 +226,7 @@ async fn flags_that_tell_nobody_say_what_to_do() {
         (&["--notify-url", "http://hooks.example/hunter2"], SECRET, "give https://"),
         (&["--notify-url", "hooks.example"], SECRET, "this is no URL"),
         (&["--notify-secret-file", "short"], "", "give --notify-url"),
+        (&["--notify-proxy", "http://proxy.example:3128"], "", "give --notify-url"),
         (&["--stalled-after", "90s"], "", "give --notify-url or --notify-command"),
     ];
     for (flags, secret, expected) in cases {
