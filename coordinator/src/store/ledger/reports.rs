@@ -38,7 +38,10 @@ pub(super) fn complete(tx: &Tx<'_>, session: &str, token: &LeaseToken, report: &
     let (digest, trace) = (report.digest, report.trace);
     let row = params![run, round, number, epoch, digest, answer, requests, retries, hedges, bytes, trace, waited_ms];
     tx.connection.execute(sql!("lease_report"), row)?;
-    tx.tell_work();
+    // Nobody is woken by what is done: only by what may be leased again, or by others than before.
+    if done == Completion::Requeued || held.facts.max_workers > 0 {
+        tx.tell_work();
+    }
     Ok(done)
 }
 

@@ -201,6 +201,8 @@ pub(super) struct RunFacts {
     pub gone_accepted: i64,
     /// When it was last resumed; the beginning of time if never.
     pub resumed_at: Timestamp,
+    /// 0: any number.
+    pub max_workers: u32,
 }
 
 /// Reads them.
@@ -218,6 +220,7 @@ pub(super) fn run_facts(connection: &dyn Connection, run: i64) -> SqlResult<Opti
             rejected: (row.get(9)?, row.get(10)?),
             gone_accepted: row.get(11)?,
             resumed_at: time(row, 12)?,
+            max_workers: row.get(13)?,
         })
     };
     connection.query_row(sql!("run_facts"), params![run], facts).optional()
