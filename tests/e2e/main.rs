@@ -39,6 +39,7 @@ mod rounds;
 mod scale;
 mod settle;
 mod stopped;
+mod tail;
 mod targets;
 mod terminal;
 mod together;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use muster_pipeline::ClosedHosts;
 use muster_proto::v1::attend_response::Event;
 use muster_proto::v1::{AttendResponse, Renewal, RenewalState};
 use muster_telemetry::names;
@@ -15,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::coordinator::{Coordinator, is_final};
 use crate::held::{HeldLeases, ttl};
 use crate::rates;
+use crate::session::Session;
 
 /// How often leases are renewed until the coordinator says how often.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(5);
@@ -23,12 +23,8 @@ const RENEW_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 
 /// Keeps the stream of pushes open for as long as it is polled. Each time it stands, `renew_every` is sent anew, so that
 /// leases are renewed at once: what was missed meanwhile is learnt from the answer.
-pub(crate) async fn attend(
-    coordinator: &Coordinator,
-    leases: &HeldLeases,
-    renew_every: &watch::Sender<Duration>,
-    mut backoff: Backoff,
-) {
+pub(crate) async fn attend(session: &Session, renew_every: &watch::Sender<Duration>, mut backoff: Backoff) {
+    let coordinator = &session.coordinator;
     loop {
         match coordinator.attend().await {
             Err(status) => debug!({ names::REASON } = status.message(), "could not open the stream of pushes"),
@@ -36,7 +32,7 @@ pub(crate) async fn attend(
                 match pushes.message().await {
                     Ok(Some(push)) => {
                         backoff.reset();
-                        heed(&push, leases, coordinator.closed_hosts(), renew_every);
+                        heed(&push, session, renew_every);
                     }
                     Ok(None) => break debug!("the coordinator ended the stream of pushes"),
                     Err(status) => break coordinator.stream_broke(&status),
@@ -47,7 +43,8 @@ pub(crate) async fn attend(
     }
 }
 
-fn heed(push: &AttendResponse, leases: &HeldLeases, closed: &ClosedHosts, renew_every: &watch::Sender<Duration>) {
+fn heed(push: &AttendResponse, session: &Session, renew_every: &watch::Sender<Duration>) {
+    let leases = &session.leases;
     match &push.event {
         Some(Event::Attending(standing)) => {
             let every = Some(ttl(standing.renew_every)).filter(|every| !every.is_zero()).unwrap_or(RENEW_EVERY);
@@ -66,7 +63,12 @@ fn heed(push: &AttendResponse, leases: &HeldLeases, closed: &ClosedHosts, renew_
         Some(Event::LeaseRevoked(revoked)) => {
             lose(leases, &revoked.lease_token, "the coordinator took it away");
         }
-        Some(Event::HostClosed(told)) => rates::heed(closed, told),
+        Some(Event::HostClosed(told)) => rates::heed(session.coordinator.closed_hosts(), told),
+        Some(Event::LeasesWanted(wanted)) => {
+            let most = usize::try_from(wanted.leases).unwrap_or_default();
+            let given = leases.give_back(most, session.useful_slots(), Instant::now());
+            debug!(leases = given, wanted = most, "another worker has nothing to do: what is in stock is given back");
+        }
         // A newer coordinator may push more kinds.
         None => {}
     }

@@ -18,12 +18,26 @@ use crate::probe::{self, Answers};
 use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
+use crate::slots::Slot;
 
 /// What all steps of a batch need.
 pub(crate) struct Work {
     pub(crate) session: Arc<Session>,
     pub(crate) lease: Arc<HeldLease>,
     pub(crate) pipeline: Arc<ReadyPipeline>,
+}
+
+impl Work {
+    /// A slot for one of the batch's records, with which work on it has begun. Never there when the batch is given back.
+    pub(crate) async fn slot(&self) -> Slot<'_> {
+        let slot = self.session.slots.take(self.lease.run_id(), self.lease.batch()).await;
+        if self.lease.begin() {
+            return slot;
+        }
+        drop(slot);
+        // Whoever waits for this hears that the lease is given back.
+        std::future::pending().await
+    }
 }
 
 /// Works on a granted batch until the coordinator knows what came of it.
@@ -92,7 +106,7 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
     };
     tokio::select! {
         biased;
-        _ = lease.stopped(Stop::Draining) => Err(End { untouched: true, ..End::default() }),
+        _ = lease.stopped(Stop::Wanted) => Err(End { untouched: true, ..End::default() }),
         pipeline = tries => pipeline,
     }
 }
@@ -114,6 +128,10 @@ async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> En
         Err(Interrupted::Down) => return down(work, true),
         Err(Interrupted::PipelineWrong(reason)) => return End { pause_reason: Some(reason), ..End::default() },
     };
+    // Of a batch without a record that can be fetched nothing has begun yet.
+    if !work.lease.begin() {
+        return End { untouched: true, ..End::default() };
+    }
     work.lease.fetch_over();
     match delivery::deliver(work, chunks, book).await {
         Ending::Over => End { retry_after: ask_again, ..End::default() },

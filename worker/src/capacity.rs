@@ -2,6 +2,8 @@
 
 /// Records that a worker keeps waiting for each fetch slot, so that no slot runs dry while the next batch is on its way.
 const RECORDS_PER_SLOT: usize = 2;
+/// The same while others have nothing to do: what the slots are busy with, and no stock.
+const WITHOUT_STOCK: usize = 1;
 /// Size of a batch as long as none was seen.
 const UNKNOWN_BATCH: usize = 100;
 
@@ -33,9 +35,10 @@ impl Capacity {
     }
 
     /// How many more batches keep `slots` fetch slots busy: none as long as enough records wait, never beyond the lease
-    /// limit.
-    pub(crate) fn wanted(&self, slots: usize, load: Load) -> usize {
-        let missing = (slots * RECORDS_PER_SLOT).saturating_sub(load.unfetched);
+    /// limit. `others_want`: other workers have nothing to do.
+    pub(crate) fn wanted(&self, slots: usize, load: Load, others_want: bool) -> usize {
+        let per_slot = if others_want { WITHOUT_STOCK } else { RECORDS_PER_SLOT };
+        let missing = (slots * per_slot).saturating_sub(load.unfetched);
         missing.div_ceil(self.batch_size).min(self.max_leases.saturating_sub(load.leases))
     }
 }
@@ -45,7 +48,15 @@ mod tests {
     use super::*;
 
     fn wanted(capacity: &Capacity, leases: usize, unfetched: usize) -> usize {
-        capacity.wanted(64, Load { leases, unfetched })
+        capacity.wanted(64, Load { leases, unfetched }, false)
+    }
+
+    #[test]
+    fn nothing_is_kept_in_stock_while_others_have_nothing_to_do() {
+        let mut capacity = Capacity::new(32);
+        capacity.saw_batch(10);
+        let wanted = |unfetched| capacity.wanted(64, Load { leases: 1, unfetched }, true);
+        assert_eq!((wanted(0), wanted(63), wanted(64), wanted(100)), (7, 1, 0, 0));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::trace::RecordNotes;
 /// Why not all records were fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
-    /// The lease is lost, the run stopped, or the worker drains.
+    /// The lease is lost, the run stopped, the worker drains, or others want what no work has begun on.
     Stopped,
     /// Source or target have served nothing for too long.
     Down,
@@ -37,7 +37,7 @@ struct Spot<'a> {
 /// Fetches, validates and transforms all records; gives what is to be sent, part by part in the order of each, and notes
 /// in `book` what is not. One that fails holds nobody else up.
 pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) -> Result<Vec<Chunk>, Interrupted> {
-    let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Draining));
+    let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Wanted));
     let items = tokio::select! {
         biased;
         _ = &mut stopped => return Err(Interrupted::Stopped),
@@ -129,7 +129,7 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>,
             return (spot, None, Fetched::Failed(failure), Vec::new());
         }
     };
-    let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
+    let _slot = work.slot().await;
     let (fetched, costs) = read(work, &id, items.get(&spot.position)).await;
     (spot, Some(id), fetched, costs)
 }

@@ -1,5 +1,6 @@
 //! The leases this worker holds, and what it was told about them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,11 +19,16 @@ use crate::trace::BatchTrace;
 /// The most tokens that the coordinator takes in one call.
 const MAX_TOKENS: usize = 1_000;
 
+/// After others wanted leases, nothing is kept in stock for so long: what was given back would come again at once.
+const WITHOUT_STOCK: Duration = Duration::from_secs(5);
+
 /// Why work on a lease is to stop; in rising order: a later one wins over those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stop {
     /// It is not.
     No,
+    /// Another worker has nothing to do: the lease is given back. Only one that no work has begun on.
+    Wanted,
     /// The worker ends: what is not fetched yet is given back, what is fetched is delivered.
     Draining,
     /// The run is paused or cancelled: no delivery begins any more.
@@ -39,6 +45,10 @@ pub(crate) struct HeldLease {
     batch: i64,
     attempt: i32,
     stop: watch::Sender<Stop>,
+    /// Work on it has begun. Changes only while nobody changes `stop`.
+    begun: AtomicBool,
+    /// The how-manieth of the session it is.
+    number: u64,
     deadline: Mutex<Instant>,
     unfetched: AtomicUsize,
     /// What it is worked on with, once that is there.
@@ -88,6 +98,31 @@ impl HeldLease {
         stop.wait_for(|now| *now >= least).await.map_or(Stop::Lost, |now| *now)
     }
 
+    /// Work on the lease begins, unless it is being given back because others want it: from now on it is not.
+    pub(crate) fn begin(&self) -> bool {
+        if self.begun.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut begins = false;
+        self.stop.send_if_modified(|now| {
+            begins = *now != Stop::Wanted;
+            self.begun.store(begins, Ordering::Relaxed);
+            false
+        });
+        begins
+    }
+
+    /// Others want the lease: it is given back, unless work on it has begun or is to stop for another reason.
+    fn give_back(&self) -> bool {
+        self.stop.send_if_modified(|now| {
+            let idle = *now == Stop::No && !self.begun.load(Ordering::Relaxed);
+            if idle {
+                *now = Stop::Wanted;
+            }
+            idle
+        })
+    }
+
     /// The lease is worked on with this pipeline: it depends on its source and its target.
     pub(crate) fn needs(&self, pipeline: &Arc<ReadyPipeline>) {
         // A lease has one run, and a run one pipeline.
@@ -132,6 +167,10 @@ struct Inner {
     refused: HashMap<String, Instant>,
     /// Until when a drain may take, once it has begun.
     drains_until: Option<Instant>,
+    /// When other workers had nothing to do.
+    wanted_at: Option<Instant>,
+    /// Leases taken in so far.
+    adopted: u64,
 }
 
 /// All leases of this worker's session, from the moment they are granted until their end was told to the coordinator.
@@ -155,12 +194,15 @@ impl HeldLeases {
         if inner.leases.contains_key(&lease.lease_token) || inner.refused.contains_key(&lease.lease_token) {
             return None;
         }
+        inner.adopted += 1;
         let held = Arc::new(HeldLease {
             token: lease.lease_token.clone(),
             run_id: run.run_id.clone(),
             batch: lease.batch,
             attempt: lease.attempt,
             stop: watch::Sender::new(Stop::No),
+            begun: AtomicBool::new(false),
+            number: inner.adopted,
             deadline: Mutex::new(sent_at + ttl(lease.ttl)),
             unfetched: AtomicUsize::new(lease.parts.iter().map(|part| part.record_ids.len()).sum()),
             pipeline: OnceLock::new(),
@@ -246,6 +288,38 @@ impl HeldLeases {
             .count()
     }
 
+    /// Other workers have nothing to do and would take so many leases: the youngest of those that no work has begun on are
+    /// given back, as long as `keep` records are left to be fetched. Returns how many.
+    pub(crate) fn give_back(&self, most: usize, keep: usize, now: Instant) -> usize {
+        let mut inner = self.lock();
+        inner.wanted_at = Some(now);
+        let unfetched = |lease: &HeldLease| lease.unfetched.load(Ordering::Relaxed);
+        let mut idle: Vec<&Arc<HeldLease>> = inner.leases.values().filter(|lease| lease.stop() == Stop::No).collect();
+        let mut left: usize = idle.iter().map(|lease| unfetched(lease)).sum();
+        idle.retain(|lease| unfetched(lease) > 0);
+        idle.sort_by_key(|lease| Reverse(lease.number));
+        let mut given = 0;
+        for lease in idle {
+            let records = unfetched(lease);
+            if given < most && left >= keep + records && lease.give_back() {
+                left -= records;
+                given += 1;
+            }
+        }
+        given
+    }
+
+    /// Until when nothing is kept in stock, because others have nothing to do.
+    pub(crate) fn without_stock_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.lock().wanted_at? + WITHOUT_STOCK;
+        (until > now).then_some(until)
+    }
+
+    /// Whether others wanted leases at this time or later.
+    pub(crate) fn wanted_since(&self, time: Instant) -> bool {
+        self.lock().wanted_at.is_some_and(|at| at >= time)
+    }
+
     /// The worker ends, at `until` at the latest.
     pub(crate) fn drain(&self, until: Instant) {
         let mut inner = self.lock();
@@ -292,21 +366,4 @@ pub(crate) fn ttl(duration: Option<prost_types::Duration>) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_whose_report_was_refused_is_named_until_its_time_has_passed() {
-        let leases = HeldLeases::default();
-        let (lease, run) = (Lease { lease_token: "token".into(), ..Lease::default() }, LeasedRun::default());
-        let held = leases.adopt(&lease, &run, Instant::now()).unwrap();
-        leases.renewed("token", Instant::now() + Duration::from_secs(15));
-        leases.refused(&held);
-        leases.remove(&held);
-        assert_eq!((leases.tokens(), leases.load().leases), (vec!["token".to_owned()], 0));
-        assert!(leases.renewable().is_empty(), "or it would never end");
-        assert!(leases.adopt(&lease, &run, Instant::now()).is_none());
-        tokio::time::advance(Duration::from_secs(15) + CALL_DEADLINE).await;
-        assert!(leases.tokens().is_empty());
-    }
-}
+mod tests;

@@ -45,6 +45,8 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
             trouble.note(None);
         }
         match answer {
+            // It waits no more because others want leases: how many it wants itself is another number now.
+            Ok(answer) if answer.leases.is_empty() && session.leases.wanted_since(sent_at) => {}
             Ok(answer) if answer.leases.is_empty() => pause_when_hasty(sent_at, wait, backoff.next()).await,
             Ok(answer) => {
                 backoff.reset();
@@ -77,11 +79,23 @@ async fn wait_for_room(session: &Session, capacity: &Capacity) -> usize {
             }
             continue;
         }
-        let wanted = capacity.wanted(session.useful_slots(), session.leases.load());
+        let without_stock = session.leases.without_stock_until(Instant::now());
+        let wanted = capacity.wanted(session.useful_slots(), session.leases.load(), without_stock.is_some());
         if wanted > 0 {
             return wanted;
         }
-        session.leases.changed().await;
+        tokio::select! {
+            () = session.leases.changed() => {}
+            () = passed(without_stock) => {}
+        }
+    }
+}
+
+/// Waits until this time, if there is one.
+async fn passed(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

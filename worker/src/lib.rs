@@ -14,7 +14,7 @@
 //!
 //! The way of a batch: `lease_loop` acquires it, `batch` takes it through `fetch` (by `items`, where records came with the
 //! list) and `delivery` to `report`; meanwhile `attend` renews its lease in `held` and stops the work when the lease is lost
-//! or the run ends.
+//! or the run ends, or when no work on it has begun and others have nothing to do.
 
 #![forbid(unsafe_code)]
 

@@ -78,7 +78,7 @@ pub(crate) async fn ask(work: &Work, parts: &[LeasedPart], answers: &Answers) ->
         places.map(|(&position, text)| Spot { delivery: part.retry_of, position, text })
     });
     let mut asking: FuturesUnordered<_> = spots.map(|spot| ask_one(work, spot)).collect();
-    let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Draining));
+    let mut stopped = std::pin::pin!(work.lease.stopped(Stop::Wanted));
     loop {
         let next = tokio::select! {
             biased;
@@ -114,7 +114,7 @@ async fn ask_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, ProbeOutcome) {
     let Ok(id) = RecordId::from_text(spot.text) else {
         return (spot, ProbeOutcome::Unknown { reason: "this is not a record ID".to_owned() });
     };
-    let _slot = work.session.slots.take(work.lease.run_id(), work.lease.batch()).await;
+    let _slot = work.slot().await;
     let mut notes = work.lease.trace().map(|_| RecordNotes::default());
     let asked = work.pipeline.probe(&id, &mut notes).await;
     if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {

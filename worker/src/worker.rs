@@ -97,7 +97,7 @@ fn listen(session: &Arc<Session>) -> JoinSet<()> {
     let attending = Arc::clone(session);
     listeners.spawn(async move {
         let backoff = attending.call_backoff();
-        attend::attend(&attending.coordinator, &attending.leases, &renew_every, backoff).await;
+        attend::attend(&attending, &renew_every, backoff).await;
     });
     let renewing = Arc::clone(session);
     listeners.spawn(async move {

@@ -9,6 +9,7 @@ mod positions;
 mod rates;
 mod run;
 mod share;
+mod stock;
 mod time;
 mod unknown;
 
@@ -23,6 +24,7 @@ pub use positions::Positions;
 pub use rates::{Pace, Timetable};
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use share::{Contender, Share, ShareChange, deal};
+pub use stock::{Holder, whom_to_ask};
 pub use time::{Clock, SystemClock, TimeSources, Timestamp};
 pub use unknown::UnknownField;
 

@@ -18,6 +18,7 @@ mod scaler;
 mod share;
 mod since;
 mod speakers;
+mod stock;
 mod worker;
 
 pub(crate) use audit::Audits;

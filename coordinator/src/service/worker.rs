@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::items::Items;
 use super::speakers::Speakers;
+use super::stock::{self, Stock};
 use super::{Paces, parse, rates, render};
 use crate::access::Identity;
 use crate::domain::Run;
@@ -31,12 +32,14 @@ pub(crate) struct Workers {
     /// How fast pipelines may ask.
     paces: Arc<Paces>,
     speakers: Speakers,
+    stock: Stock,
 }
 
 impl Workers {
     /// `embedded`: workers in this very process, whose leases die with it.
     pub(crate) fn new(store: Arc<dyn Store>, embedded: bool, paces: Arc<Paces>) -> Self {
-        Self { speakers: Speakers::new(Arc::clone(&store)), store, embedded, paces }
+        let stock = Stock::new(Arc::clone(&store), stock::PACE, stock::PATIENCE);
+        Self { speakers: Speakers::new(Arc::clone(&store)), stock, store, embedded, paces }
     }
 
     /// The session's ID, if whoever calls may speak for it.
@@ -51,6 +54,7 @@ impl Workers {
         let asked = Instant::now();
         let until = asked + wait.min(MAX_WAIT);
         let mut work = self.store.events().work();
+        let mut pushed = self.store.events().pushed();
         loop {
             work.mark_unchanged();
             // The TTL of a lease counts from the request, the store's from the grant.
@@ -63,7 +67,12 @@ impl Workers {
             // A moment more than said: the store's clock counts whole milliseconds.
             let due = acquired.next_in.map(|next_in| Instant::now() + next_in + Duration::from_millis(2));
             let next = due.map_or(until, |due| due.min(until));
-            let _ = tokio::time::timeout_at(next, work.changed()).await;
+            tokio::select! {
+                _ = tokio::time::timeout_at(next, work.changed()) => {}
+                () = stock::asked(&mut pushed, &acquire.session.id) => return Ok(acquired),
+                // In this very process there is nobody else.
+                never = self.stock.look_around(&acquire), if !self.embedded => match never {},
+            }
         }
     }
 }
@@ -102,7 +111,11 @@ fn concerning(session: &str, event: Event) -> Option<v1::AttendResponse> {
             Some(pushed(v1::attend_response::Event::LeaseRevoked(revoked)))
         }
         Event::HostClosed { host, time } => Some(host_closed(host, time)),
-        Event::LeaseExpired { .. } | Event::RunOver { .. } | Event::RunDeleted => None,
+        Event::LeasesWanted { session: of, leases } if of == session => {
+            let leases = i32::try_from(leases).unwrap_or(i32::MAX);
+            Some(pushed(v1::attend_response::Event::LeasesWanted(v1::LeasesWanted { leases })))
+        }
+        Event::LeasesWanted { .. } | Event::LeaseExpired { .. } | Event::RunOver { .. } | Event::RunDeleted => None,
     }
 }
 

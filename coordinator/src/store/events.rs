@@ -30,6 +30,13 @@ pub enum Event {
         /// For so long from now on.
         time: Duration,
     },
+    /// Another session has nothing to do.
+    LeasesWanted {
+        /// Who is to give some back.
+        session: String,
+        /// How many at most.
+        leases: u32,
+    },
     /// A run is over.
     RunOver {
         /// Which.

@@ -82,6 +82,19 @@ pub struct Acquired {
     pub next_in: Option<Duration>,
 }
 
+/// A session that has nothing to do looks for leases that another one holds in stock.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Want {
+    /// Who looks.
+    pub session: String,
+    /// How many more it can work on.
+    pub capacity: u32,
+    /// Version of the worker protocol that it speaks.
+    pub protocol: i32,
+    /// Sessions that are left alone for now.
+    pub passing_over: Vec<String>,
+}
+
 /// What became of a lease that was to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {

@@ -26,7 +26,7 @@ pub use events::{Event, Events};
 pub use fleet::{Fleet, WorkerRow};
 pub use leases::{
     Acquire, Acquired, Begin, Begun, Completion, Expired, ExpiredLease, GrantedLease, Item, ItemsRead, Misuse,
-    RecordReport, Refusal, Renewal, Report, Session, WorkerResult,
+    RecordReport, Refusal, Renewal, Report, Session, Want, WorkerResult,
 };
 pub use outbox::{Destination, Notice, NoticeClaim, NoticeEvent, NoticeState, Outbox, Pace, Stall, Tried, Watched};
 pub use queries::{Acknowledgement, Demand, EvidenceSink, History, HistorySpan, Queries, RunDemand, StoredPipeline};

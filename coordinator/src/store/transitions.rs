@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     Acquire, Acquired, Begin, Begun, Completion, Deleted, Destination, Expired, Redrive, Redriven, Renewal, Report,
-    Session, Settle, Settled, StaleRound, StoreResult, Swept, WorkerResult,
+    Session, Settle, Settled, StaleRound, StoreResult, Swept, Want, WorkerResult,
 };
 use crate::domain::{
     LeaseToken, ListedPage, ListingLease, ListingProgress, NewRun, Problem, Run, RunId, ShareChange, Verdict,
@@ -113,6 +113,9 @@ pub trait Transitions: Send + Sync {
     -> StoreResult<Option<String>>;
     /// Leases batches.
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired>;
+    /// Asks the session that holds most leases in stock to give some back for one that has nothing to do; gives who was asked,
+    /// if anybody. Changes nothing: it is a wish.
+    async fn want_leases(&self, want: Want) -> StoreResult<Option<String>>;
     /// Extends leases; one answer for each token, in order.
     async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>>;
     /// Announces a delivery.

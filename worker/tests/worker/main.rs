@@ -13,6 +13,7 @@ mod per_record;
 mod probes;
 mod rates;
 mod records;
+mod stock;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -28,8 +28,9 @@ mod reporting;
 mod rounds;
 mod runs;
 mod settling;
-mod sharing;
+pub(crate) mod sharing;
 mod since;
+mod stock;
 mod unknown;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub use runs::runs;
 pub use settling::settling;
 pub use sharing::sharing;
 pub use since::since;
+pub use stock::stock;
 pub use unknown::unknown_fields;
 
 use super::Store;

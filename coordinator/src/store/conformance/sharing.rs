@@ -30,11 +30,12 @@ fn share(priority: i32, weight: u32, max_workers: u32) -> Share {
 }
 
 /// A run of so many full batches.
-async fn batches(bench: &Bench, name: &str, batches: u32, share: Share) -> Run {
+pub(crate) async fn batches(bench: &Bench, name: &str, batches: u32, share: Share) -> Run {
     of(bench, NewRun { share, ..new_run(name) }, batches).await
 }
 
-async fn of(bench: &Bench, new: NewRun, batches: u32) -> Run {
+/// The same of another run.
+pub(super) async fn of(bench: &Bench, new: NewRun, batches: u32) -> Run {
     let ids: Vec<String> = (0..batches * MAX_BATCH).map(|id| id.to_string()).collect();
     bench.listed(new, &[&ids.iter().map(String::as_str).collect::<Vec<_>>()]).await
 }

@@ -38,6 +38,7 @@ mod sessions;
 mod settling;
 mod shares;
 mod statement;
+mod stock;
 mod stories;
 mod suspects;
 mod transitions;

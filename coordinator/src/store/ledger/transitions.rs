@@ -6,13 +6,13 @@ use async_trait::async_trait;
 
 use super::{
     Database, Hold, Tx, deliveries, leases, listing, pages, reports, retention, rounds, runs, sessions, settling,
-    shares,
+    shares, stock,
 };
 use crate::domain::{LeaseToken, ListedPage, ListingLease, NewRun, Problem, Run, RunId, ShareChange, Verdict};
 use crate::store::{
-    Acquire, Acquired, Begin, Begun, Completion, Deleted, Destination, Expired, Fenced, GrantedListing, PageOutcome,
-    Redrive, Redriven, Renewal, Report, Session, Settle, Settled, StaleRound, Started, StoreResult, Swept, Transitions,
-    WorkerResult,
+    Acquire, Acquired, Begin, Begun, Completion, Deleted, Destination, Event, Expired, Fenced, GrantedListing,
+    PageOutcome, Redrive, Redriven, Renewal, Report, Session, Settle, Settled, StaleRound, Started, StoreResult, Swept,
+    Transitions, Want, WorkerResult,
 };
 
 #[async_trait]
@@ -127,6 +127,20 @@ impl<D: Database> Transitions for D {
 
     async fn acquire(&self, acquire: Acquire) -> StoreResult<Acquired> {
         self.acquire_together(acquire).await
+    }
+
+    async fn want_leases(&self, want: Want) -> StoreResult<Option<String>> {
+        // Looked up where it holds up no transition: a wish may be a moment old.
+        let Some((session, leases)) = self.read(move |view| stock::largest(view, &want)).await? else {
+            return Ok(None);
+        };
+        let wanted = Event::LeasesWanted { session: session.clone(), leases };
+        self.call(move |tx| {
+            tx.push(wanted.clone());
+            Ok(())
+        })
+        .await?;
+        Ok(Some(session))
     }
 
     async fn renew(&self, session: &str, tokens: &[LeaseToken]) -> WorkerResult<Vec<Renewal>> {

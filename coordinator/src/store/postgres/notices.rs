@@ -96,6 +96,7 @@ fn to_json(event: &Event) -> Json {
         }
         Event::LeaseExpired { session, token } => json!({ "expired": token.to_text(), "session": session }),
         Event::HostClosed { host, time } => json!({ "closed": host, "ms": millis(*time) }),
+        Event::LeasesWanted { session, leases } => json!({ "wanted": leases, "session": session }),
         Event::RunOver { run_id } => json!({ "over": run_id.as_str() }),
         Event::RunDeleted => json!({ "deleted": true }),
     }
@@ -119,6 +120,10 @@ fn from_json(event: &Json) -> Option<Event> {
     if let Some(host) = text("closed") {
         let time = Duration::from_millis(event["ms"].as_u64()?);
         return Some(Event::HostClosed { host: host.to_owned(), time });
+    }
+    if let Some(leases) = event["wanted"].as_u64() {
+        let session = text("session")?.to_owned();
+        return Some(Event::LeasesWanted { session, leases: leases.try_into().ok()? });
     }
     (event["deleted"] == true).then_some(Event::RunDeleted)
 }
@@ -179,6 +184,7 @@ mod tests {
             Event::RunStopped { run_id: RunId::from_text("animals-1"), reason: "why \"not\"".to_owned() },
             Event::LeaseExpired { session: "s".to_owned(), token: LeaseToken::new(lease, [9; 16]) },
             Event::HostClosed { host: "http://a:1".to_owned(), time: Duration::from_millis(1_500) },
+            Event::LeasesWanted { session: "s".to_owned(), leases: 7 },
             Event::RunOver { run_id: RunId::from_text("animals-1") },
             Event::RunDeleted,
         ] {

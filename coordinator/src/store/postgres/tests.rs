@@ -54,6 +54,11 @@ async fn sharing() {
 }
 
 #[tokio::test]
+async fn stock() {
+    conformance::stock(&backend()).await;
+}
+
+#[tokio::test]
 async fn rates() {
     conformance::rates(&backend()).await;
 }

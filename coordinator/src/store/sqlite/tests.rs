@@ -66,6 +66,12 @@ async fn sharing() {
 }
 
 #[tokio::test]
+async fn stock() {
+    let (backend, _folder) = backend();
+    conformance::stock(&backend).await;
+}
+
+#[tokio::test]
 async fn rates() {
     let (backend, _folder) = backend();
     conformance::rates(&backend).await;
