@@ -6,13 +6,14 @@ use super::Backend;
 use super::bench::{
     A, B, Bench, POST_TIMEOUT, begin, dead, evidence, gone, holding_run, new_run, page, report, run_with, signed,
 };
-use crate::domain::{DeliveryState, NewRun, RecordState, RunState};
+use crate::domain::{DeliveryState, NewRun, RecordState, RunState, Share};
 use crate::store::{Begin, Begun, Completion, DeadLetterFilter, LEASE_TTL, Misuse, Refusal, Report};
 
 /// Reporting batches.
 pub async fn reporting(backend: &dyn Backend) {
     a_batch_with_all_outcomes_is_done(&Bench::new(backend).await).await;
     what_has_no_outcome_goes_back(&Bench::new(backend).await).await;
+    only_what_others_may_have_wakes_them(&Bench::new(backend).await).await;
     a_batch_may_wait_before_it_is_leased_again(&Bench::new(backend).await).await;
     a_replayed_report_gets_the_first_answer(&Bench::new(backend).await).await;
     another_report_conflicts(&Bench::new(backend).await).await;
@@ -57,6 +58,21 @@ async fn what_has_no_outcome_goes_back(bench: &Bench) {
     assert_eq!((again.attempt, again.parts.len()), (2, 1));
     assert_eq!(again.parts[0].1, ["1", "2", "4"]);
     assert_eq!(again.parts[0].0.positions.iter().collect::<Vec<_>>(), [0, 1, 3]);
+}
+
+async fn only_what_others_may_have_wakes_them(bench: &Bench) {
+    use DeliveryState::{Applied, NotApplied};
+    for (name, max_workers, state, wakes) in
+        [("done", 0, Applied, false), ("bounded", 1, Applied, true), ("back", 0, NotApplied, true)]
+    {
+        let share = Share { max_workers, ..Share::default() };
+        bench.one_batch(NewRun { share, ..new_run(name) }, 4).await;
+        let lease = bench.lease(A).await;
+        let mut work = bench.store().events().work();
+        work.mark_unchanged();
+        bench.deliver(A, &lease, state).await;
+        assert_eq!(work.has_changed().unwrap(), wakes, "{name}");
+    }
 }
 
 async fn a_batch_may_wait_before_it_is_leased_again(bench: &Bench) {
