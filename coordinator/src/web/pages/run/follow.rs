@@ -102,13 +102,13 @@ impl Follower {
     }
 
     /// The run as it is now; nothing when it has gone. One of which nothing is heard goes on as well: it has taken longer. One
-    /// that is over is not heard of any more.
+    /// that is over is not heard of any more: it is asked for, as often as the ledger is.
     async fn heard(&mut self) -> Option<Run> {
-        if let Some((run, _)) = &self.run
-            && is_over(run)
-        {
-            let run = run.clone();
-            tokio::time::sleep(LOOK_EVERY).await;
+        if let Some((over, _)) = self.run.as_ref().filter(|(run, _)| is_over(run)) {
+            let next = self.looked.as_ref().map_or_else(|| Instant::now() + LOOK_EVERY, |looked| looked.next);
+            tokio::time::sleep_until(next.into()).await;
+            let run = run_of(&self.site, &self.caller, &over.run_id).await.ok()?;
+            self.run = Some((run.clone(), Instant::now()));
             return Some(run);
         }
         let next = self.changes.message();
