@@ -32,7 +32,7 @@ pub struct NotifyArgs {
     /// read again for each message. Or the secret itself in MUSTER_NOTIFY_SECRET
     #[arg(long, env = "MUSTER_NOTIFY_SECRET_FILE", value_name = "FILE")]
     pub notify_secret_file: Option<PathBuf>,
-    /// A proxy for these messages: http://HOST:PORT. With a name and a password in it, better given in MUSTER_NOTIFY_PROXY:
+    /// A proxy for those of these messages that leave this machine: http://HOST:PORT. With a name and a password in it, better given in MUSTER_NOTIFY_PROXY:
     /// whoever lists processes sees flags
     #[arg(long, env = "MUSTER_NOTIFY_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
     pub notify_proxy: Option<Url>,
@@ -97,12 +97,14 @@ impl NotifyArgs {
         if !urls.is_empty() {
             let secrets = self.secrets()?;
             let user_agent = RequesterConfig::default().user_agent;
-            let messenger =
-                Messenger::new(&user_agent, self.notify_proxy.as_ref()).map_err(|error| error.to_string())?;
+            let messenger = |proxy| Messenger::new(&user_agent, proxy).map_err(|error| error.to_string());
+            // What goes in clear does not leave this machine.
+            let (here, away) = (messenger(None)?, messenger(self.notify_proxy.as_ref())?);
             for text in urls {
                 let url = address::check(text).map_err(|wrong| format!("--notify-url cannot be used: {wrong}"))?;
                 warn_if_listed(text, &url);
-                let (secrets, messenger) = (secrets.clone(), messenger.clone());
+                let messenger = if url.scheme() == "http" { here.clone() } else { away.clone() };
+                let secrets = secrets.clone();
                 ways.push(Way::Webhook(Arc::new(Webhook { url, secrets, messenger })));
             }
         }

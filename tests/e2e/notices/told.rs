@@ -6,6 +6,8 @@ use muster_tests::deadline::until_some;
 use muster_tests::http::client;
 use muster_tests::postgres::Postgres;
 use muster_tests::turn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::receiver::CANARY;
 use super::*;
@@ -192,25 +194,36 @@ async fn a_run_of_ones_own_waits_for_those_it_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_only_reached_by_way_of_a_proxy_is_told_by_it() {
+async fn what_leaves_the_machine_goes_by_way_of_the_proxy() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");
     let server = stand_in(Config::calm(50));
-    // Nobody listens where the message goes: what is the proxy takes it instead, as it came.
-    let proxy = Receiver::start(&[]).await;
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let url = format!("http://{nobody}/{CANARY}");
-    let by = format!("http://shepherd:hunter2@{}", proxy.host());
-    let set = base_url(&server);
-    let own = ["run", "animals", "--set", &set, "--db", "muster.db", "--json", "--notify-url", &url];
-    let start = Start::muster(folder.path(), own).env("MUSTER_NOTIFY_SECRET", SECRET).env("MUSTER_NOTIFY_PROXY", &by);
-    let ended = start.run().await.with_code(0);
-    assert!(!ended.stderr.contains("could not be told"), "{}", ended.stderr);
-    let accepted = proxy.accepted();
-    assert_eq!(accepted.len(), 1);
+    let here = Receiver::start(&[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let by = format!("http://shepherd:hunter2@{}", listener.local_addr().expect("an address"));
+    // A proxy that lets nobody through.
+    let asked = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        let mut head = vec![0; 1_024];
+        let read = connection.read(&mut head).await.expect("a request");
+        connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.expect("an answer");
+        String::from_utf8_lossy(&head[..read]).into_owned()
+    });
+    // Nobody can look that name up: it is the proxy's affair.
+    let urls = format!("https://hooks.invalid/{CANARY}\n{}", here.url);
+    let start = Start::muster(folder.path(), ["run", "animals", "--set", &base_url(&server), "--db", "muster.db"])
+        .env("MUSTER_NOTIFY_SECRET", SECRET)
+        .env("MUSTER_NOTIFY_PROXY", &by)
+        .env("MUSTER_NOTIFY_URL", &urls)
+        .start();
+    let asked = within("the proxy is asked", asked).await.expect("a request");
     // "shepherd:hunter2" in Base64.
-    assert_eq!(accepted[0].headers["proxy-authorization"], "Basic c2hlcGhlcmQ6aHVudGVyMg==");
-    assert_eq!(accepted[0].headers["host"], nobody);
+    let lines: Vec<&str> = asked.lines().map(str::trim_end).collect();
+    assert_eq!(lines[0], "CONNECT hooks.invalid:443 HTTP/1.1");
+    assert!(lines.iter().any(|line| line.eq_ignore_ascii_case("proxy-authorization: Basic c2hlcGhlcmQ6aHVudGVyMg==")));
+    here.has_accepted(1).await;
+    assert!(!here.accepted()[0].headers.contains_key("proxy-authorization"), "what stays here goes by no proxy");
+    drop(start);
 }
 
 #[tokio::test(flavor = "multi_thread")]
