@@ -1,5 +1,7 @@
 //! What PostgreSQL reads for a batch: no more in a long run than in a short one, and one transaction for many transitions.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use muster_postgres::Postgres;
 
@@ -21,7 +23,7 @@ const TABLES: [&str; 4] = ["records", "batches", "leases", "deliveries"];
 struct Done {
     /// Rows that were read in each of the tables, for each batch.
     read: [f64; TABLES.len()],
-    /// Transactions for each batch, once it was listed.
+    /// Transactions for each batch, with its part of the listing.
     transactions: f64,
 }
 
@@ -42,13 +44,35 @@ async fn played(server: &Postgres, batches: u32) -> Done {
         bench.store().commit_page(&listing, page(number, &ids, None)).await.unwrap();
     }
     bench.store().close_listing(&listing).await.unwrap();
-    let committed = || -> u32 {
-        // Sessions say what they did when they end, or now and then: those of the store say it when it is closed.
-        server
-            .run_in(&url, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
-            .parse()
-            .unwrap()
-    };
+    work_off(&bench, batches).await;
+    bench.store().close().await;
+    until_said(server, &url);
+    let committed = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    let per_batch = |query: &str| server.run_in(&url, query).parse::<f64>().unwrap() / f64::from(batches);
+    let transactions = per_batch(committed);
+    let read = TABLES.map(|table| {
+        per_batch(&format!(
+            "SELECT seq_tup_read + coalesce((SELECT sum(idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) \
+             FROM pg_stat_user_tables t WHERE relname = '{table}'"
+        ))
+    });
+    Done { read, transactions }
+}
+
+/// Sessions say what they did when they end: waits until those of the store have.
+fn until_said(server: &Postgres, url: &str) {
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for _ in 0..300 {
+        if server.run_in(url, others) == "0" {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("connections stay open");
+}
+
+/// Sessions lease, announce and report side by side until nothing is left.
+async fn work_off(bench: &Bench, batches: u32) {
     let store = bench.store();
     let sessions: Vec<String> = (0..SESSIONS).map(|number| format!("session-of-worker-{number}")).collect();
     let mut left = batches;
@@ -74,25 +98,16 @@ async fn played(server: &Postgres, batches: u32) -> Done {
             join_all(leases.iter().map(|(session, of)| store.complete(session, of.token, applied.clone()))).await;
         assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
     }
-    store.close().await;
-    let transactions = f64::from(committed()) / f64::from(batches);
-    let read = TABLES.map(|table| {
-        let query = format!(
-            "SELECT seq_tup_read + coalesce((SELECT sum(idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid), 0) \
-             FROM pg_stat_user_tables t WHERE relname = '{table}'"
-        );
-        server.run_in(&url, &query).parse::<f64>().unwrap() / f64::from(batches)
-    });
-    Done { read, transactions }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_costs_no_more_in_a_long_run_and_shares_its_transactions() {
     let server = super::server();
     let (short, long) = (played(server, 64).await, played(server, 512).await);
-    for (table, (short, long)) in TABLES.iter().zip(short.read.iter().zip(long.read)) {
+    for (table, (short, long)) in TABLES.iter().zip(short.read.into_iter().zip(long.read)) {
+        assert!(short >= 1.0, "{table}: {short} rows of it for a batch");
         assert!(long < 1.5 * short + 4.0, "{table}: {short} rows of it for each batch of 64, {long} for each of 512");
     }
     // Alone, a batch is half an acquisition, an announcement and a report.
-    assert!(long.transactions < 1.5, "{} transactions a batch", long.transactions);
+    assert!((0.1..1.5).contains(&long.transactions), "{} transactions a batch", long.transactions);
 }
