@@ -17,6 +17,9 @@ use crate::coordinator::is_final;
 use crate::held::HeldLease;
 use crate::session::Session;
 
+/// How long a push may take longer than an answer that was sent at the same time.
+const PUSH: Duration = Duration::from_millis(20);
+
 /// A lease just granted, with what it is for.
 #[derive(Debug)]
 pub(crate) struct Granted {
@@ -46,7 +49,7 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
         }
         match answer {
             // It waits no more because others want leases: how many it wants itself is another number now.
-            Ok(answer) if answer.leases.is_empty() && session.leases.wanted_since(sent_at) => {}
+            Ok(answer) if answer.leases.is_empty() && is_wanted(session, sent_at).await => backoff.reset(),
             Ok(answer) if answer.leases.is_empty() => pause_when_hasty(sent_at, wait, backoff.next()).await,
             Ok(answer) => {
                 backoff.reset();
@@ -97,6 +100,15 @@ async fn passed(time: Option<Instant>) {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
+}
+
+/// Whether others want leases of this worker since then. The answer may be here before the push that says so.
+async fn is_wanted(session: &Session, since: Instant) -> bool {
+    if session.leases.wanted_since(since) {
+        return true;
+    }
+    tokio::time::sleep(PUSH).await;
+    session.leases.wanted_since(since)
 }
 
 /// A coordinator that answers "nothing" without waiting (it is about to stop, say) must not be asked in a tight loop.

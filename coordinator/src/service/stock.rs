@@ -13,8 +13,9 @@ use crate::store::{Acquire, Event, Store, Want};
 
 /// Between two looks of a process, however many of its workers wait.
 pub(super) const PACE: Duration = Duration::from_millis(200);
-/// Whoever was asked is left alone for so long: it has given what it can spare.
-pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+/// Whoever was asked is left alone for so long: it has given what it can spare, or can spare nothing, and others are looked at
+/// meanwhile. Workers order nothing ahead for as long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks for leases that those who wait could work on.
 pub(super) struct Stock {

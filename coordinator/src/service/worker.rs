@@ -24,6 +24,9 @@ use crate::store::{Acquire, Acquired, Begun, Event, LEASE_TTL, Renewal, Store, S
 /// The longest that a call for work waits.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Whoever holds leases and wants more in stock comes so much later to what is ready than whoever has nothing to do.
+const AFTER_THE_IDLE: Duration = Duration::from_millis(20);
+
 /// Serves workers.
 pub(crate) struct Workers {
     store: Arc<dyn Store>,
@@ -68,7 +71,11 @@ impl Workers {
             let due = acquired.next_in.map(|next_in| Instant::now() + next_in + Duration::from_millis(2));
             let next = due.map_or(until, |due| due.min(until));
             tokio::select! {
-                _ = tokio::time::timeout_at(next, work.changed()) => {}
+                woken = tokio::time::timeout_at(next, work.changed()) => {
+                    if woken.is_ok() && !acquire.held.is_empty() && !self.embedded {
+                        tokio::time::sleep(AFTER_THE_IDLE).await;
+                    }
+                }
                 () = stock::asked(&mut pushed, &acquire.session.id) => return Ok(acquired),
                 // In this very process there is nobody else.
                 never = self.stock.look_around(&acquire), if !self.embedded => match never {},
@@ -277,5 +284,42 @@ impl WorkerService for Workers {
         let released =
             self.store.release(&session, &parse::tokens(&request.lease_tokens)?, request.end_session).await??;
         Ok(Response::new(v1::ReleaseLeasesResponse { released }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{LeaseToken, Share};
+    use crate::planted::Planted;
+    use crate::store::conformance::bench::{A, B, Bench, worker};
+    use crate::store::conformance::sharing::batches;
+    use crate::store::sqlite::SqliteBackend;
+
+    #[tokio::test]
+    async fn what_is_given_back_goes_to_who_has_nothing() {
+        const LONG: Duration = Duration::from_secs(30);
+        const THIRD: &str = "session-of-a-third";
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(&SqliteBackend::new(folder.path().to_owned(), Planted::default())).await;
+        batches(&bench, "one", 2, Share::default()).await;
+        let (kept, back) = (bench.lease(A).await.token, bench.lease(THIRD).await.token);
+        let store = bench.store();
+        let workers = Workers::new(Arc::clone(&store), false, Arc::new(Paces::new(Arc::clone(&store))));
+        let asks = |session: &str, held: Vec<LeaseToken>| {
+            let acquire = Acquire { session: worker(session), held, capacity: 64, ..Acquire::default() };
+            workers.acquire(Acquire { protocol: muster_proto::PROTOCOL, ..acquire }, LONG)
+        };
+        let give_back = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(store.release(THIRD, &[back], false).await.unwrap(), Ok(vec![true]));
+            tokio::time::sleep(LONG).await;
+        };
+        tokio::select! {
+            biased;
+            _ = asks(A, vec![kept]) => panic!("it has one already"),
+            idle = asks(B, Vec::new()) => assert_eq!(idle.unwrap().leases.len(), 1),
+            () = give_back => panic!("nobody has it"),
+        }
     }
 }
