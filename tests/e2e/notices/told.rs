@@ -111,6 +111,32 @@ async fn what_was_not_delivered_when_the_coordinator_died_is_after_its_restart()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_follows_no_run_that_was_deleted_before_anybody_could_be_told() {
+    let _turn = turn::light().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = stand_in(Config::calm(50));
+    let receiver = Receiver::start(&[]).await;
+    receiver.always(500);
+    let http = format!("127.0.0.1:{}", free_port());
+    let flags = ["--notify-url", &receiver.url, "--http-listen", &http];
+    let cluster = Cluster::with(folder.path(), &flags, &secret()).await;
+    let _worker = cluster.worker("w1", &[]);
+    let run_id = cluster.start_run("animals", &server.base_url()).await;
+    cluster.watch(&run_id).await;
+    receiver.has_received(1).await;
+    let followed = client().expect("a client").get(format!("http://{http}/runs/{run_id}/live?state=finished"));
+    let mut news = followed.send().await.expect("news");
+    let mut seen = String::new();
+    while !seen.contains("Who was told") {
+        let more = within("the page is told", news.chunk()).await.expect("news").expect("more of them");
+        seen.push_str(&String::from_utf8_lossy(&more));
+    }
+    assert!(!seen.contains("event: end"), "somebody is still to be told: {seen}");
+    cluster.command(&["delete", &run_id, "--yes"]).run().await.with_code(0);
+    within("nothing more comes", news.text()).await.expect("news to their end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_says_gone_is_not_told_again() {
     let _turn = turn::light().await;
     let folder = tempfile::tempdir().expect("a folder");
