@@ -32,8 +32,8 @@ pub struct NotifyArgs {
     /// read again for each message. Or the secret itself in MUSTER_NOTIFY_SECRET
     #[arg(long, env = "MUSTER_NOTIFY_SECRET_FILE", value_name = "FILE")]
     pub notify_secret_file: Option<PathBuf>,
-    /// A proxy for those of these messages that leave this machine: http://HOST:PORT. With a name and a password in it, better given in MUSTER_NOTIFY_PROXY:
-    /// whoever lists processes sees flags
+    /// A proxy for those of these messages that leave this machine: http://HOST:PORT. With a name and a password in it, better
+    /// given in MUSTER_NOTIFY_PROXY: whoever lists processes sees flags
     #[arg(long, env = "MUSTER_NOTIFY_PROXY", hide_env_values = true, value_name = "URL", value_parser = proxy_url)]
     pub notify_proxy: Option<Url>,
     /// Start this program when a run ends or stalls, without arguments: it reads the same message on its standard input. May
