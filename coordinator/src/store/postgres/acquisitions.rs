@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::transactions::{TRIES, turn};
-use super::{PostgresStore, Shared};
+use super::transactions::TRIES;
+use super::{LANES, PostgresStore, Shared};
 use crate::measures;
 use crate::store::ledger::{Halt, Tx, acquire};
 use crate::store::{Acquire, Acquired, StoreError, StoreResult};
@@ -18,10 +18,6 @@ use crate::store::{Acquire, Acquired, StoreError, StoreResult};
 /// Acquisitions in one transaction at most: what takes time are its statements, whose number does not grow with them, so
 /// that a whole fleet that asks at the same moment is answered at once.
 const GROUP: usize = 256;
-/// Groups at a time: whoever comes while one is under way does not wait for its end. They pass over what the other holds, as
-/// those of several coordinators do.
-const LANES: usize = 2;
-
 /// Acquisitions that wait.
 pub(super) type Queue = mpsc::UnboundedSender<Waiting>;
 
@@ -41,28 +37,24 @@ impl PostgresStore {
     }
 }
 
-/// Starts what does them; it ends with the store.
-pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>) -> Queue {
+/// Starts what does them, several groups at a time: whoever comes while one is under way does not wait for its end. They pass
+/// over what the other holds, as those of several coordinators do. It ends with the store.
+pub(super) fn start(shared: &Arc<Shared>) -> Queue {
     let (queue, waiting) = mpsc::unbounded_channel();
     let waiting = Arc::new(Mutex::new(waiting));
     for _ in 0..LANES {
-        tokio::spawn(lane(Arc::clone(shared), Arc::clone(writers), Arc::clone(&waiting)));
+        tokio::spawn(lane(Arc::clone(shared), Arc::clone(&waiting)));
     }
     queue
 }
 
-async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Mutex<UnboundedReceiver<Waiting>>>) {
+async fn lane(shared: Arc<Shared>, waiting: Arc<Mutex<UnboundedReceiver<Waiting>>>) {
     let mut group = Vec::new();
     while waiting.lock().await.recv_many(&mut group, GROUP).await > 0 {
         // Who has gone wants no lease.
         let group = group.drain(..).filter(|waiting: &Waiting| !waiting.reply.is_closed()).collect();
-        let permit = turn(&writers).await;
         let shared = Arc::clone(&shared);
-        let run = move || match permit {
-            Ok(_permit) => run(&shared, group, &Handle::current()),
-            Err(error) => answer(group, Err(error)),
-        };
-        if tokio::task::spawn_blocking(run).await.is_err() {
+        if tokio::task::spawn_blocking(move || run(&shared, group, &Handle::current())).await.is_err() {
             tracing::error!("a group of acquisitions has panicked");
         }
     }
@@ -74,7 +66,7 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
         return;
     }
     let together = |tx: &Tx<'_>| acquire(tx, &acquires).map_err(Halt::Fault);
-    let transact = || shared.tried(TRIES, shared.begin_together, &together, runtime);
+    let transact = || shared.tried(&shared.means(&shared.acquiring, TRIES), &together, runtime);
     let done = measures::transaction(measures::Database::Postgres, acquires.len(), transact);
     shared.note(&done);
     let acquired = match done {

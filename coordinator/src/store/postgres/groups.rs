@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ahead::Ahead;
 use super::transactions::turn;
-use super::{PostgresStore, Shared};
+use super::{LANES, PostgresStore, Shared};
 use crate::domain::LeaseRef;
 use crate::measures;
 use crate::store::ledger::{Fault, Halt, Tx};
@@ -20,8 +20,6 @@ use crate::store::{Misuse, StoreError, WorkerResult};
 
 /// Transitions in one transaction at most.
 const GROUP: usize = 64;
-/// Groups at a time: one reads ahead while the other commits.
-const LANES: usize = 2;
 
 /// Transitions that wait.
 pub(super) type Queue = mpsc::UnboundedSender<Box<dyn Member>>;
@@ -148,40 +146,34 @@ async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Waiters
         (group, later) = group.into_iter().partition(|member| batches.insert(member.lease().batch));
         // The counters of several runs are held one after another: in one order, so that nobody waits in a circle.
         group.sort_by_key(|member| member.lease().batch);
-        let alone = blocking(&shared, &writers, group, run).await;
-        for member in alone.into_iter().flatten() {
-            let (shared, writers) = (Arc::clone(&shared), Arc::clone(&writers));
+        let undone = on_a_thread(&shared, move |shared, runtime| run(shared, group, runtime)).await;
+        for member in undone.into_iter().flatten() {
             // Whatever this one waits for, the others do not.
-            tokio::spawn(async move { blocking(&shared, &writers, vec![member], run_alone).await });
+            tokio::spawn(alone(Arc::clone(&shared), Arc::clone(&writers), member));
         }
     }
 }
 
-/// Runs this on a thread, once there is a connection for it; where there is none in time, all are told.
-async fn blocking<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    writers: &Arc<Semaphore>,
-    group: Vec<Box<dyn Member>>,
-    what: impl FnOnce(&Shared, Vec<Box<dyn Member>>, &Handle) -> T + Send + 'static,
-) -> Option<T> {
-    let permit = match turn(writers).await {
+/// Runs it by itself, once there is a connection for it; where there is none in time, it is told.
+async fn alone(shared: Arc<Shared>, writers: Arc<Semaphore>, member: Box<dyn Member>) {
+    let permit = match turn(&writers).await {
         Ok(permit) => permit,
-        Err(error) => {
-            group.into_iter().for_each(|member| member.failed(error.clone()));
-            return None;
-        }
+        Err(error) => return member.failed(error),
     };
-    let shared = Arc::clone(shared);
-    let run = move || {
+    let run = move |shared: &Shared, runtime: &Handle| {
         let _permit = permit;
-        what(&shared, group, &Handle::current())
+        member.alone(shared, runtime);
     };
-    let done = tokio::task::spawn_blocking(run).await;
-    done.inspect_err(|_| tracing::error!("a group of transitions has panicked")).ok()
+    on_a_thread(&shared, run).await;
 }
 
-fn run_alone(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) {
-    group.into_iter().for_each(|member| member.alone(shared, runtime));
+async fn on_a_thread<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    run: impl FnOnce(&Shared, &Handle) -> T + Send + 'static,
+) -> Option<T> {
+    let shared = Arc::clone(shared);
+    let done = tokio::task::spawn_blocking(move || run(&shared, &Handle::current())).await;
+    done.inspect_err(|_| tracing::error!("a group of transitions has panicked")).ok()
 }
 
 /// Runs a group once, and answers each; gives those that have to run by themselves, because it was undone.
@@ -192,7 +184,7 @@ fn run(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) -> Vec<Bo
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)
     };
-    let transact = || shared.tried(1, shared.begin_together, &together, runtime);
+    let transact = || shared.tried(&shared.means(&shared.grouping, 1), &together, runtime);
     let done = measures::transaction(measures::Database::Postgres, group.len(), transact);
     match done {
         Ok(Ok(())) => group.into_iter().for_each(|member| member.committed()),

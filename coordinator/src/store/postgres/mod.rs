@@ -36,11 +36,14 @@ pub use harness::PostgresBackend;
 pub use open::{OpenError, Options};
 
 /// Transitions of one coordinator at a time, each on a connection and a thread of its own; more wait in their tasks.
-const WRITERS: u32 = 12;
+const WRITERS: u32 = 8;
 /// Queries at a time: apart, so that long ones hold up no transition.
 const READERS: u32 = 6;
-/// With the one that listens: few enough for five coordinators below PostgreSQL's usual 100.
+/// With the one that listens.
 const CONNECTIONS: u32 = WRITERS + READERS + 1;
+/// Transactions of many at a time, of acquisitions and of announcements and reports: while one commits the other reads. All
+/// connections together are few enough for five coordinators below PostgreSQL's usual 100.
+const LANES: u32 = 2;
 /// How long closing waits for what is under way.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -58,6 +61,11 @@ pub struct PostgresStore {
 /// What transitions on their threads use.
 struct Shared {
     pool: PgPool,
+    /// For acquisitions and nothing else. A pool hands out its connections in turns, and on each of them every statement is
+    /// parsed and planned anew the first time: by what has few connections and few statements, soon no longer.
+    acquiring: PgPool,
+    /// The same for groups of announcements and reports.
+    grouping: PgPool,
     events: Events,
     time: time::Time,
     notices: notices::Channel,
@@ -82,7 +90,9 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.closing.cancel();
-        if tokio::time::timeout(ENDS_WITHIN, self.shared.pool.close()).await.is_err() {
+        let Shared { pool, acquiring, grouping, .. } = &*self.shared;
+        let closed = async { tokio::join!(pool.close(), acquiring.close(), grouping.close()) };
+        if tokio::time::timeout(ENDS_WITHIN, closed).await.is_err() {
             tracing::warn!(
                 { names::NEXT } = "the connections are closed under them",
                 "transactions are still under way"

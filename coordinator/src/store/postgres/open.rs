@@ -12,7 +12,7 @@ use super::connection::{LOCK, STATEMENT, own_sql};
 use super::notices::{self, Channel};
 use super::time::Time;
 use super::transactions::BEGIN;
-use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
+use super::{CONNECTIONS, LANES, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
 use crate::store::{Events, StoreError};
@@ -140,11 +140,13 @@ impl PostgresStore {
             sqlx::raw_sql(not_unique).execute(&mut first).await?;
         }
         first.close().await?;
-        let pool = pool().connect_lazy_with(connect);
+        let pool = |connections| pool(connections).connect_lazy_with(connect.clone());
         let mut own = [0; 8];
         getrandom::fill(&mut own).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
         let shared = Arc::new(Shared {
-            pool,
+            pool: pool(CONNECTIONS),
+            acquiring: pool(LANES),
+            grouping: pool(LANES),
             events: Events::default(),
             time: time(options.planted, degraded),
             notices: Channel::new(schema, hex::encode(own), notices),
@@ -156,7 +158,7 @@ impl PostgresStore {
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
         let (writers, readers) = (permits(WRITERS), permits(READERS));
         let groups = groups::start(&shared, &writers);
-        let acquisitions = acquisitions::start(&shared, &writers);
+        let acquisitions = acquisitions::start(&shared);
         let store = Self { shared, writers, readers, groups, acquisitions, closing: CancellationToken::new() };
         store.begin_to_serve().await?;
         tokio::spawn(notices::listen(Arc::clone(&store.shared), store.closing.clone()));
@@ -198,7 +200,7 @@ async fn connect_first(connect: &PgConnectOptions, place: &str) -> Result<PgConn
     }
 }
 
-fn pool() -> PgPoolOptions {
+fn pool(connections: u32) -> PgPoolOptions {
     let set = format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
         STATEMENT.as_millis(),
@@ -206,7 +208,7 @@ fn pool() -> PgPoolOptions {
         IDLE_IN_TRANSACTION.as_millis()
     );
     PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         // Asked for with the first statement instead, which costs no time of its own: see `first`.
         .test_before_acquire(false)

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -23,6 +23,16 @@ pub(super) const TRIES: u32 = 8;
 const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// Begins a transition of one.
 pub(super) const BEGIN: &str = "BEGIN";
+
+/// How a transaction comes about.
+pub(super) struct Means<'a> {
+    /// Where its connection is from.
+    pool: &'a PgPool,
+    /// What begins it.
+    begin: &'static str,
+    /// How often it is tried at most.
+    tries: u32,
+}
 
 /// A connection with what its first statement gave.
 type First<T> = (PoolConnection<Postgres>, T);
@@ -89,20 +99,24 @@ impl Shared {
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
-        self.tried(TRIES, BEGIN, transition, runtime)
+        self.tried(&Means { pool: &self.pool, begin: BEGIN, tries: TRIES }, transition, runtime)
     }
 
-    /// The same, at most so many times, each begun by this.
+    /// Those of a transaction of many.
+    pub(super) fn means<'a>(&self, pool: &'a PgPool, tries: u32) -> Means<'a> {
+        Means { pool, begin: self.begin_together, tries }
+    }
+
+    /// Runs a transition by these means, again where another one was in its way.
     pub(super) fn tried<T>(
         &self,
-        tries: u32,
-        begin: &'static str,
+        &Means { pool, begin, tries }: &Means<'_>,
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
         let mut pause = AGAIN_AFTER;
         for tried in 1.. {
-            let (mut connection, times) = self.first(runtime, |wire| self.time.seen(wire))?;
+            let (mut connection, times) = self.first(pool, runtime, |wire| self.time.seen(wire))?;
             let wire = Wire::new(&mut connection, runtime, STATEMENT);
             let done = self.attempt(&wire, begin, times, transition);
             match done {
@@ -157,7 +171,7 @@ impl Shared {
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}",
             QUERY.as_millis()
         );
-        let (mut connection, ()) = self.first(runtime, |wire| wire.script(&begin))?;
+        let (mut connection, ()) = self.first(&self.pool, runtime, |wire| wire.script(&begin))?;
         let wire = Wire::new(&mut connection, runtime, QUERY);
         let now = || self.time.now(&wire);
         let found = catch_unwind(AssertUnwindSafe(|| query(&View::new(&wire, &now))));
@@ -172,10 +186,15 @@ impl Shared {
 
     /// A connection, and what its first statement gives. One that was kept may have been closed at the other end, by a
     /// restart for instance: then another is taken, since nothing was changed by it.
-    fn first<T>(&self, runtime: &Handle, first: impl Fn(&Wire<'_>) -> SqlResult<T>) -> SqlResult<First<T>> {
+    fn first<T>(
+        &self,
+        pool: &PgPool,
+        runtime: &Handle,
+        first: impl Fn(&Wire<'_>) -> SqlResult<T>,
+    ) -> SqlResult<First<T>> {
         let mut spare = CONNECTIONS;
         loop {
-            let acquired = runtime.block_on(self.pool.acquire());
+            let acquired = runtime.block_on(pool.acquire());
             let mut connection = acquired.map_err(|error| classify(&error))?;
             let given = first(&Wire::new(&mut connection, runtime, STATEMENT));
             match given {
