@@ -36,14 +36,17 @@ async fn main() -> Result<()> {
     write(&to, "help-80", &svg(&left.screen))
 }
 
-/// The demo on its way, and at its end.
+/// A demo on its way, and the usual one at its end: that is over before much can be seen of it.
 async fn demo(to: &Path, place: &Path, columns: u16) -> Result<()> {
-    let db = format!("demo-{columns}.db");
-    let mut terminal = Terminal::prompted(place, columns, &["demo", "--seed", "7", "--db", &db]);
+    let db = format!("long-{columns}.db");
+    let long = ["demo", "--seed", "7", "--animals", "100000", "--db", &db];
+    let mut terminal = Terminal::prompted(place, columns, &long);
     let half = |frame: &Frame, _: usize| (40..70).any(|share| frame.panel[0].contains(&format!(" {share}% ")));
     let frame = terminal.until("the demo is half done", half).await;
     write(to, &format!("live-{columns}"), &svg(&frame.screen))?;
-    let left = terminal.left().await;
+    terminal.left().await;
+    let db = format!("demo-{columns}.db");
+    let left = Terminal::prompted(place, columns, &["demo", "--seed", "7", "--db", &db]).left().await;
     write(to, &format!("demo-{columns}"), &svg(&left.screen))
 }
 
