@@ -7,6 +7,7 @@
 //! name, and renamed when it is whole. What a crash left out is made up from the ledger.
 
 use std::collections::HashMap;
+use std::fs::TryLockError;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -27,6 +28,11 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// Also without a change, e.g. after a full disk.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
+/// How often, and how far apart, another coordinator's file is asked for: one that stands still must not hold up the ends
+/// of all runs. What takes longer is looked for again.
+const HELD_TRIES: u32 = 50;
+const HELD_PAUSE: Duration = Duration::from_millis(100);
+
 /// The folder of audit files, and how far it is written.
 pub(crate) struct AuditFiles {
     folder: PathBuf,
@@ -43,6 +49,12 @@ enum FilesError {
     Store(#[from] StoreError),
     #[error("{} cannot be written: {reason}; {}", path.display(), advice(reason))]
     Unwritable { path: PathBuf, reason: std::io::Error },
+    #[error(
+        "{} is held by another program for more than {} s: most likely another coordinator with this folder, which writes a long \
+         list or stands still; see that it goes on, or end it",
+        path.display(), (HELD_PAUSE * HELD_TRIES).as_secs()
+    )]
+    Held { path: PathBuf },
 }
 
 /// What to do about a folder that cannot be written.
@@ -212,6 +224,7 @@ impl FilesError {
         match self {
             Self::Store(_) => "store".to_owned(),
             Self::Unwritable { reason, .. } => reason.kind().to_string(),
+            Self::Held { .. } => "held".to_owned(),
         }
     }
 }
@@ -269,8 +282,7 @@ impl Unfinished {
             make_folder(folder)?;
         }
         let unfinished = path.with_extension("unfinished");
-        let file =
-            open_alone(&unfinished).map_err(|reason| FilesError::Unwritable { path: unfinished.clone(), reason })?;
+        let file = open_alone(&unfinished)?;
         Ok(Self { file: BufWriter::new(file), unfinished, path, empty: true })
     }
 
@@ -297,22 +309,30 @@ impl Unfinished {
     }
 }
 
-/// Opens a file to write it anew. Another coordinator with the same folder may be about the same one: it is waited for, and
-/// what it has given its name meanwhile is another file.
-fn open_alone(unfinished: &Path) -> std::io::Result<std::fs::File> {
+/// Opens a file to write it anew. Another coordinator with the same folder may be about the same one: it is waited for, for
+/// a while, and what it has given its name meanwhile is another file.
+fn open_alone(unfinished: &Path) -> Result<std::fs::File, FilesError> {
     // They name every record, as the ledger does: nobody but their owner may read them.
     let mut options = std::fs::OpenOptions::new();
     options.create(true).write(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    loop {
-        let file = options.open(unfinished)?;
-        file.lock()?;
-        if is_still(unfinished, &file)? {
-            file.set_len(0)?;
-            return Ok(file);
+    let unwritable = |reason| FilesError::Unwritable { path: unfinished.to_owned(), reason };
+    for tried in 0..HELD_TRIES {
+        if tried > 0 {
+            std::thread::sleep(HELD_PAUSE);
+        }
+        let file = options.open(unfinished).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) if is_still(unfinished, &file).map_err(unwritable)? => {
+                file.set_len(0).map_err(unwritable)?;
+                return Ok(file);
+            }
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(reason)) => return Err(unwritable(reason)),
         }
     }
+    Err(FilesError::Held { path: unfinished.to_owned() })
 }
 
 /// Has this file this name?

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::audit;
 use crate::audit_files::AuditFiles;
-use crate::domain::{Run, Verdict};
+use crate::domain::{Run, RunId, Verdict};
 use crate::measures;
-use crate::store::{Destination, Fenced, Store, StoreResult};
+use crate::store::{Destination, Fenced, StaleRound, Store, StoreError, StoreResult};
 use crate::traces;
 
 /// Changes that come in quick succession are looked at together.
@@ -28,13 +28,9 @@ pub(crate) async fn start(
 ) {
     let mut changed = store.events().changed();
     loop {
-        match run_once(store.as_ref(), files.as_deref(), &tell).await {
-            Ok(()) => {}
-            // Said once, by the writer.
-            Err(error) if store.writable().is_err() => tracing::debug!(error = %error, "runs cannot be concluded"),
-            Err(error) => {
-                tracing::error!(error = %error, { names::NEXT } = "tried again", "runs cannot be concluded");
-            }
+        match look(store.as_ref(), files.as_deref(), &tell).await {
+            Ok(failed) => failed.iter().for_each(|(run, error)| log_failed(store.as_ref(), Some(run), error)),
+            Err(error) => log_failed(store.as_ref(), None, &error),
         }
         let wait = async {
             let _ = tokio::time::timeout(AT_LEAST_EVERY, changed.changed()).await;
@@ -46,28 +42,64 @@ pub(crate) async fn start(
     }
 }
 
-/// Ends what can be ended now, and writes verdicts anew.
+/// Ends what can be ended now, and writes verdicts anew. The error is the first one; it keeps no other run from being ended.
 pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>, tell: &[Destination]) -> StoreResult<()> {
+    let failed = look(store, files, tell).await?;
+    failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Looks at each run once; gives those that could not be ended, or whose verdict could not be written anew.
+async fn look(
+    store: &dyn Store,
+    files: Option<&AuditFiles>,
+    tell: &[Destination],
+) -> StoreResult<Vec<(RunId, StoreError)>> {
+    let mut failed = Vec::new();
     for run in store.concludable().await? {
-        let Some((run, verdict)) = audit(store, &run.id, None).await? else { continue };
-        if run.audit_mode && !files_are_whole(store, files, &run).await {
-            continue;
-        }
-        if store.conclude(&run, &verdict, tell).await? == Fenced::Committed(()) {
-            measures::concluded(&run, &verdict);
-            log(&run, &verdict);
-            traces::concluded(&run, &verdict);
+        if let Err(error) = end(store, files, tell, &run.id).await {
+            failed.push((run.id, error));
         }
     }
     for stale in store.stale_rounds().await? {
-        // What is learnt meanwhile leaves the round stale: it is read again.
-        if let Some((run, verdict)) = audit(store, &stale.run, Some(stale.round)).await?
-            && store.restate(&stale, &verdict).await? == Fenced::Committed(())
-        {
-            tracing::info!({ names::RUN } = %run.id, round = verdict.round, "a verdict says what was learnt since");
+        if let Err(error) = restate(store, &stale).await {
+            failed.push((stale.run, error));
         }
     }
+    Ok(failed)
+}
+
+/// Ends a run's round, unless something was learnt while it was read.
+async fn end(store: &dyn Store, files: Option<&AuditFiles>, tell: &[Destination], id: &RunId) -> StoreResult<()> {
+    let Some((run, verdict)) = audit(store, id, None).await? else { return Ok(()) };
+    if run.audit_mode && !files_are_whole(store, files, &run).await {
+        return Ok(());
+    }
+    if store.conclude(&run, &verdict, tell).await? == Fenced::Committed(()) {
+        measures::concluded(&run, &verdict);
+        log(&run, &verdict);
+        traces::concluded(&run, &verdict);
+    }
     Ok(())
+}
+
+/// Writes a round's verdict anew. What is learnt meanwhile leaves the round stale: it is read again.
+async fn restate(store: &dyn Store, stale: &StaleRound) -> StoreResult<()> {
+    if let Some((run, verdict)) = audit(store, &stale.run, Some(stale.round)).await?
+        && store.restate(stale, &verdict).await? == Fenced::Committed(())
+    {
+        tracing::info!({ names::RUN } = %run.id, round = verdict.round, "a verdict says what was learnt since");
+    }
+    Ok(())
+}
+
+fn log_failed(store: &dyn Store, run: Option<&RunId>, error: &StoreError) {
+    let run = run.map(tracing::field::display);
+    // What is wrong with the whole ledger is said once, by its writer.
+    if store.writable().is_err() {
+        tracing::debug!({ names::RUN } = run, error = %error, "runs cannot be concluded");
+    } else {
+        tracing::error!({ names::RUN } = run, error = %error, { names::NEXT } = "tried again", "runs cannot be concluded");
+    }
 }
 
 /// A run is not over before its audit folder says what the ledger says.
@@ -90,5 +122,33 @@ fn log(run: &Run, verdict: &Verdict) {
     for found in &verdict.discrepancies {
         tracing::warn!({ names::RUN } = %run.id, code = found.code, detail = found.detail,
             { names::NEXT } = "it stands in the verdict", "the audit found a discrepancy");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeliveryState, RunState};
+    use crate::planted::Planted;
+    use crate::store::conformance::Bench;
+    use crate::store::conformance::bench::{A, new_run};
+    use crate::store::sqlite::SqliteBackend;
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_read_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(&SqliteBackend::new(folder.path().to_owned(), Planted::default())).await;
+        let (broken, whole) = (bench.one_batch(new_run("one"), 2).await, bench.one_batch(new_run("two"), 2).await);
+        for lease in bench.acquire(A, &[], 2).await.leases {
+            bench.deliver(A, &lease, DeliveryState::Applied).await;
+        }
+        let ledger = rusqlite::Connection::open(folder.path().join("ledger-0.db")).unwrap();
+        ledger.execute("UPDATE deliveries SET state = 99 WHERE run = ?1", [broken.key]).unwrap();
+        let failed = look(bench.store().as_ref(), None, &[]).await.unwrap();
+        let named: Vec<_> = failed.iter().map(|(run, _)| run).collect();
+        assert_eq!(named, [&broken.id]);
+        assert_eq!(bench.run(&whole.id).await.state, RunState::Finished);
+        assert_eq!(bench.run(&broken.id).await.state, RunState::Running);
+        assert!(run_once(bench.store().as_ref(), None, &[]).await.is_err(), "and it is said");
     }
 }

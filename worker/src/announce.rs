@@ -55,7 +55,10 @@ pub(crate) async fn announce(work: &Work, chunk: &Chunk, message: &Message, book
                 Some(Answer::Refused(refused)) => refused.reason(),
                 None => DeliveryRefusal::Unspecified,
             },
-            Err(status) if is_final(&status) => return Announced::Refused(log_broken(work, &request, &status)),
+            Err(status) if is_final(&status) => {
+                note_unsent(book, unanswered);
+                return Announced::Refused(log_broken(work, &request, &status));
+            }
             Err(status) => {
                 unanswered = true;
                 if repeat_after_pause(work, &request, &mut backoff, &status).await {
@@ -64,13 +67,17 @@ pub(crate) async fn announce(work: &Work, chunk: &Chunk, message: &Message, book
                 DeliveryRefusal::LeaseLost
             }
         };
-        if refusal == DeliveryRefusal::LeaseLost && unanswered {
-            // A try whose answer got lost may have announced it: say that it was never sent, before it counts as a doubt.
-            // If it has not, the coordinator passes over it.
-            let words = "not sent: the lease was lost before the announcement was answered";
-            book.note_delivery(DeliveryOutcome::NotApplied, 0, words);
-        }
+        note_unsent(book, unanswered);
         return Announced::Refused(heed_refusal(work, &request, refusal));
+    }
+}
+
+/// A try whose answer got lost may have announced it: says that it was never sent, before it counts as a doubt, or holds up
+/// the end of its run. If it was not announced, the coordinator passes over it.
+fn note_unsent(book: &mut Book, unanswered: bool) {
+    if unanswered {
+        let words = "not sent: its announcement was not answered, and then refused or given up";
+        book.note_delivery(DeliveryOutcome::NotApplied, 0, words);
     }
 }
 

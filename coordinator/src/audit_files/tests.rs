@@ -82,6 +82,26 @@ async fn two_coordinators_may_have_one_folder() {
     }
 }
 
+/// A coordinator with the same folder stands still: that ends no run there, and holds up no other.
+#[tokio::test]
+async fn who_stands_still_is_not_waited_for_for_ever() {
+    let (bench, folder) = bench().await;
+    let run = run(&bench).await;
+    let path = folder.path().join("audit");
+    let of_run = path.join(run.id.as_str());
+    std::fs::create_dir_all(&of_run).unwrap();
+    let other = std::fs::File::create(of_run.join("batch_1.unfinished")).unwrap();
+    other.lock().unwrap();
+    let files = AuditFiles::new(path.clone());
+    let made = tokio::time::timeout(Duration::from_secs(60), files.make_whole(bench.store().as_ref(), &run)).await;
+    assert_eq!(made.ok(), Some(false));
+    let error = files.write(bench.store().as_ref(), &run, None).await.unwrap_err().to_string();
+    assert!(error.contains("batch_1.unfinished is held by another program"), "{error}");
+    drop(other);
+    assert!(files.make_whole(bench.store().as_ref(), &run).await);
+    assert_eq!(contents(&path, &run), whole());
+}
+
 #[tokio::test]
 async fn later_acknowledgements_are_added() {
     let (bench, folder) = bench().await;

@@ -78,7 +78,7 @@ pub struct Acquired {
     pub leases: Vec<GrantedLease>,
     /// The runs of these leases.
     pub runs: Vec<Run>,
-    /// Without leases: how long until a waiting batch or an expiring lease may bring some.
+    /// Without leases: how long until a waiting batch or an expiring lease may bring some, or what somebody held just now.
     pub next_in: Option<Duration>,
 }
 

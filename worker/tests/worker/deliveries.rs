@@ -86,6 +86,24 @@ async fn nothing_is_sent_for_a_run_that_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_refused_after_a_lost_answer_is_said_not_to_be_sent() {
+    for reason in [DeliveryRefusal::RunCancelled, DeliveryRefusal::RunPaused, DeliveryRefusal::Superseded] {
+        let stage = Stage::new().await;
+        let calls = AtomicUsize::new(0);
+        *stage.script.on_begin.lock().unwrap() = Box::new(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Status::unavailable("the answer got lost")),
+            _ => Ok(refused(reason)),
+        });
+        stage.script.offer(lease(0, 0..5));
+        let report = stage.script.report("token-0").await;
+        assert_eq!(outcomes(&report), [DeliveryOutcome::NotApplied], "{reason:?}");
+        assert_eq!(report.deliveries[0].ordinal, 1);
+        assert!(stage.api.posts().is_empty());
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_lost_at_the_announcement_is_dropped_in_silence() {
     let stage = Stage::new().await;
     *stage.script.on_begin.lock().unwrap() = Box::new(|_| Ok(refused(DeliveryRefusal::LeaseLost)));

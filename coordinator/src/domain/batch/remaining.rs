@@ -137,13 +137,13 @@ impl BatchLedger {
 }
 
 /// How the records of a doubt are sent again: as they were; in halves, once that was tried often enough; or not at all,
-/// when a single was.
+/// when a single was. One that is left of several was never alone.
 fn again(doubt: &DeliveryFact, positions: Positions, rules: &Rules) -> Vec<Positions> {
     let stubborn = doubt.tries >= rules.max_attempts;
     match positions.len() {
         0 => Vec::new(),
-        1 if stubborn => Vec::new(),
-        _ if stubborn => <[_; 2]>::from(positions.halves()).to_vec(),
+        1 if stubborn && doubt.positions.len() == 1 => Vec::new(),
+        2.. if stubborn => <[_; 2]>::from(positions.halves()).to_vec(),
         _ => vec![positions],
     }
 }

@@ -119,6 +119,19 @@ fn a_stubborn_doubt_is_split_and_a_stubborn_single_is_left() {
 }
 
 #[test]
+fn what_is_left_of_a_stubborn_doubt_has_tries_of_its_own() {
+    // One half was sent, and the lease lost before the other was.
+    let stubborn = DeliveryFact { tries: 3, ..delivery(1, &[0, 1], InDoubt) };
+    let half = |state| delivery(2, &[0], state);
+    for (state, others) in [(Applied, vec![]), (InDoubt, vec![(vec![0], 2)])] {
+        let left = BatchLedger { size: 2, ..ledger(vec![stubborn.clone(), half(state)], &[]) };
+        assert_eq!(parts(&left.remaining(&RULES, false)), [vec![(vec![1], 1)], others].concat());
+        assert!(left.may_begin(&positions(&[1]), 1, &RULES));
+        assert_eq!(left.next_tries(&positions(&[1]), 1, &RULES), 1);
+    }
+}
+
+#[test]
 fn tries_count_up_while_the_same_records_are_sent() {
     let ledger = ledger(vec![DeliveryFact { tries: 2, ..delivery(1, &[0, 1], InDoubt) }], &[]);
     assert_eq!(ledger.next_tries(&positions(&[0, 1]), 1, &RULES), 3);

@@ -20,6 +20,7 @@ pub async fn announcing(backend: &dyn Backend) {
     a_late_announcement_before_the_expiry_succeeds(&Bench::new(backend).await).await;
     a_lost_lease_announces_nothing(&Bench::new(backend).await).await;
     a_stopped_run_announces_nothing(&Bench::new(backend).await).await;
+    a_stopped_run_repeats_no_announcement(&Bench::new(backend).await).await;
     settled_records_are_not_announced_again(&Bench::new(backend).await).await;
     a_doubt_is_not_repeated_too_early(&Bench::new(backend).await).await;
     a_held_doubt_is_not_repeated(&Bench::new(backend).await).await;
@@ -183,6 +184,23 @@ async fn a_stopped_run_announces_nothing(bench: &Bench) {
     bench.conclude(&run).await;
     assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::RunCancelled)));
     assert!(bench.story(&run, "1").await.deliveries.is_empty());
+}
+
+async fn a_stopped_run_repeats_no_announcement(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 3).await;
+    let lease = bench.lease(A).await;
+    // The answer is lost.
+    let number = bench.announce(A, &lease, begin(1, 0..3, 0)).await;
+    bench.store().pause_run(&run.id, "why").await.unwrap();
+    assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::RunPaused)));
+    bench.store().resume_run(&run.id).await.unwrap();
+    assert_eq!(bench.announce(A, &lease, begin(1, 0..3, 0)).await, number, "it goes on as what it was");
+    bench.store().cancel_run(&run.id).await.unwrap();
+    assert_eq!(bench.begin(A, &lease, begin(1, 0..3, 0)).await, Ok(Begun::Refused(Refusal::RunCancelled)));
+    // A late copy says nothing of the POST: only its worker does.
+    assert_eq!(bench.counts(&run).await.delivering, 3);
+    bench.complete(A, &lease, report(&[(1, DeliveryState::NotApplied)], &[])).await;
+    assert_eq!(bench.counts(&run).await.cancelled, 3);
 }
 
 async fn settled_records_are_not_announced_again(bench: &Bench) {

@@ -14,6 +14,7 @@ pub async fn protecting(backend: &dyn Backend) {
     batches_of_very_few_say_little_of_others(&Bench::new(backend).await).await;
     a_few_refused_batches_at_the_end_stand(&Bench::new(backend).await).await;
     whoever_resumes_accepts_what_is_gone(&Bench::new(backend).await).await;
+    a_paused_run_says_that_too_many_are_gone(&Bench::new(backend).await).await;
     a_batch_that_takes_workers_down_goes_on_record_by_record(&Bench::new(backend).await).await;
     a_record_that_takes_workers_down_alone_is_given_up(&Bench::new(backend).await).await;
     what_was_not_heard_of_again_has_not_the_trace_of_what_was(&Bench::new(backend).await).await;
@@ -119,6 +120,23 @@ async fn whoever_resumes_accepts_what_is_gone(bench: &Bench) {
     bench.complete(A, &lease, report(&[], &[gone(3)])).await;
     let paused = bench.run(&run.id).await;
     assert!(paused.state == RunState::Paused && paused.state_reason.contains("2 more"), "{}", paused.state_reason);
+}
+
+async fn a_paused_run_says_that_too_many_are_gone(bench: &Bench) {
+    let terms = run_with("one", |terms| (terms.max_gone, terms.max_batch) = (0.25, 2));
+    let run = bench.listed(terms, &[&["1", "2", "3", "4", "5", "6"]]).await;
+    let leases = bench.acquire(A, &[], 3).await.leases;
+    bench.store().pause_run(&run.id, "at night nothing is loaded").await.unwrap();
+    let reason = async || bench.run(&run.id).await.state_reason;
+    bench.complete(A, &leases[0], report(&[], &[gone(0)])).await;
+    assert_eq!(reason().await, "at night nothing is loaded", "one of six is allowed");
+    bench.complete(A, &leases[1], report(&[], &[gone(0)])).await;
+    let said = reason().await;
+    assert!(said.starts_with("at night nothing is loaded; and the source answers 404 or 410 for 2 of 6"), "{said}");
+    bench.complete(A, &leases[2], report(&[], &[gone(0)])).await;
+    assert_eq!(reason().await, said, "said once");
+    bench.store().resume_run(&run.id).await.unwrap();
+    assert_eq!((bench.run(&run.id).await.state, reason().await.as_str()), (RunState::Running, ""));
 }
 
 /// The next lease runs out.

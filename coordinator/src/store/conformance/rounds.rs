@@ -14,6 +14,7 @@ pub async fn rounds(backend: &dyn Backend) {
     a_record_is_redriven_once_a_round(&Bench::new(backend).await).await;
     a_mended_pipeline_takes_over(&Bench::new(backend).await).await;
     what_a_cancel_left_can_be_sent(&Bench::new(backend).await).await;
+    what_an_older_round_left_is_no_demand(&Bench::new(backend).await).await;
     a_cancelled_listing_is_not_taken_up_again(&Bench::new(backend).await).await;
     a_lease_of_an_older_round_is_over(&Bench::new(backend).await).await;
     a_redrive_is_repeatable(&Bench::new(backend).await).await;
@@ -181,6 +182,20 @@ async fn what_a_cancel_left_can_be_sent(bench: &Bench) {
     assert_eq!(all_rounds(bench, &run).await.loaded, 9);
     assert_eq!(of_round(bench, &run, 1).await.counts, before.counts);
     assert!(!bench.verdict(&run).await.is_complete(), "the source was not listed to its end, and never will be");
+}
+
+async fn what_an_older_round_left_is_no_demand(bench: &Bench) {
+    let demand = async || bench.store().demand(None).await.unwrap().batches(1.0);
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8", "9"]]).await;
+    assert_eq!(demand().await, 3.0);
+    bench.store().cancel_run(&run.id).await.unwrap();
+    bench.conclude(&run).await;
+    let only = Redrive { record_ids: vec!["1".to_owned()], ..redrive(CANCELLED) };
+    assert_eq!(redriven(bench, &run, only).await.1, 1);
+    assert_eq!(demand().await, 1.0, "those of the first round nobody can lease");
+    bench.lease(A).await;
+    assert!(bench.nothing_to_lease().await);
+    assert_eq!(demand().await, 1.0);
 }
 
 async fn a_cancelled_listing_is_not_taken_up_again(bench: &Bench) {

@@ -19,6 +19,9 @@ const ANSWER_BYTES: usize = 384 * 1024;
 const READ_AT_ONCE: u32 = 10_000;
 /// Batches that one acquisition grants at most.
 const GRANT_AT_ONCE: u32 = 64;
+/// How soon an acquisition is to come again that passed over what is ready. Whoever held it need not say when it lets go: a
+/// report that ends a batch wakes nobody. It is held for one transaction, which takes some milliseconds.
+const AFTER_PASSING_OVER: Duration = Duration::from_millis(100);
 
 /// Leases batches to each of these: lost answers first, then what is ready, after ending what has run out. What is the same
 /// for all is read once.
@@ -83,6 +86,7 @@ fn ready_from(
             }
         }
     }
+    runs.passed_over |= contest.passed_over;
     granted.write(tx)
 }
 
@@ -163,6 +167,8 @@ struct Runs {
     shown: BTreeMap<i64, Run>,
     /// How long until something may be leased without any event.
     next_in: Option<Option<Duration>>,
+    /// Something was ready and somebody held it.
+    passed_over: bool,
 }
 
 impl Runs {
@@ -177,7 +183,8 @@ impl Runs {
         if let Some(known) = self.next_in {
             return Ok(known);
         }
-        let next_in = next_in(tx)?;
+        let soon = self.passed_over.then_some(AFTER_PASSING_OVER);
+        let next_in = next_in(tx)?.into_iter().chain(soon).min();
         self.next_in = Some(next_in);
         Ok(next_in)
     }

@@ -90,5 +90,5 @@ fn pause(tx: &Tx<'_>, held: &Held, since: &DeliveryFact) -> SqlResult<()> {
          target, then resume the run",
         held.lease.batch.batch
     );
-    protection::pause(tx, held, &reason)
+    protection::pause(tx, held, &reason).map(drop)
 }

@@ -56,6 +56,10 @@ fn begin_again(tx: &Tx<'_>, held: &Held, before: &DeliveryFact, begin: &Begin) -
     if before.state != DeliveryState::Open {
         return Ok(Begun::Refused(Refusal::Superseded));
     }
+    // It stays open: this may be a copy that comes late, while its POST is under way. Whoever has not sent it says so.
+    if let Some(stopped) = stopped(tx, held) {
+        return Ok(Begun::Refused(stopped));
+    }
     let BatchRef { run, round, batch } = held.lease.batch;
     let key = params![run, round, batch, before.epoch, before.ordinal, tx.now.as_millis()];
     tx.connection.execute(sql!("delivery_again"), key)?;
@@ -79,11 +83,8 @@ fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Res
         let taken_back = held.released && held.facts.state.is_cancelled();
         return Ok(Some(if taken_back { Refusal::RunCancelled } else { Refusal::LeaseLost }));
     }
-    match held.facts.state {
-        RunState::Running => {}
-        _ if tx.planted.has(Bug::BeginWhenStopped) => {}
-        RunState::Paused => return Ok(Some(Refusal::RunPaused)),
-        RunState::Cancelling | RunState::Cancelled | RunState::Finished => return Ok(Some(Refusal::RunCancelled)),
+    if let Some(stopped) = stopped(tx, held) {
+        return Ok(Some(stopped));
     }
     if let Some(open) = ledger.open_delivery().filter(|_| !tx.planted.has(Bug::SeveralOpen)) {
         let detail = format!("delivery {} of this lease is not settled", open.ordinal);
@@ -96,6 +97,16 @@ fn refusal(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin) -> Res
     let doubt = ledger.deliveries.iter().find(|delivery| delivery.number == begin.retry_of);
     let too_early = doubt.is_some_and(|doubt| tx.now < doubt.begun_at + held.facts.rules.settle_after);
     Ok(too_early.then_some(Refusal::NotYet))
+}
+
+/// Nothing is sent of a run that does not go on.
+fn stopped(tx: &Tx<'_>, held: &Held) -> Option<Refusal> {
+    match held.facts.state {
+        RunState::Running => None,
+        _ if tx.planted.has(Bug::BeginWhenStopped) => None,
+        RunState::Paused => Some(Refusal::RunPaused),
+        RunState::Cancelling | RunState::Cancelled | RunState::Finished => Some(Refusal::RunCancelled),
+    }
 }
 
 fn insert(tx: &Tx<'_>, held: &Held, ledger: &BatchLedger, begin: &Begin, number: i64) -> SqlResult<()> {

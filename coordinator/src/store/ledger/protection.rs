@@ -14,18 +14,19 @@ const GONE_JUDGED_FROM: i64 = 1000;
 /// Batches of very few records say little of others: so many records must have been refused in a row as well.
 const REFUSED_RECORDS: u32 = 10;
 
-/// Pauses the run, unless it does not go on anyway.
-pub(super) fn pause(tx: &Tx<'_>, held: &Held, reason: &str) -> SqlResult<()> {
+/// Pauses the run, unless it does not go on anyway. Gives whether it did.
+pub(super) fn pause(tx: &Tx<'_>, held: &Held, reason: &str) -> SqlResult<bool> {
     let paused = tx.connection.execute(sql!("run_pause"), params![held.lease.batch.run, reason, true])?;
     if paused > 0 {
         tx.push(Event::RunStopped { run_id: held.facts.id.clone(), reason: reason.to_owned() });
     }
-    Ok(())
+    Ok(paused > 0)
 }
 
 /// More records gone than the pipeline allows: more likely the source is wrong than the records. Whoever resumes the run
-/// accepts those that are gone by then.
-pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held) -> SqlResult<()> {
+/// accepts those that are gone by then, so a run that is paused already says it too: once, when the report with `new` gone
+/// records is the one that is too many.
+pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held, new: usize) -> SqlResult<()> {
     let run = held.lease.batch.run;
     let all: i64 = tx.connection.query_row(sql!("exceptions_gone"), params![run], |row| row.get(0))?;
     let gone = all - held.facts.gone_accepted;
@@ -33,15 +34,17 @@ pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held) -> SqlResult<()> {
         tx.connection.query_row(sql!("listing_size"), params![run], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let of = if closed { listed } else { listed.max(GONE_JUDGED_FROM) };
     #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
-    let share = gone as f64 / of.max(1) as f64;
-    if share > held.facts.max_gone {
+    let too_many = |gone: i64| gone as f64 / of.max(1) as f64 > held.facts.max_gone;
+    if too_many(gone) {
         let more = if held.facts.gone_accepted > 0 { " more" } else { "" };
         let reason = format!(
             "the source answers 404 or 410 for {gone}{more} of {listed} listed records, more than source.max_gone ({}%) \
              allows: see that the source is whole, then resume the run, which accepts them as gone",
             held.facts.max_gone * 100.0
         );
-        pause(tx, held, &reason)?;
+        if !pause(tx, held, &reason)? && !too_many(gone - i64::try_from(new).unwrap_or(i64::MAX)) {
+            tx.connection.execute(sql!("run_pause_also"), params![run, reason])?;
+        }
     }
     Ok(())
 }

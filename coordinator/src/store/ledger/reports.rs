@@ -73,8 +73,9 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     };
     let earliest = tx.now + report.retry_after;
     let mut done = settle_batch(tx.connection, &row, &held.facts, earliest)?;
-    if report.records.iter().any(|record| record.kind == ExceptionKind::Gone) {
-        protection::judge_gone(tx, held)?;
+    let gone = report.records.iter().filter(|record| record.kind == ExceptionKind::Gone).count();
+    if gone > 0 {
+        protection::judge_gone(tx, held, gone)?;
     }
     if judged && refused {
         // Its own exceptions may be among those taken back.

@@ -15,6 +15,8 @@ pub(super) struct Contest<'a, 'b> {
     contenders: Vec<Contender>,
     /// By run.
     places: BTreeMap<i64, Place>,
+    /// Of a run that has ready batches none was to be had: somebody holds it, or them, at this moment.
+    pub passed_over: bool,
 }
 
 /// How far a run's ready batches were looked up.
@@ -40,7 +42,7 @@ impl<'a, 'b> Contest<'a, 'b> {
             places.insert(run, Place { round: row.get(1)?, last_batch: -1 });
             Ok(Contender { run, share: rows::share(row, 2)?, leased: 0 })
         })?;
-        Ok(Self { tx, contenders, places })
+        Ok(Self { tx, contenders, places, passed_over: false })
     }
 
     /// Whether who may work on one of them depends on who asks.
@@ -113,6 +115,7 @@ impl<'a, 'b> Contest<'a, 'b> {
             found.entry(row.batch.run).or_default().push_back(row);
         }
         let count = |run: i64| found.get(&run).map_or(0, VecDeque::len);
+        self.passed_over |= dealt.keys().any(|run| self.places[run].last_batch < 0);
         self.contenders.retain_mut(|contender| {
             contender.leased += count(contender.run) as u64;
             dealt.get(&contender.run).is_none_or(|dealt| count(contender.run) >= *dealt as usize)

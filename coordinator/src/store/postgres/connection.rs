@@ -22,6 +22,10 @@ pub(super) const LOCK: Duration = Duration::from_secs(5);
 /// After so much longer without an answer nobody is there any more: the database would have ended the statement before.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// The same for the first statement on a connection that was kept: a machine that went away without a word leaves a pool of
+/// these, which must not be found out one by one in the time of a long statement.
+const KEPT: Duration = Duration::from_secs(3);
+
 /// A statement that only this kind of database has.
 macro_rules! own_sql {
     ($name:literal) => {
@@ -46,6 +50,11 @@ impl<'a> Wire<'a> {
     /// For statements that may run for so long.
     pub fn new(connection: &'a mut PgConnection, runtime: &'a Handle, statement: Duration) -> Self {
         Self { connection: RefCell::new(connection), runtime, patience: statement + ANSWER }
+    }
+
+    /// For the first statement on a connection that was kept.
+    pub fn kept(connection: &'a mut PgConnection, runtime: &'a Handle) -> Self {
+        Self { connection: RefCell::new(connection), runtime, patience: KEPT }
     }
 
     /// Waits for an answer, but not for ever: the machine at the other end may be gone without a word.

@@ -185,7 +185,8 @@ impl Shared {
     }
 
     /// A connection, and what its first statement gives. One that was kept may have been closed at the other end, by a
-    /// restart for instance: then another is taken, since nothing was changed by it.
+    /// restart for instance, or lead to nobody: then another is taken, since nothing was changed by it. A new one has just
+    /// answered, so that what it is slow with is the statement.
     fn first<T>(
         &self,
         pool: &PgPool,
@@ -194,9 +195,13 @@ impl Shared {
     ) -> SqlResult<First<T>> {
         let mut spare = CONNECTIONS;
         loop {
+            let kept = pool.num_idle() > 0;
             let acquired = runtime.block_on(pool.acquire());
             let mut connection = acquired.map_err(|error| classify(&error))?;
-            let given = first(&Wire::new(&mut connection, runtime, STATEMENT));
+            let given = first(&match kept {
+                true => Wire::kept(&mut connection, runtime),
+                false => Wire::new(&mut connection, runtime, STATEMENT),
+            });
             match given {
                 Ok(given) => return Ok((connection, given)),
                 Err(Fault::Store(StoreError::Unavailable(_))) if spare > 0 => spare -= 1,

@@ -228,7 +228,11 @@ impl Sequence {
                     let same = matches!(again, Ok(Begun::Announced { number: again, .. }) if again == *number);
                     // What was settled meanwhile is not sent again.
                     let settled = again == Ok(Begun::Refused(Refusal::Superseded));
-                    assert!(lost || same || settled, "a repeated announcement got {again:?}");
+                    let stopped = [Refusal::RunPaused, Refusal::RunCancelled].map(|why| Ok(Begun::Refused(why)));
+                    assert!(
+                        lost || same || settled || stopped.contains(&again),
+                        "a repeated announcement got {again:?}"
+                    );
                 }
                 // One that was refused before may have its time now: then its worker knows of it.
                 let (token, announced) = (*token, announced.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use sqlx::{Connection, PgConnection};
 
 use super::opening::database;
 use super::{backend, server};
@@ -64,6 +65,27 @@ async fn any_of_them_takes_any_call() {
     assert_eq!(other.complete(A, lease.token, done.clone()).await.unwrap(), Ok(Completion::Done));
     assert_eq!(bench.complete(A, &lease, done).await, Completion::Done);
     assert_eq!(bench.counts(&run).await.loaded, 4);
+}
+
+/// A report by which the run is judged holds it alone, and wakes nobody at its end.
+#[tokio::test]
+async fn what_was_passed_over_is_looked_for_again_soon() {
+    let harness = backend().next().await;
+    let url = harness.url.clone();
+    let bench = Bench::on(Box::new(harness));
+    let run = bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5"]]).await;
+    bench.warm_up().await;
+    bench.lease(A).await;
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
+    let hold = sqlx::query("SELECT 1 FROM runs WHERE run = $1 FOR NO KEY UPDATE").bind(run.key);
+    hold.execute(&mut holder).await.unwrap();
+    let passed = bench.acquire(B, &[], 1).await;
+    assert!(passed.leases.is_empty() && passed.next_in == Some(Duration::from_millis(100)), "{passed:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    bench.lease(B).await;
+    let none = bench.acquire("session-of-a-third", &[], 1).await;
+    assert!(none.leases.is_empty() && none.next_in == Some(LEASE_TTL), "nothing is ready: {none:?}");
 }
 
 #[tokio::test]
