@@ -8,6 +8,7 @@ use muster_telemetry::names;
 
 use crate::plan::Verdict;
 use crate::session::Session;
+use crate::standing::Standing;
 
 static LEASES_LOST: LazyLock<Counter> = LazyLock::new(|| metrics::WORKER_LEASES_LOST.counter());
 static BATCHES: LazyLock<Counter> = LazyLock::new(|| metrics::WORKER_BATCHES.counter());
@@ -38,8 +39,9 @@ impl BatchEnd {
 
 /// The sessions of this process: one, but for `muster run`.
 static SESSIONS: LazyLock<Mutex<Vec<Weak<Session>>>> = LazyLock::new(|| {
-    metrics::WORKER_LEASES.observe(|now| now.is(sum(|session| session.leases.load().leases), &[]));
-    metrics::WORKER_UNFETCHED.observe(|now| now.is(sum(|session| session.leases.load().unfetched), &[]));
+    metrics::WORKER_LEASES.observe(|now| now.is(sum(|session| session.leases.load(&Standing::default()).leases), &[]));
+    metrics::WORKER_UNFETCHED
+        .observe(|now| now.is(sum(|session| session.leases.load(&Standing::default()).unfetched), &[]));
     metrics::WORKER_SLOTS.observe(|now| {
         now.is(sum(|session| session.slots.busy_and_free().0), &[label(metrics::SLOT_STATE, "busy")]);
         now.is(sum(|session| session.slots.busy_and_free().1), &[label(metrics::SLOT_STATE, "free")]);

@@ -243,12 +243,16 @@ impl WorkerService for Served {
         }
         let wait = Duration::try_from(request.wait.unwrap()).unwrap();
         let mut queue = self.0.queue.subscribe();
-        let _ = tokio::time::timeout(wait, queue.wait_for(|queue| !queue.is_empty())).await;
+        let wanted = |lease: &Lease| !request.passed_over_run_ids.contains(&lease.run_id);
+        let _ = tokio::time::timeout(wait, queue.wait_for(|queue| queue.iter().any(wanted))).await;
         let mut leases = Vec::new();
         self.0.queue.send_if_modified(|queue| {
-            let count = usize::try_from(request.capacity).unwrap().min(queue.len());
-            leases.extend(queue.drain(..count));
-            count > 0
+            let most = usize::try_from(request.capacity).unwrap();
+            let (taken, left): (Vec<_>, _) =
+                queue.drain(..).enumerate().partition(|(at, lease)| *at < most && wanted(lease));
+            leases.extend(taken.into_iter().map(|(_, lease)| lease));
+            queue.extend(Vec::into_iter(left).map(|(_, lease)| lease));
+            !leases.is_empty()
         });
         let run = LeasedRun {
             run_id: RUN.to_owned(),
