@@ -17,6 +17,8 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status};
 
+/// The largest request that a coordinator takes, in bytes.
+const MAX_REQUEST: usize = 1 << 20;
 pub const RUN: &str = "animals-00000001";
 
 /// What the coordinator was told, in order.
@@ -84,7 +86,7 @@ impl Script {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder()
-            .add_service(WorkerServiceServer::new(Served(Arc::clone(&script))))
+            .add_service(WorkerServiceServer::new(Served(Arc::clone(&script))).max_decoding_message_size(MAX_REQUEST))
             .add_service(PipelineServiceServer::new(Served(Arc::clone(&script))));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (script, url)
