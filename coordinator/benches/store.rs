@@ -138,7 +138,7 @@ async fn one_batch(store: Arc<dyn Store>, session: String) {
 
 async fn lease(store: &Arc<dyn Store>, session: &str) -> GrantedLease {
     let of = Session { id: session.to_owned(), name: session.to_owned(), version: "1".to_owned(), embedded: false };
-    let acquire = Acquire { session: of, held: Vec::new(), capacity: 1, protocol: muster_proto::PROTOCOL };
+    let acquire = Acquire { session: of, capacity: 1, protocol: muster_proto::PROTOCOL, ..Acquire::default() };
     store.acquire(acquire).await.unwrap().leases.pop().expect("a batch that is ready")
 }
 

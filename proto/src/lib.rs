@@ -17,7 +17,7 @@ pub mod keda {
 
 /// Version of the worker protocol (`muster/v1/worker.proto`) that this build speaks. 2 added probes, 3 deliveries that
 /// are applied in part, records that come whole with the list, and what else pipelines can say since then, 4 rates that
-/// all processes share.
+/// all processes share and runs that are passed over.
 pub const PROTOCOL: i32 = 4;
 /// The oldest version that a coordinator of this build works with.
 pub const OLDEST_PROTOCOL: i32 = 1;

@@ -13,7 +13,7 @@ use crate::batch::Work;
 use crate::coordinator::is_final;
 use crate::delivery::Ending;
 use crate::held::{Stop, ttl};
-use crate::plan::Chunk;
+use crate::plan::{Chunk, MAX_PAUSE};
 use crate::report::Book;
 use crate::unknown;
 
@@ -162,8 +162,9 @@ fn log_broken(work: &Work, request: &BeginDeliveryRequest, status: &Status) -> E
         { names::ORDINAL } = request.ordinal,
         { names::ERROR } = ?status.code(),
         { names::REASON } = status.message(),
-        { names::NEXT } = "nothing is sent; what is known is reported",
+        { names::NEXT } = "nothing is sent; what is known is reported, the rest is leased again after a minute",
         "the coordinator refuses an announcement"
     );
-    Ending::Over
+    // It would be refused again: not in a tight loop, with all records fetched each time.
+    Ending::Later(MAX_PAUSE)
 }

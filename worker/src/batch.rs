@@ -38,6 +38,29 @@ impl Work {
         // Whoever waits for this hears that the lease is given back.
         std::future::pending().await
     }
+
+    /// Reads one of the batch's records with a slot, which is for others while source or target are down. The reading goes on
+    /// meanwhile: it may be what asks whether the host is back.
+    pub(crate) async fn in_slot<T>(&self, reading: impl Future<Output = T>) -> T {
+        let mut reading = std::pin::pin!(reading);
+        let mut slot = self.slot().await;
+        loop {
+            tokio::select! {
+                biased;
+                read = &mut reading => return read,
+                () = self.pipeline.until(true) => drop(slot),
+            }
+            let again = async {
+                self.pipeline.until_up().await;
+                self.slot().await
+            };
+            slot = tokio::select! {
+                biased;
+                read = &mut reading => return read,
+                slot = again => slot,
+            };
+        }
+    }
 }
 
 /// Works on a granted batch until the coordinator knows what came of it.

@@ -1,5 +1,7 @@
 //! How many more batches to ask for.
 
+use crate::held::MAX_TOKENS;
+
 /// Records that a worker keeps waiting for each fetch slot, so that no slot runs dry while the next batch is on its way.
 const RECORDS_PER_SLOT: usize = 2;
 /// The same while others have nothing to do: what the slots are busy with, and no stock.
@@ -10,9 +12,11 @@ const UNKNOWN_BATCH: usize = 100;
 /// What a worker holds right now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
-    /// Leases held, whatever they wait for.
+    /// Leases held, but for those that wait for a source or target that is down.
     pub(crate) leases: usize,
-    /// Records of these leases whose fetch is not over.
+    /// Those.
+    pub(crate) waiting: usize,
+    /// Records of the other leases whose fetch is not over.
     pub(crate) unfetched: usize,
 }
 
@@ -35,11 +39,14 @@ impl Capacity {
     }
 
     /// How many more batches keep `slots` fetch slots busy: none as long as enough records wait, never beyond the lease
-    /// limit. `others_want`: other workers have nothing to do.
+    /// limit. Leases that wait for a source or target that is down take no other run's place, up to as many as that limit.
+    /// `others_want`: other workers have nothing to do.
     pub(crate) fn wanted(&self, slots: usize, load: Load, others_want: bool) -> usize {
         let per_slot = if others_want { WITHOUT_STOCK } else { RECORDS_PER_SLOT };
         let missing = (slots * per_slot).saturating_sub(load.unfetched);
-        missing.div_ceil(self.batch_size).min(self.max_leases.saturating_sub(load.leases))
+        let all = (2 * self.max_leases).min(MAX_TOKENS);
+        let room = self.max_leases.saturating_sub(load.leases).min(all.saturating_sub(load.leases + load.waiting));
+        missing.div_ceil(self.batch_size).min(room)
     }
 }
 
@@ -48,14 +55,14 @@ mod tests {
     use super::*;
 
     fn wanted(capacity: &Capacity, leases: usize, unfetched: usize) -> usize {
-        capacity.wanted(64, Load { leases, unfetched }, false)
+        capacity.wanted(64, Load { leases, unfetched, waiting: 0 }, false)
     }
 
     #[test]
     fn nothing_is_kept_in_stock_while_others_have_nothing_to_do() {
         let mut capacity = Capacity::new(32);
         capacity.saw_batch(10);
-        let wanted = |unfetched| capacity.wanted(64, Load { leases: 1, unfetched }, true);
+        let wanted = |unfetched| capacity.wanted(64, Load { leases: 1, unfetched, waiting: 0 }, true);
         assert_eq!((wanted(0), wanted(63), wanted(64), wanted(100)), (7, 1, 0, 0));
     }
 
@@ -74,6 +81,17 @@ mod tests {
         assert_eq!(wanted(&capacity, 31, 0), 1);
         assert_eq!(wanted(&capacity, 32, 0), 0);
         assert_eq!(wanted(&capacity, 40, 0), 0);
+    }
+
+    #[test]
+    fn what_waits_for_a_host_that_is_down_takes_no_place_up_to_a_limit() {
+        let capacity = Capacity::new(4);
+        let wanted = |leases, waiting| capacity.wanted(1_000, Load { leases, waiting, unfetched: 0 }, false);
+        assert_eq!((wanted(0, 4), wanted(3, 4), wanted(4, 4)), (4, 1, 0));
+        assert_eq!((wanted(0, 7), wanted(1, 7), wanted(0, 8), wanted(0, 9)), (1, 0, 0, 0));
+        let large = Capacity::new(1_000);
+        let wanted = |waiting| large.wanted(10_000, Load { leases: 0, waiting, unfetched: 0 }, false);
+        assert_eq!((wanted(900), wanted(1_000)), (100, 0));
     }
 
     #[test]

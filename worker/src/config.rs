@@ -28,7 +28,8 @@ pub struct WorkerConfig {
     pub concurrency: Option<usize>,
     /// A proxy for all requests to source and target.
     pub proxy: Option<Url>,
-    /// Leases held at the same time, at least 1 and at most 1,000: enough that a few stalled POSTs stop nobody.
+    /// Leases held at the same time, at least 1 and at most 1,000: enough that a few stalled POSTs stop nobody. Beside as many
+    /// that wait for a source or target that is down.
     pub max_leases: usize,
     /// How long one acquisition may wait for work.
     pub acquire_wait: Duration,

@@ -61,6 +61,9 @@ pub(crate) struct Coordinator {
     closed: Arc<ClosedHosts>,
 }
 
+/// The version of the protocol since which a coordinator passes over runs.
+const PASSES_OVER_SINCE: i32 = 4;
+
 /// The version before the worker's own. A coordinator that is older than that is too old.
 const BEFORE: i32 = PROTOCOL - 1;
 
@@ -109,12 +112,13 @@ impl Coordinator {
         &self.session_id
     }
 
-    /// Asks for up to `capacity` batches and waits up to `wait` for the first. A coordinator that does not speak this
+    /// Asks for up to `capacity` batches, none of them of these runs, and waits up to `wait` for the first. A coordinator that does not speak this
     /// worker's version is asked in the one before: amid a rolling upgrade it may be that old, and the next one may not be.
     pub(crate) async fn acquire(
         &self,
         held_lease_tokens: Vec<String>,
         capacity: usize,
+        passed_over_run_ids: Vec<String>,
         wait: Duration,
     ) -> Result<AcquireLeasesResponse, Status> {
         let request = AcquireLeasesRequest {
@@ -123,6 +127,7 @@ impl Coordinator {
             held_lease_tokens,
             capacity: i32::try_from(capacity).unwrap_or(i32::MAX),
             wait: prost_types::Duration::try_from(wait).ok(),
+            passed_over_run_ids,
         };
         let mut answer = self.ask(request.clone(), wait).await;
         if answer.as_ref().is_err_and(|status| status.code() == Code::FailedPrecondition)
@@ -152,6 +157,11 @@ impl Coordinator {
     /// Version of the protocol that the coordinator spoke when it last granted leases; the first did not tell.
     pub(crate) fn protocol(&self) -> i32 {
         self.protocol.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Whether it grants no batches of runs that are to be passed over.
+    pub(crate) fn passes_over(&self) -> bool {
+        self.protocol() >= PASSES_OVER_SINCE
     }
 
     /// Opens the stream of pushes.

@@ -13,7 +13,7 @@ use crate::announce::{Announced, Message, announce};
 use crate::batch::Work;
 use crate::held::Stop;
 use crate::measures;
-use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, ReadyRecord, Verdict, decide, sort};
+use crate::plan::{Chunk, MAX_OUTAGE, MAX_PAUSE, Next, PostEnd, ReadyRecord, decide, sort};
 use crate::planted::{self, Bug};
 use crate::ready::Posted;
 use crate::report::{Book, Failure, LOAD};
@@ -100,8 +100,8 @@ pub(crate) async fn deliver(work: &Work, chunks: Vec<Chunk>, book: &mut Book) ->
 /// refuses are noted, and the rest is what it did not apply.
 fn follow(work: &Work, chunk: Chunk, posted: &Posted, pause: Duration, book: &mut Book) -> Next {
     let draining = work.lease.stop() == Stop::Draining;
-    let Verdict::PerRecord { answers, retry_after } = &posted.verdict else {
-        return decide(chunk, &posted.verdict, pause, draining);
+    let PostEnd::PerRecord { answers, retry_after } = &posted.end else {
+        return decide(chunk, &posted.end, pause, draining);
     };
     let retry_of = chunk.retry_of;
     let sorted = sort(chunk, answers);
@@ -109,7 +109,7 @@ fn follow(work: &Work, chunk: Chunk, posted: &Posted, pause: Duration, book: &mu
     for (record, reason) in sorted.refused {
         note_refused(work, &record, retry_of, posted, reason, book);
     }
-    let rest = Verdict::NotApplied { retry_after: *retry_after };
+    let rest = PostEnd::NotApplied { retry_after: *retry_after };
     sorted.again.map_or(Next::Done, |again| decide(again, &rest, pause, draining))
 }
 
@@ -180,7 +180,7 @@ async fn send(work: &Work, chunk: &Chunk, turn: Turn, book: &mut Book) -> Result
             (None, Ok(()), None) => Posted::not_sent("not sent: it was not its turn"),
         },
     };
-    book.note_delivery(posted.verdict.outcome(), posted.http_status, &posted.words);
+    book.note_delivery(posted.end.outcome(), posted.http_status, &posted.words);
     Ok(posted)
 }
 
@@ -216,17 +216,17 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn, numbers
         let numbers = DeliveryNumbers { number, ordinal, records, body_size, tries: chunk.tries() };
         trace.note_delivery(&work.pipeline.wire(), &posted, numbers, from);
     }
-    if posted.verdict == Verdict::InDoubt && planted::is(Bug::TimeoutIsFailure) {
-        posted.verdict = Verdict::NotApplied { retry_after: None };
+    if posted.end == PostEnd::InDoubt && planted::is(Bug::TimeoutIsFailure) {
+        posted.end = PostEnd::NotApplied { retry_after: None };
     }
-    measures::delivered(work.pipeline.name(), &posted.verdict, chunk.records.len());
-    match posted.verdict {
-        Verdict::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
-        Verdict::PerRecord { ref answers, .. } => {
+    measures::delivered(work.pipeline.name(), &posted.end, chunk.records.len());
+    match posted.end {
+        PostEnd::Applied => count(&work.session.tally.records_applied, chunk.records.len()),
+        PostEnd::PerRecord { ref answers, .. } => {
             let applied = answers.iter().filter(|answer| **answer == RecordAnswer::Applied);
             count(&work.session.tally.records_applied, applied.count());
         }
-        Verdict::InDoubt | Verdict::WrongContent => count(&work.session.tally.deliveries_in_doubt, 1),
+        PostEnd::InDoubt | PostEnd::WrongContent => count(&work.session.tally.deliveries_in_doubt, 1),
         _ => {}
     }
     posted
@@ -235,8 +235,8 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn, numbers
 /// One line for each POST: what an operator must know of is a warning, what resolves itself is not.
 fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
     let next = match next {
-        Next::Done if posted.verdict == Verdict::Applied => "its records are loaded",
-        Next::Done if matches!(posted.verdict, Verdict::PerRecord { .. }) => {
+        Next::Done if posted.end == PostEnd::Applied => "its records are loaded",
+        Next::Done if matches!(posted.end, PostEnd::PerRecord { .. }) => {
             "what it has is loaded, what it refuses is a dead letter"
         }
         Next::Done => "sent again when the target cannot act on it any more, as the pipeline's on_doubt says",
@@ -262,16 +262,16 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
             )
         };
     }
-    match posted.verdict {
-        Verdict::Applied => line!(debug, "delivery applied"),
-        Verdict::Rejected => line!(info, "delivery rejected"),
-        Verdict::PerRecord { .. } => line!(info, "delivery applied in part, as the target says of each record"),
-        Verdict::NotApplied { .. } => line!(debug, "delivery not applied"),
+    match posted.end {
+        PostEnd::Applied => line!(debug, "delivery applied"),
+        PostEnd::Rejected => line!(info, "delivery rejected"),
+        PostEnd::PerRecord { .. } => line!(info, "delivery applied in part, as the target says of each record"),
+        PostEnd::NotApplied { .. } => line!(debug, "delivery not applied"),
         // The host's own lines say when it goes down and comes back.
-        Verdict::NotSent => line!(debug, "delivery not sent"),
-        Verdict::InDoubt => line!(warn, "delivery in doubt"),
-        Verdict::WrongContent => line!(warn, "delivery answered by something else"),
-        Verdict::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
+        PostEnd::NotSent => line!(debug, "delivery not sent"),
+        PostEnd::InDoubt => line!(warn, "delivery in doubt"),
+        PostEnd::WrongContent => line!(warn, "delivery answered by something else"),
+        PostEnd::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
     }
 }
 
@@ -292,7 +292,7 @@ fn note_refused(work: &Work, record: &ReadyRecord, retry_of: i64, posted: &Poste
         "the target refuses the record"
     );
     // An answer about each record says why; one about a delivery says it in a body, which may be anything.
-    let said = matches!(posted.verdict, Verdict::PerRecord { .. }) || posted.http_status == 0;
+    let said = matches!(posted.end, PostEnd::PerRecord { .. }) || posted.http_status == 0;
     let said = if said { excerpt(&words) } else { String::new() };
     let reason = match (posted.http_status, said.as_str()) {
         (0, said) => format!("the target refuses it: {said}"),

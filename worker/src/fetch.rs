@@ -129,8 +129,7 @@ async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>,
             return (spot, None, Fetched::Failed(failure), Vec::new());
         }
     };
-    let _slot = work.slot().await;
-    let (fetched, costs) = read(work, &id, items.get(&spot.position)).await;
+    let (fetched, costs) = work.in_slot(read(work, &id, items.get(&spot.position))).await;
     (spot, Some(id), fetched, costs)
 }
 

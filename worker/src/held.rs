@@ -14,10 +14,11 @@ use crate::capacity::Load;
 use crate::coordinator::CALL_DEADLINE;
 use crate::planted::{self, Bug};
 use crate::ready::ReadyPipeline;
+use crate::standing::Standing;
 use crate::trace::BatchTrace;
 
 /// The most tokens that the coordinator takes in one call.
-const MAX_TOKENS: usize = 1_000;
+pub(crate) const MAX_TOKENS: usize = 1_000;
 
 /// After others wanted leases, nothing is kept in stock for so long: what was given back would come again at once.
 const WITHOUT_STOCK: Duration = Duration::from_secs(5);
@@ -127,6 +128,7 @@ impl HeldLease {
     pub(crate) fn needs(&self, pipeline: &Arc<ReadyPipeline>) {
         // A lease has one run, and a run one pipeline.
         let _ = self.pipeline.set(Arc::clone(pipeline));
+        self.changed.notify_one();
     }
 
     /// The fetch of one record is over.
@@ -332,22 +334,23 @@ impl HeldLeases {
         self.lock().drains_until
     }
 
-    /// What is held and what of it is still to be fetched.
-    pub(crate) fn load(&self) -> Load {
+    /// What is held and what of it is still to be fetched, where the runs stand like this.
+    pub(crate) fn load(&self, standing: &Standing) -> Load {
         let inner = self.lock();
-        Load {
-            leases: inner.leases.len(),
-            unfetched: inner.leases.values().map(|lease| lease.unfetched.load(Ordering::Relaxed)).sum(),
-        }
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            inner.leases.values().partition(|lease| standing.waits(&lease.run_id));
+        let unfetched = others.iter().map(|lease| lease.unfetched.load(Ordering::Relaxed)).sum();
+        Load { leases: others.len(), waiting: waiting.len(), unfetched }
     }
 
-    /// The pipeline of a lease whose source or target is down.
-    pub(crate) fn waiting_for(&self) -> Option<Arc<ReadyPipeline>> {
+    /// How the runs of the leases stand.
+    pub(crate) fn standing(&self) -> Standing {
         let inner = self.lock();
-        inner.leases.values().filter_map(|lease| lease.pipeline.get()).find(|pipeline| pipeline.is_down()).cloned()
+        let runs = inner.leases.values().filter_map(|lease| Some((lease.run_id.as_str(), lease.pipeline.get()?)));
+        Standing::now(runs)
     }
 
-    /// Waits for the next change of `load`, also one since the last wait. For one waiter.
+    /// Waits for the next change of what is held, also one since the last wait. For one waiter.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }

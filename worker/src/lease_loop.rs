@@ -14,8 +14,9 @@ use tracing::{debug, error, info, warn};
 use crate::WorkerError;
 use crate::capacity::Capacity;
 use crate::coordinator::is_final;
-use crate::held::HeldLease;
+use crate::held::{HeldLease, MAX_TOKENS};
 use crate::session::Session;
+use crate::standing::Standing;
 
 /// How long a push may take longer than an answer that was sent at the same time.
 const PUSH: Duration = Duration::from_millis(20);
@@ -31,18 +32,23 @@ pub(crate) struct Granted {
 /// Acquires leases for as long as it is polled, and ends only with the reason why it cannot.
 ///
 /// One acquisition is under way at a time; what each brings is `granted` at once. Where its answer gets lost, the next
-/// one brings the same leases.
+/// one brings the same leases: so one that is under way when a host goes down or comes up is let go and asked anew.
 pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted>) -> WorkerError {
     let mut capacity = Capacity::new(session.config.max_leases);
     let mut backoff = session.call_backoff();
     let mut trouble = Trouble::default();
     let mut was_let_in = false;
     loop {
-        let wanted = wait_for_room(session, &capacity).await;
+        let (wanted, standing) = wait_for_room(session, &capacity).await;
         session.leases.acquisition_starts();
         let sent_at = Instant::now();
         let wait = session.config.acquire_wait;
-        let answer = session.coordinator.acquire(session.leases.tokens(), wanted, wait).await;
+        let passed_over = standing.waiting().take(MAX_TOKENS).cloned().collect();
+        let answer = tokio::select! {
+            biased;
+            answer = session.coordinator.acquire(session.leases.tokens(), wanted, passed_over, wait) => answer,
+            () = standing.changed() => continue,
+        };
         if answer.is_ok() {
             was_let_in = true;
             trouble.note(None);
@@ -71,24 +77,23 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
     }
 }
 
-/// Waits until more batches are wanted, and gives how many. None are while a source or target that a held lease depends on
-/// is down: they would only wait here, where another worker may have more luck, and the coordinator chooses the run.
-async fn wait_for_room(session: &Session, capacity: &Capacity) -> usize {
+/// Waits until more batches are wanted, and gives how many, and how the runs stand. None are of runs whose source or target
+/// is down: their batches would only wait here, where another worker may have more luck. Where the coordinator would not pass
+/// those over, none are at all.
+async fn wait_for_room(session: &Session, capacity: &Capacity) -> (usize, Standing) {
     loop {
-        if let Some(pipeline) = session.leases.waiting_for() {
-            tokio::select! {
-                () = pipeline.until_up() => {}
-                () = session.leases.changed() => {}
-            }
-            continue;
-        }
+        let standing = session.leases.standing();
         let without_stock = session.leases.without_stock_until(Instant::now());
-        let wanted = capacity.wanted(session.useful_slots(), session.leases.load(), without_stock.is_some());
-        if wanted > 0 {
-            return wanted;
+        let load = session.leases.load(&standing);
+        if load.waiting == 0 || session.coordinator.passes_over() {
+            let wanted = capacity.wanted(session.useful_slots(), load, without_stock.is_some());
+            if wanted > 0 {
+                return (wanted, standing);
+            }
         }
         tokio::select! {
             () = session.leases.changed() => {}
+            () = standing.changed() => {}
             () = passed(without_stock) => {}
         }
     }

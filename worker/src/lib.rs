@@ -45,6 +45,7 @@ mod report;
 mod serve;
 mod session;
 mod slots;
+mod standing;
 mod trace;
 mod unknown;
 mod worker;

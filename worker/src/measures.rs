@@ -6,8 +6,9 @@ use muster_pipeline::RecordAnswer;
 use muster_telemetry::metrics::{Counter, kept, label, names as metrics};
 use muster_telemetry::names;
 
-use crate::plan::Verdict;
+use crate::plan::PostEnd;
 use crate::session::Session;
+use crate::standing::Standing;
 
 static LEASES_LOST: LazyLock<Counter> = LazyLock::new(|| metrics::WORKER_LEASES_LOST.counter());
 static BATCHES: LazyLock<Counter> = LazyLock::new(|| metrics::WORKER_BATCHES.counter());
@@ -38,8 +39,9 @@ impl BatchEnd {
 
 /// The sessions of this process: one, but for `muster run`.
 static SESSIONS: LazyLock<Mutex<Vec<Weak<Session>>>> = LazyLock::new(|| {
-    metrics::WORKER_LEASES.observe(|now| now.is(sum(|session| session.leases.load().leases), &[]));
-    metrics::WORKER_UNFETCHED.observe(|now| now.is(sum(|session| session.leases.load().unfetched), &[]));
+    metrics::WORKER_LEASES.observe(|now| now.is(sum(|session| session.leases.load(&Standing::default()).leases), &[]));
+    metrics::WORKER_UNFETCHED
+        .observe(|now| now.is(sum(|session| session.leases.load(&Standing::default()).unfetched), &[]));
     metrics::WORKER_SLOTS.observe(|now| {
         now.is(sum(|session| session.slots.busy_and_free().0), &[label(metrics::SLOT_STATE, "busy")]);
         now.is(sum(|session| session.slots.busy_and_free().1), &[label(metrics::SLOT_STATE, "free")]);
@@ -82,22 +84,22 @@ fn ended(end: BatchEnd, batches: u64) {
 }
 
 /// A POST with so many records has come to this.
-pub(crate) fn delivered(pipeline: &Arc<str>, verdict: &Verdict, records: usize) {
+pub(crate) fn delivered(pipeline: &Arc<str>, end: &PostEnd, records: usize) {
     if !kept() {
         return;
     }
     let pipeline = || label(names::PIPELINE, Arc::clone(pipeline));
-    let (outcome, loaded) = match verdict {
-        Verdict::Applied => ("applied", records),
-        Verdict::PerRecord { answers, .. } => {
+    let (outcome, loaded) = match end {
+        PostEnd::Applied => ("applied", records),
+        PostEnd::PerRecord { answers, .. } => {
             let applied = answers.iter().filter(|answer| **answer == RecordAnswer::Applied);
             ("partly_applied", applied.count())
         }
-        Verdict::Rejected => ("rejected", 0),
-        Verdict::NotApplied { .. } => ("not_applied", 0),
-        Verdict::NotSent => ("not_sent", 0),
-        Verdict::InDoubt | Verdict::WrongContent => ("in_doubt", 0),
-        Verdict::PipelineWrong => ("pipeline_wrong", 0),
+        PostEnd::Rejected => ("rejected", 0),
+        PostEnd::NotApplied { .. } => ("not_applied", 0),
+        PostEnd::NotSent => ("not_sent", 0),
+        PostEnd::InDoubt | PostEnd::WrongContent => ("in_doubt", 0),
+        PostEnd::PipelineWrong => ("pipeline_wrong", 0),
     };
     DELIVERIES.add(1, &[pipeline(), label(metrics::DELIVERY_OUTCOME, outcome)]);
     LOADED.add(loaded as u64, &[pipeline()]);

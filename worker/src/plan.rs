@@ -63,9 +63,9 @@ impl Chunk {
     }
 }
 
-/// What is known of a POST that was announced.
+/// How a POST that was announced ended, by what is known of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PostEnd {
     /// The target has all records.
     Applied,
     /// The target refuses them.
@@ -84,7 +84,7 @@ pub(crate) enum Verdict {
     PipelineWrong,
 }
 
-impl Verdict {
+impl PostEnd {
     /// As the ledger calls it.
     pub(crate) fn outcome(&self) -> DeliveryOutcome {
         match self {
@@ -153,14 +153,14 @@ pub(crate) enum Next {
 
 /// Decides what follows for `chunk`. `pause` is how long to wait unless the target says otherwise; a `draining` worker
 /// does not try again itself.
-pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, draining: bool) -> Next {
-    match verdict {
+pub(crate) fn decide(mut chunk: Chunk, end: &PostEnd, pause: Duration, draining: bool) -> Next {
+    match end {
         // Its records were sorted: what is left of it is decided about as not applied.
-        Verdict::PerRecord { .. } | Verdict::Applied | Verdict::InDoubt => Next::Done,
-        Verdict::PipelineWrong | Verdict::WrongContent => Next::Pause,
-        Verdict::Rejected if chunk.records.len() > 1 => Next::Split(chunk.halves()),
-        Verdict::Rejected => chunk.records.pop().map_or(Next::Done, Next::DeadLetter),
-        Verdict::NotApplied { retry_after } => {
+        PostEnd::PerRecord { .. } | PostEnd::Applied | PostEnd::InDoubt => Next::Done,
+        PostEnd::PipelineWrong | PostEnd::WrongContent => Next::Pause,
+        PostEnd::Rejected if chunk.records.len() > 1 => Next::Split(chunk.halves()),
+        PostEnd::Rejected => chunk.records.pop().map_or(Next::Done, Next::DeadLetter),
+        PostEnd::NotApplied { retry_after } => {
             let after = retry_after.map_or(pause, |asked| asked.max(pause));
             chunk.tries += 1;
             if draining || chunk.tries >= MAX_TRIES || after > MAX_PAUSE {
@@ -170,7 +170,7 @@ pub(crate) fn decide(mut chunk: Chunk, verdict: &Verdict, pause: Duration, drain
         }
         // A target that is down is waited for without announcing anything. Tries count all the same: of one that takes
         // connections and nothing more (its TLS is broken, say), each is a row in the ledger.
-        Verdict::NotSent => {
+        PostEnd::NotSent => {
             chunk.tries += 1;
             if draining || chunk.tries >= MAX_TRIES {
                 return Next::GiveBack { after: pause };
@@ -205,14 +205,14 @@ mod tests {
         while let Some(chunk) = queue.pop_front() {
             posts += 1;
             let positions: Vec<u32> = chunk.records.iter().map(|record| record.position).collect();
-            let verdict = match positions.iter().any(|position| bad.contains(position)) {
-                true => Verdict::Rejected,
-                false => Verdict::Applied,
+            let end = match positions.iter().any(|position| bad.contains(position)) {
+                true => PostEnd::Rejected,
+                false => PostEnd::Applied,
             };
-            if verdict == Verdict::Applied {
+            if end == PostEnd::Applied {
                 loaded.extend(positions);
             }
-            match decide(chunk, &verdict, PAUSE, false) {
+            match decide(chunk, &end, PAUSE, false) {
                 Next::Done => {}
                 Next::Split([first, second]) => {
                     queue.push_front(second);
@@ -240,38 +240,38 @@ mod tests {
 
     #[test]
     fn halves_keep_what_they_repeat() {
-        let Next::Split([first, second]) = decide(chunk(0..5, 4), &Verdict::Rejected, PAUSE, false) else { panic!() };
+        let Next::Split([first, second]) = decide(chunk(0..5, 4), &PostEnd::Rejected, PAUSE, false) else { panic!() };
         assert_eq!((first.records.len(), second.records.len()), (3, 2));
         assert_eq!((first.retry_of, second.retry_of), (4, 4));
     }
 
     #[test]
     fn not_applied_is_tried_again_but_not_for_ever() {
-        let verdict = Verdict::NotApplied { retry_after: None };
+        let end = PostEnd::NotApplied { retry_after: None };
         let mut now = chunk(0..3, 0);
         for _ in 1..MAX_TRIES {
-            let Next::Again { chunk, after } = decide(now, &verdict, PAUSE, false) else { panic!() };
+            let Next::Again { chunk, after } = decide(now, &end, PAUSE, false) else { panic!() };
             assert_eq!(after, PAUSE);
             now = chunk;
         }
-        assert!(matches!(decide(now, &verdict, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
+        assert!(matches!(decide(now, &end, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
     }
 
     #[test]
     fn a_target_that_is_not_reached_is_waited_for_but_not_by_a_draining_worker() {
         let mut now = chunk(0..3, 0);
         for _ in 1..MAX_TRIES {
-            let Next::WhenReachable { chunk, after } = decide(now, &Verdict::NotSent, PAUSE, false) else { panic!() };
+            let Next::WhenReachable { chunk, after } = decide(now, &PostEnd::NotSent, PAUSE, false) else { panic!() };
             assert_eq!(after, PAUSE);
             now = chunk;
         }
-        assert!(matches!(decide(now, &Verdict::NotSent, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
-        assert!(matches!(decide(chunk(0..3, 0), &Verdict::NotSent, PAUSE, true), Next::GiveBack { .. }));
+        assert!(matches!(decide(now, &PostEnd::NotSent, PAUSE, false), Next::GiveBack { after } if after == PAUSE));
+        assert!(matches!(decide(chunk(0..3, 0), &PostEnd::NotSent, PAUSE, true), Next::GiveBack { .. }));
     }
 
     #[test]
     fn a_very_long_retry_after_is_not_waited_out_with_the_lease() {
-        let asked = |seconds| Verdict::NotApplied { retry_after: Some(Duration::from_secs(seconds)) };
+        let asked = |seconds| PostEnd::NotApplied { retry_after: Some(Duration::from_secs(seconds)) };
         assert!(
             matches!(decide(chunk(0..3, 0), &asked(30), PAUSE, false), Next::Again { after, .. } if after.as_secs() == 30)
         );
@@ -285,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_draining_worker_does_not_try_again() {
-        let verdict = Verdict::NotApplied { retry_after: None };
-        assert!(matches!(decide(chunk(0..3, 0), &verdict, PAUSE, true), Next::GiveBack { .. }));
+        let end = PostEnd::NotApplied { retry_after: None };
+        assert!(matches!(decide(chunk(0..3, 0), &end, PAUSE, true), Next::GiveBack { .. }));
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!((again.records.len(), again.records[0].position, again.retry_of, again.tries), (1, 5, 9, 2));
         assert!(sort(chunk(0..1, 0), &[RecordAnswer::Applied]).again.is_none());
         let outcome =
-            |answers: &[RecordAnswer]| Verdict::PerRecord { answers: answers.to_vec(), retry_after: None }.outcome();
+            |answers: &[RecordAnswer]| PostEnd::PerRecord { answers: answers.to_vec(), retry_after: None }.outcome();
         assert_eq!(outcome(&[busy.clone(), RecordAnswer::Applied, rejected.clone()]), DeliveryOutcome::PartlyApplied);
         assert_eq!(outcome(&[busy.clone(), rejected]), DeliveryOutcome::Rejected);
         assert_eq!(outcome(&[busy]), DeliveryOutcome::NotApplied);
@@ -313,6 +313,6 @@ mod tests {
 
     #[test]
     fn a_doubt_is_not_sent_again() {
-        assert!(matches!(decide(chunk(0..3, 0), &Verdict::InDoubt, PAUSE, false), Next::Done));
+        assert!(matches!(decide(chunk(0..3, 0), &PostEnd::InDoubt, PAUSE, false), Next::Done));
     }
 }

@@ -114,9 +114,8 @@ async fn ask_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, ProbeOutcome) {
     let Ok(id) = RecordId::from_text(spot.text) else {
         return (spot, ProbeOutcome::Unknown { reason: "this is not a record ID".to_owned() });
     };
-    let _slot = work.slot().await;
     let mut notes = work.lease.trace().map(|_| RecordNotes::default());
-    let asked = work.pipeline.probe(&id, &mut notes).await;
+    let asked = work.in_slot(work.pipeline.probe(&id, &mut notes)).await;
     if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {
         trace.note_record(&id, notes);
     }

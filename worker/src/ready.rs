@@ -131,8 +131,13 @@ impl ReadyPipeline {
 
     /// Waits until source and target serve.
     pub(crate) async fn until_up(&self) {
+        self.until(false).await;
+    }
+
+    /// Waits until source or target serve nothing, or until both serve.
+    pub(crate) async fn until(&self, down: bool) {
         // The sender lives as long as the requester, and so does self.
-        drop(self.requester.hosts_down().wait_for(|hosts| *hosts == 0).await);
+        drop(self.requester.hosts_down().wait_for(|hosts| (*hosts > 0) == down).await);
     }
 
     /// Waits until source or target have served nothing for so long.

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 /// So many records are fetched at the same time. A free slot goes to the run that has the fewest for the batches that it has
 /// here: how many these are, the coordinator has decided by the runs' shares. So a run whose source is slow, or whose batches
-/// came first, holds up no other for longer than one fetch takes, which is long while its source wants to be left alone. Within a run who came first is served first: old batches end
-/// first.
+/// came first, holds up no other for longer than one fetch takes, which is long while its source wants to be left alone; while
+/// that is down, it has none. Within a run who came first is served first: old batches end first.
 #[derive(Debug)]
 pub(crate) struct Slots(Mutex<State>);
 

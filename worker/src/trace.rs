@@ -14,7 +14,7 @@ use muster_telemetry::trace::{self, KeyValue, Link, MOST_SPANS, Place, SpanData,
 use muster_telemetry::{names, spans};
 use tokio::time::Instant;
 
-use crate::plan::Verdict;
+use crate::plan::PostEnd;
 use crate::ready::{Posted, ReadyPipeline, Wire};
 
 /// The most earlier attempts that are linked to: the last ones.
@@ -140,14 +140,14 @@ impl BatchTrace {
         span.attributes.push(KeyValue::new(names::DELIVERY, numbers.number));
         span.attributes.push(KeyValue::new(names::ORDINAL, i64::from(numbers.ordinal)));
         span.attributes.push(KeyValue::new(names::RECORDS, count(numbers.records)));
-        span.attributes.push(KeyValue::new(names::OUTCOME, outcome(&posted.verdict)));
+        span.attributes.push(KeyValue::new(names::OUTCOME, outcome(&posted.end)));
         if posted.http_status > 0 {
             span.attributes.push(KeyValue::new(names::HTTP_STATUS, i64::from(posted.http_status)));
         }
-        let error = match (posted.http_status, &posted.verdict) {
+        let error = match (posted.http_status, &posted.end) {
             (status @ 400.., _) => Some(status.to_string()),
-            (_, Verdict::InDoubt | Verdict::WrongContent | Verdict::NotSent | Verdict::PipelineWrong) => {
-                Some(outcome(&posted.verdict).to_owned())
+            (_, PostEnd::InDoubt | PostEnd::WrongContent | PostEnd::NotSent | PostEnd::PipelineWrong) => {
+                Some(outcome(&posted.end).to_owned())
             }
             _ => None,
         };
@@ -277,16 +277,16 @@ pub(crate) struct DeliveryNumbers {
     pub(crate) tries: u32,
 }
 
-fn outcome(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Applied => "applied",
-        Verdict::Rejected => "rejected",
-        Verdict::NotApplied { .. } => "not_applied",
-        Verdict::NotSent => "not_sent",
-        Verdict::PerRecord { .. } => "partly_applied",
-        Verdict::InDoubt => "in_doubt",
-        Verdict::WrongContent => "wrong_content",
-        Verdict::PipelineWrong => "pipeline_wrong",
+fn outcome(end: &PostEnd) -> &'static str {
+    match end {
+        PostEnd::Applied => "applied",
+        PostEnd::Rejected => "rejected",
+        PostEnd::NotApplied { .. } => "not_applied",
+        PostEnd::NotSent => "not_sent",
+        PostEnd::PerRecord { .. } => "partly_applied",
+        PostEnd::InDoubt => "in_doubt",
+        PostEnd::WrongContent => "wrong_content",
+        PostEnd::PipelineWrong => "pipeline_wrong",
     }
 }
 

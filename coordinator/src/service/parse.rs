@@ -9,7 +9,8 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, status};
 use crate::domain::{
-    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, Timestamp, TraceId,
+    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, RunId, Timestamp,
+    TraceId,
 };
 use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session, WorkDone};
 
@@ -91,6 +92,8 @@ pub(super) fn acquire(request: v1::AcquireLeasesRequest, embedded: bool) -> Resu
         session: session(&request.session_id, request.worker, embedded)?,
         held: tokens(&request.held_lease_tokens)?,
         capacity: u32::try_from(request.capacity).unwrap_or(0),
+        // Nobody has leases of more.
+        passing_over: request.passed_over_run_ids.into_iter().take(MAX_TOKENS).map(RunId::from_text).collect(),
     })
 }
 

@@ -77,8 +77,9 @@ impl Workers {
                     }
                 }
                 () = stock::asked(&mut pushed, &acquire.session.id) => return Ok(acquired),
-                // In this very process there is nobody else.
-                never = self.stock.look_around(&acquire), if !self.embedded => match never {},
+                // In this very process there is nobody else. Who passes runs over would be given what it does not take.
+                never = self.stock.look_around(&acquire), if !self.embedded && acquire.passing_over.is_empty() =>
+                    match never {},
             }
         }
     }

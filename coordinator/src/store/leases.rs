@@ -54,6 +54,8 @@ pub struct Acquire {
     pub capacity: u32,
     /// Version of the worker protocol that it speaks.
     pub protocol: i32,
+    /// Runs of which it wants no new batch for now.
+    pub passing_over: Vec<RunId>,
 }
 
 /// A lease as it goes to a worker.

@@ -68,7 +68,7 @@ async fn a_lease_whose_report_was_refused_is_named_until_its_time_has_passed() {
     leases.renewed("token", Instant::now() + Duration::from_secs(15));
     leases.refused(&held);
     leases.remove(&held);
-    assert_eq!((leases.tokens(), leases.load().leases), (vec!["token".to_owned()], 0));
+    assert_eq!((leases.tokens(), leases.load(&Standing::default()).leases), (vec!["token".to_owned()], 0));
     assert!(leases.renewable().is_empty(), "or it would never end");
     assert!(leases.adopt(&lease, &run, Instant::now()).is_none());
     tokio::time::advance(Duration::from_secs(15) + CALL_DEADLINE).await;

@@ -3,12 +3,12 @@
 use muster_pipeline::{PostOutcome, RecordAnswer, excerpt};
 
 use super::without_query;
-use crate::plan::Verdict;
+use crate::plan::PostEnd;
 
 /// What came of one POST.
 #[derive(Debug)]
 pub(crate) struct Posted {
-    pub(crate) verdict: Verdict,
+    pub(crate) end: PostEnd,
     /// 0 when there was no answer.
     pub(crate) http_status: i32,
     /// What happened, in words.
@@ -18,36 +18,36 @@ pub(crate) struct Posted {
 impl Posted {
     /// A POST that was announced but not sent.
     pub(crate) fn not_sent(why: &str) -> Self {
-        Self { verdict: Verdict::NotApplied { retry_after: None }, http_status: 0, words: why.to_owned() }
+        Self { end: PostEnd::NotApplied { retry_after: None }, http_status: 0, words: why.to_owned() }
     }
 }
 
 /// The outcome of a POST to this URL, in the words of the ledger.
 pub(super) fn posted(outcome: PostOutcome, url: &str) -> Posted {
-    let (verdict, status, words) = match outcome {
-        PostOutcome::NotSent { reason } => (Verdict::NotSent, None, reason),
+    let (end, status, words) = match outcome {
+        PostOutcome::NotSent { reason } => (PostEnd::NotSent, None, reason),
         PostOutcome::NoCredentials { reason } => {
             let words = format!("nothing can be sent to the target: {reason}; check load.auth in the pipeline");
-            (Verdict::PipelineWrong, None, words)
+            (PostEnd::PipelineWrong, None, words)
         }
-        PostOutcome::Applied { status } => (Verdict::Applied, Some(status), String::new()),
+        PostOutcome::Applied { status } => (PostEnd::Applied, Some(status), String::new()),
         PostOutcome::PerRecord { status, answers, retry_after } => {
             let words = summary(&answers);
-            (Verdict::PerRecord { answers, retry_after }, Some(status), words)
+            (PostEnd::PerRecord { answers, retry_after }, Some(status), words)
         }
-        PostOutcome::Rejected { status, detail } => (Verdict::Rejected, Some(status), detail),
+        PostOutcome::Rejected { status, detail } => (PostEnd::Rejected, Some(status), detail),
         // Not by HTTP: it says itself what to do.
-        PostOutcome::PipelineWrong { status: 0, detail } => (Verdict::PipelineWrong, None, detail),
+        PostOutcome::PipelineWrong { status: 0, detail } => (PostEnd::PipelineWrong, None, detail),
         PostOutcome::PipelineWrong { status, detail } => {
             let (url, told) = (without_query(url), excerpt(&detail));
             let words = format!(
                 "the target refuses any records at {url} with {status}: {told}; check load.request in the pipeline, and \
                  what credentials the target wants (load.auth)"
             );
-            (Verdict::PipelineWrong, Some(status), words)
+            (PostEnd::PipelineWrong, Some(status), words)
         }
         PostOutcome::NotApplied { status, retry_after, detail } => {
-            (Verdict::NotApplied { retry_after }, Some(status), detail)
+            (PostEnd::NotApplied { retry_after }, Some(status), detail)
         }
         PostOutcome::WrongContent { status, detail } => {
             let (url, told) = (without_query(url), excerpt(&detail));
@@ -55,12 +55,12 @@ pub(super) fn posted(outcome: PostOutcome, url: &str) -> Posted {
                 "something answers a POST to {url} with {status} and HTML, not JSON: {told}; check load.request in the \
                  pipeline, and what credentials the target wants"
             );
-            (Verdict::WrongContent, Some(status), words)
+            (PostEnd::WrongContent, Some(status), words)
         }
-        PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (Verdict::InDoubt, status, reason),
-        PostOutcome::InDoubt { status, reason, detail } => (Verdict::InDoubt, status, format!("{reason}: {detail}")),
+        PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (PostEnd::InDoubt, status, reason),
+        PostOutcome::InDoubt { status, reason, detail } => (PostEnd::InDoubt, status, format!("{reason}: {detail}")),
     };
-    Posted { verdict, http_status: status.map_or(0, i32::from), words }
+    Posted { end, http_status: status.map_or(0, i32::from), words }
 }
 
 /// What the target says of all records together, with its first reason.
@@ -92,7 +92,7 @@ mod tests {
     fn posts_in_the_words_of_the_ledger() {
         let doubt =
             posted(PostOutcome::InDoubt { status: None, reason: "timed out".into(), detail: String::new() }, URL);
-        assert_eq!((doubt.verdict, doubt.http_status, doubt.words.as_str()), (Verdict::InDoubt, 0, "timed out"));
+        assert_eq!((doubt.end, doubt.http_status, doubt.words.as_str()), (PostEnd::InDoubt, 0, "timed out"));
         let answers = vec![
             RecordAnswer::NotApplied { reason: String::new() },
             RecordAnswer::Rejected { reason: "no colour".into() },
@@ -101,6 +101,6 @@ mod tests {
         let each = posted(PostOutcome::PerRecord { status: 207, answers, retry_after: None }, URL);
         assert_eq!(each.words, "1 records applied, 1 refused, 1 not applied; the first reason: no colour");
         let unsent = posted(PostOutcome::NotSent { reason: "refused".into() }, URL);
-        assert_eq!(unsent.verdict, Verdict::NotSent);
+        assert_eq!(unsent.end, PostEnd::NotSent);
     }
 }

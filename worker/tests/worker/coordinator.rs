@@ -17,6 +17,8 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status};
 
+/// The largest request that a coordinator takes, in bytes.
+const MAX_REQUEST: usize = 1 << 20;
 pub const RUN: &str = "animals-00000001";
 
 /// What the coordinator was told, in order.
@@ -84,7 +86,7 @@ impl Script {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder()
-            .add_service(WorkerServiceServer::new(Served(Arc::clone(&script))))
+            .add_service(WorkerServiceServer::new(Served(Arc::clone(&script))).max_decoding_message_size(MAX_REQUEST))
             .add_service(PipelineServiceServer::new(Served(Arc::clone(&script))));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (script, url)
@@ -243,12 +245,16 @@ impl WorkerService for Served {
         }
         let wait = Duration::try_from(request.wait.unwrap()).unwrap();
         let mut queue = self.0.queue.subscribe();
-        let _ = tokio::time::timeout(wait, queue.wait_for(|queue| !queue.is_empty())).await;
+        let wanted = |lease: &Lease| !request.passed_over_run_ids.contains(&lease.run_id);
+        let _ = tokio::time::timeout(wait, queue.wait_for(|queue| queue.iter().any(wanted))).await;
         let mut leases = Vec::new();
         self.0.queue.send_if_modified(|queue| {
-            let count = usize::try_from(request.capacity).unwrap().min(queue.len());
-            leases.extend(queue.drain(..count));
-            count > 0
+            let most = usize::try_from(request.capacity).unwrap();
+            let (taken, left): (Vec<_>, _) =
+                queue.drain(..).enumerate().partition(|(at, lease)| *at < most && wanted(lease));
+            leases.extend(taken.into_iter().map(|(_, lease)| lease));
+            queue.extend(Vec::into_iter(left).map(|(_, lease)| lease));
+            !leases.is_empty()
         });
         let run = LeasedRun {
             run_id: RUN.to_owned(),

@@ -8,7 +8,7 @@ use muster_proto::v1::{DeliveryOutcome, DeliveryRefusal, LeaseRevoked, RenewalSt
 use tonic::Status;
 
 use super::Stage;
-use super::coordinator::{RUN, Told, begun, doubted, lease, refused, renewed};
+use super::coordinator::{RUN, Told, begun, doubted, lease, refused, renewed, seconds};
 
 fn outcomes(report: &muster_proto::v1::CompleteBatchRequest) -> Vec<DeliveryOutcome> {
     report.deliveries.iter().map(|delivery| delivery.outcome()).collect()
@@ -54,6 +54,18 @@ async fn a_lost_answer_to_begin_is_asked_again_and_one_post_is_sent() {
     assert_eq!(begins.len(), 3);
     assert!(begins.iter().all(|begin| *begin == begins[0]), "the same announcement each time");
     assert_eq!(stage.api.posts().len(), 1);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_announcement_is_refused_does_not_come_back_at_once() {
+    let stage = Stage::new().await;
+    *stage.script.on_begin.lock().unwrap() = Box::new(|_| Err(Status::out_of_range("message length too large")));
+    stage.script.offer(lease(0, 0..5));
+    let report = stage.script.report("token-0").await;
+    assert!(report.deliveries.is_empty() && report.records.is_empty(), "{report:#?}");
+    assert_eq!((report.retry_after, stage.script.begins().len()), (seconds(60), 1));
+    assert!(stage.api.posts().is_empty());
     stage.end().await;
 }
 

@@ -184,3 +184,31 @@ async fn of_a_stopped_run_the_batch_is_given_back() {
     assert!(stage.api.posts().is_empty());
     stage.end().await;
 }
+
+/// With the places of all its fields in all its records, its announcement would be more than a coordinator takes.
+#[tokio::test]
+async fn a_large_batch_with_many_fields_that_the_schema_does_not_know_is_announced() {
+    const RECORDS: u32 = 5_400;
+    let text = include_str!("animals.yaml").replace(DETAIL, "  detail: none\n");
+    let text = text.replace("schema:\n", "on_schema_drift: report\nschema:\n");
+    let text = text.replace(
+        "    friends: { type: string }\n",
+        "    friends: true\n    id: true\n    name: true\n    born_at: true\n",
+    );
+    let stage = Stage::of(&Pipeline::from_yaml(&text, "large.yaml").unwrap(), |config| config).await;
+    *stage.script.on_items.lock().unwrap() = Box::new(|_| {
+        let more: String = (0..100).map(|field| format!(r#","f{field:02}":0"#)).collect();
+        let animal = |id: u32| animal(id).replace('}', &format!("{more}}}"));
+        let places: Vec<u32> = (0..RECORDS).collect();
+        let message = |places: &[u32]| held(places.iter().map(|place| part(*place, &animal(*place))).collect());
+        Ok(places.chunks(200).map(message).collect())
+    });
+    stage.script.offer(lease(0, 0..RECORDS));
+    let report = stage.script.report("token-0").await;
+    assert_eq!((report.deliveries.len(), stage.api.ids().len()), (1, RECORDS as usize), "{report:#?}");
+    let fields = &stage.script.begins()[0].unknown_fields;
+    assert!((2..100).contains(&fields.len()), "{} paths", fields.len());
+    assert!(fields.iter().all(|field| field.positions.len() == RECORDS as usize));
+    assert!(fields.iter().any(|field| field.path == "/f00") && fields.iter().any(|field| field.path.is_empty()));
+    stage.end().await;
+}

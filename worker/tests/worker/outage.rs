@@ -66,14 +66,40 @@ async fn a_source_that_is_down_ends_no_record_and_is_hardly_asked_and_nothing_mo
     stage.script.until("a hundred renewals", |told| (renewals(told) >= from + 100).then_some(())).await;
     let asked = stage.api.fetching.borrow().len() - before;
     assert!(asked <= 8 + 10 + 20, "{asked} requests to a source that is down");
-    let acquired = acquisitions(&stage);
+    stage.script.offer(lease(2, 40..60));
     let from = renewals(&stage.script.told());
     stage.script.until("ten renewals more", |told| (renewals(told) >= from + 10).then_some(())).await;
-    assert_eq!(acquisitions(&stage), acquired, "nothing is leased for a source that is down");
+    assert!(stage.api.fetching.borrow().iter().all(|id| *id < 40), "nothing is leased for a source that is down");
     down.store(false, Ordering::Relaxed);
     let report = stage.script.report("token-1").await;
     assert!(report.records.is_empty(), "{report:#?}");
-    assert_eq!(stage.api.ids(), (0..40).collect::<Vec<_>>());
+    stage.script.report("token-2").await;
+    assert_eq!(stage.api.ids(), (0..60).collect::<Vec<_>>());
+    stage.end().await;
+}
+
+/// One of version 3 would give it batches of that very run.
+#[tokio::test]
+async fn of_a_coordinator_that_passes_over_no_run_nothing_is_leased_while_a_source_is_down() {
+    let stage = Stage::with(|config| WorkerConfig { concurrency: Some(8), ..config }).await;
+    *stage.script.protocol.lock().unwrap() = 3;
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = Arc::clone(&down);
+    let answer = move |_| is_down.load(Ordering::Relaxed).then_some((503, "Sorry!"));
+    *stage.api.special.lock().unwrap() = Box::new(answer);
+    stage.script.offer(lease(0, 0..20));
+    stage.script.report("token-0").await;
+    down.store(true, Ordering::Relaxed);
+    stage.script.offer(lease(1, 20..40));
+    stage.api.asked_for(20).await;
+    let renewals = |told: &[Told]| told.iter().filter(|told| matches!(told, Told::Renew(_))).count();
+    let from = renewals(&stage.script.told());
+    stage.script.until("a hundred renewals", |told| (renewals(told) >= from + 100).then_some(())).await;
+    let (from, acquired) = (renewals(&stage.script.told()), acquisitions(&stage));
+    stage.script.until("ten renewals more", |told| (renewals(told) >= from + 10).then_some(())).await;
+    assert_eq!(acquisitions(&stage), acquired);
+    down.store(false, Ordering::Relaxed);
+    stage.script.report("token-1").await;
     stage.end().await;
 }
 

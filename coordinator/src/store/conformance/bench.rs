@@ -122,7 +122,13 @@ impl Bench {
 
     pub(crate) async fn acquire(&self, session: &str, held: &[&GrantedLease], capacity: u32) -> Acquired {
         let held: Vec<LeaseToken> = held.iter().map(|lease| lease.token).collect();
-        let acquire = Acquire { session: worker(session), held, capacity, protocol: muster_proto::PROTOCOL };
+        let acquire = Acquire {
+            session: worker(session),
+            held,
+            capacity,
+            protocol: muster_proto::PROTOCOL,
+            ..Acquire::default()
+        };
         self.store().acquire(acquire).await.unwrap()
     }
 

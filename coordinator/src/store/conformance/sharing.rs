@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Backend;
-use super::bench::{A, B, Bench, MAX_BATCH, new_run, probing_run};
+use super::bench::{A, B, Bench, MAX_BATCH, new_run, probing_run, worker};
 use crate::domain::{DeliveryState, NewRun, Run, RunId, Share, ShareChange};
-use crate::store::{GrantedLease, LEASE_TTL};
+use crate::store::{Acquire, GrantedLease, LEASE_TTL};
 
 const C: &str = "session-of-worker-c";
 
@@ -17,6 +17,7 @@ pub async fn sharing(backend: &dyn Backend) {
     a_higher_priority_comes_first(&Bench::new(backend).await).await;
     what_a_run_leaves_goes_to_others(&Bench::new(backend).await).await;
     a_run_that_cannot_be_leased_has_no_share(&Bench::new(backend).await).await;
+    a_run_is_passed_over_by_who_wants_none_of_it(&Bench::new(backend).await).await;
     a_share_is_changed_as_the_run_goes_on(&Bench::new(backend).await).await;
     a_share_lasts(&mut Bench::new(backend).await).await;
     so_many_workers_hold_leases(&Bench::new(backend).await).await;
@@ -101,6 +102,25 @@ async fn a_run_that_cannot_be_leased_has_no_share(bench: &Bench) {
     let leases = bench.store().acquire(older).await.unwrap().leases;
     assert_eq!(by_run(&leases), [(&other.id, 4)].into(), "an older worker does what it can");
     assert_eq!(by_run(&bench.acquire(B, &[], 4).await.leases), [(&probing.id, 4)].into());
+}
+
+async fn a_run_is_passed_over_by_who_wants_none_of_it(bench: &Bench) {
+    let first = batches(bench, "first", 9, share(5, 100, 0)).await;
+    let other = batches(bench, "other", 3, Share::default()).await;
+    let asks = async |held: &[&GrantedLease]| {
+        let (held, passing_over) = (held.iter().map(|lease| lease.token).collect(), vec![first.id.clone()]);
+        let acquire = Acquire { session: worker(A), capacity: 4, ..Acquire::default() };
+        bench.store().acquire(Acquire { held, passing_over, ..acquire }).await.unwrap()
+    };
+    let leases = asks(&[]).await.leases;
+    assert_eq!(by_run(&leases), [(&other.id, 3)].into());
+    let nothing = asks(&leases.iter().collect::<Vec<_>>()).await;
+    assert!(nothing.leases.is_empty());
+    // What it has of that run all the same, and did not list, it is told of.
+    let held: Vec<GrantedLease> = bench.acquire(A, &leases.iter().collect::<Vec<_>>(), 1).await.leases;
+    let lost = asks(&leases.iter().collect::<Vec<_>>()).await.leases;
+    assert_eq!((by_run(&lost), lost[0].token), ([(&first.id, 1)].into(), held[0].token));
+    assert_eq!(by_run(&bench.acquire(B, &[], 4).await.leases), [(&first.id, 4)].into(), "others may have more luck");
 }
 
 async fn a_share_is_changed_as_the_run_goes_on(bench: &Bench) {

@@ -45,8 +45,9 @@ pub(in crate::store) fn acquire(tx: &Tx<'_>, acquires: &[Acquire]) -> SqlResult<
 /// Grants ready batches: out of one look at what is ready, unless who may have what depends on who asks.
 fn ready(tx: &Tx<'_>, grants: &mut [Grant<'_, '_>], runs: &mut Runs) -> SqlResult<()> {
     let protocol = grants.first().map_or(0, |grant| grant.acquire.protocol);
-    if grants.len() > 1 && grants.iter().all(|grant| grant.acquire.protocol == protocol) {
-        let contest = Contest::of_all(tx, protocol)?;
+    let alike = |acquire: &Acquire| acquire.protocol == protocol && acquire.passing_over.is_empty();
+    if grants.len() > 1 && grants.iter().all(|grant| alike(grant.acquire)) {
+        let contest = Contest::of_all(tx, protocol, &[])?;
         if !contest.is_bounded() {
             return ready_from(tx, contest.counted()?, grants, runs);
         }

@@ -28,20 +28,25 @@ struct Place {
 impl<'a, 'b> Contest<'a, 'b> {
     /// Of all runs that this worker may work on.
     pub fn open(tx: &'a Tx<'b>, acquire: &Acquire) -> SqlResult<Self> {
-        let mut contest = Self::of_all(tx, acquire.protocol)?;
+        let mut contest = Self::of_all(tx, acquire.protocol, &acquire.passing_over)?;
         contest.leave_the_full(&acquire.session.id)?;
         contest.counted()
     }
 
-    /// Of all runs that workers who speak this version may work on. Which of them is full, and what each has, is not yet known.
-    pub fn of_all(tx: &'a Tx<'b>, protocol: i32) -> SqlResult<Self> {
+    /// Of all runs but these that workers who speak this version may work on. Which of them is full, and what each has, is not
+    /// yet known.
+    pub fn of_all(tx: &'a Tx<'b>, protocol: i32, passing_over: &[RunId]) -> SqlResult<Self> {
         let mut places = BTreeMap::new();
         let key = params![tx.now.as_millis(), protocol];
         let contenders = tx.connection.query_map(sql!("runs_takeable"), key, |row| {
-            let run = row.get(0)?;
+            let (run, id): (i64, String) = (row.get(0)?, row.get(5)?);
+            if passing_over.iter().any(|passed| passed.as_str() == id) {
+                return Ok(None);
+            }
             places.insert(run, Place { round: row.get(1)?, last_batch: -1 });
-            Ok(Contender { run, share: rows::share(row, 2)?, leased: 0 })
+            Ok(Some(Contender { run, share: rows::share(row, 2)?, leased: 0 }))
         })?;
+        let contenders = contenders.into_iter().flatten().collect();
         Ok(Self { tx, contenders, places, passed_over: false })
     }
 
