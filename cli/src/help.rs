@@ -66,10 +66,11 @@ hold stay.",
   muster verify --files ./audit/animals-1x2y3z4w
 
 --files reads ids.json (what the source listed) and each batch_<n>.json (what the target
-acknowledged): 0 when each listed ID is in exactly one of them; 4 when IDs are missing, doubled or
-unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be read. Dead letters
-and records that are gone were never acknowledged: here they count as missing. unchanged.json names
-what need not be loaded, in a run that goes on from an earlier one.",
+acknowledged): 0 when each listed ID is in exactly one of them; 3 when IDs are missing and nothing
+else is wrong; 4 when IDs are doubled or unexpected, or a file is unreadable; 1 when the folder or
+its ids.json cannot be read. Dead letters and records that are gone were never acknowledged: here
+they count as missing, and the ledger says why. unchanged.json names what need not be loaded, in a
+run that goes on from an earlier one.",
     ),
     (
         "report",
