@@ -3,10 +3,11 @@
 use muster_proto::v1::{Run, RunState, Verdict};
 
 use muster_coordinator::words::notices;
+use muster_coordinator::words::rounds::{verdict as of_all_rounds, worked};
 use muster_coordinator::words::share::DEFAULT_SHARE;
 pub use muster_coordinator::words::share::share_in_words;
 
-use super::numbers::{count, counted, duration, from_wire, moment};
+use super::numbers::{count, counted, duration, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
 use super::{clean, rounds, run_state, unknown, verdict};
@@ -27,7 +28,7 @@ pub fn show(run: &Run) -> String {
         lines.push(("ended", moment(run.finished_at.as_ref())));
     }
     let took = if run.finished_at.is_some() { "took" } else { "so far" };
-    lines.push((took, duration(from_wire(run.elapsed.as_ref()))));
+    lines.push((took, duration(worked(run))));
     let mut parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parameters.sort();
     if !parameters.is_empty() {
@@ -83,9 +84,9 @@ fn state_tone(word: &str) -> Option<Tone> {
 /// How a run ended or stands, in a line.
 pub fn in_a_line(run: &Run) -> String {
     let mut text = format!("run {} is {}", run.run_id, state(run));
-    let Some(of_run) = &run.verdict else { return text };
-    text.push_str(&format!(", {}", verdict::headline(of_run)));
-    let counts = run.overall.or(of_run.counts).unwrap_or_default();
+    let Some(of_run) = of_all_rounds(run) else { return text };
+    text.push_str(&format!(", {}", verdict::headline(&of_run)));
+    let counts = of_run.counts.unwrap_or_default();
     let exceptions =
         [(counts.dead_letter, "dead letter", "dead letters"), (counts.in_doubt, "record in doubt", "records in doubt")];
     for (number, one, many) in exceptions {
@@ -168,7 +169,8 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
     for run in runs {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
-        let counts = run.overall.or_else(|| run.verdict.as_ref().and_then(|verdict| verdict.counts));
+        let verdict = of_all_rounds(run);
+        let counts = verdict.as_ref().and_then(|verdict| verdict.counts);
         let [listed, unchanged, loaded, dead, doubt] = counts.map_or(
             [progress.listed, progress.unchanged, progress.loaded, progress.dead_letter, progress.in_doubt],
             |counts| [counts.listed, counts.unchanged, counts.loaded, counts.dead_letter, counts.in_doubt],
@@ -178,7 +180,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
             run.pipeline.clone(),
             run_state(run.state()).to_owned(),
             moment(run.created_at.as_ref()),
-            duration(from_wire(run.elapsed.as_ref())),
+            duration(worked(run)),
             count(listed),
         ];
         row.extend(goes_on.then(|| count(unchanged)));
@@ -186,7 +188,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
             count(loaded),
             count(dead),
             count(doubt),
-            run.verdict.as_ref().map_or_else(|| "-".to_owned(), |of_run| verdict::headline(of_run).to_owned()),
+            verdict.as_ref().map_or("-", verdict::headline).to_owned(),
         ]);
         table.row(row);
     }
