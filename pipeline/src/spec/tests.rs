@@ -262,7 +262,7 @@ fn parameters_are_checked_and_filled_in() {
     assert_eq!(resolve(&[("key", "cows")]).unwrap()["base"], "http://host.test");
     for (given, expected) in [
         (vec![("key", "a"), ("bsae", "x")], "pipeline test: bsae: there is no such parameter; did you mean \"base\"?"),
-        (vec![], "pipeline test: key: this parameter must be set: Which herd.; set it with --set key=VALUE"),
+        (vec![], "pipeline test: key: this parameter must be set: Which herd; set it with --set key=VALUE"),
         (
             vec![("key", "a"), ("base", "host")],
             "pipeline test: base: \"host\" is not a URL (relative URL without a base)",
