@@ -264,6 +264,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_several_rounds_is_all_of_them() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let verdict = |complete| Some(Verdict { complete, balanced: true, ..Verdict::default() });
+        let round = |round, from, to, complete| muster_proto::v1::Round {
+            round,
+            opened_at: at(from),
+            finished_at: at(to),
+            verdict: verdict(complete),
+            ..Default::default()
+        };
+        let over = Run {
+            state: RunState::Finished.into(),
+            round: 2,
+            elapsed: Some(prost_types::Duration::default()),
+            finished_at: at(9_000),
+            verdict: verdict(true),
+            rounds: vec![round(1, 100, 112, false), round(2, 9_000, 9_000, true)],
+            overall: Some(Counts { listed: 9, loaded: 7, dead_letter: 2, ..Counts::default() }),
+            ..run()
+        };
+        assert!(show(&over).contains("took      12.0 s\n"), "{}", show(&over));
+        assert!(in_a_line(&over).ends_with(", balanced, but NOT COMPLETE, 2 dead letters"), "{}", in_a_line(&over));
+        let list = list(&[over], None);
+        assert!(list.contains("12.0 s") && list.contains("balanced, but NOT COMPLETE"), "{list}");
+    }
+
+    #[test]
     fn a_share_is_shown_when_it_is_not_the_default() {
         let of = |share| show(&Run { share: Some(share), ..run() });
         let share = RunShare { priority: Some(-3), weight: Some(300), max_workers: Some(1) };

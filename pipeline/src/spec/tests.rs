@@ -278,6 +278,16 @@ fn parameters_are_checked_and_filled_in() {
 }
 
 #[test]
+fn all_that_must_be_set_is_said_at_once() {
+    let text = WHOLE.replace(", default: \"http://host.test\" }", " }");
+    let pipeline = Pipeline::from_yaml(&text, "p.yaml").unwrap();
+    assert_eq!(
+        pipeline.resolve_parameters(&BTreeMap::new()).unwrap_err().to_string(),
+        "pipeline test: these parameters must be set: base; key: Which herd; set them with --set base=VALUE --set key=VALUE"
+    );
+}
+
+#[test]
 fn a_record_cannot_choose_its_host() {
     let text = WHOLE.replace("${param:base}/${record:id}", "http://${record:id}.host.test/");
     let pipeline = Pipeline::from_yaml(&text, "p.yaml").unwrap();
