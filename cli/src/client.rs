@@ -131,6 +131,14 @@ impl Client {
         self.target.flag()
     }
 
+    /// Whether who goes on with the run in this process has to say where its audit files are.
+    ///
+    /// # Errors
+    /// When the run cannot be read.
+    pub async fn audits_here(&self, run_id: &str) -> Result<bool, Failure> {
+        Ok(matches!(self.target, Target::Database(_)) && self.run(run_id).await?.audit_mode)
+    }
+
     /// The ID of the run that was meant: the ID itself, or that of the newest run for `latest`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const EXAMPLES: &[(&str, &str)] = &[
   muster run ./customers.yaml --workers 2 --db customers.db --audit ./audit
   muster run animals --set base_url=http://127.0.0.1:3123 --resume
   muster run ./customers.yaml --since latest --db customers.db
-  muster run ./customers.yaml --notify-url https://hooks.example/muster --notify-secret-file webhook.secret
+  muster run ./customers.yaml --notify-url https://hooks.example/muster --notify-secret-file key
 
 --since latest is for a timer: the first run loads everything, each later one what has changed since
 the one before, as source.list.version or a watermark tells.
@@ -26,8 +26,8 @@ ledger holds what was announced, and --resume goes on from there too.",
     (
         "coordinator",
         "  muster coordinator --database sqlite://muster.db
-  MUSTER_DATABASE_URL=postgres://muster:secret@db.example/muster muster coordinator --listen 127.0.0.1:7471
-  muster coordinator --listen 0.0.0.0:7470 --tls-cert server.pem --tls-key server.key --tokens access.yaml
+  MUSTER_DATABASE_URL=postgres://me:secret@db/muster muster coordinator --listen 127.0.0.1:7471
+  muster coordinator --listen [::]:7470 --tls-cert my.pem --tls-key my.key --tokens access.yaml
   muster coordinator --notify-url https://hooks.example/muster --notify-secret-file webhook.secret",
     ),
     (
@@ -66,10 +66,11 @@ hold stay.",
   muster verify --files ./audit/animals-1x2y3z4w
 
 --files reads ids.json (what the source listed) and each batch_<n>.json (what the target
-acknowledged): 0 when each listed ID is in exactly one of them; 4 when IDs are missing, doubled or
-unexpected, or a file is unreadable; 1 when the folder or its ids.json cannot be read. Dead letters
-and records that are gone were never acknowledged: here they count as missing. unchanged.json names
-what need not be loaded, in a run that goes on from an earlier one.",
+acknowledged): 0 when each listed ID is in exactly one of them; 3 when IDs are missing and nothing
+else is wrong; 4 when IDs are doubled or unexpected, or a file is unreadable; 1 when the folder or
+its ids.json cannot be read. Dead letters and records that are gone were never acknowledged: here
+they count as missing, and the ledger says why. unchanged.json names what need not be loaded, in a
+run that goes on from an earlier one.",
     ),
     (
         "report",
@@ -93,7 +94,7 @@ Differences are what the second has more than the first.",
         "dead-letters",
         "  muster dead-letters latest
   muster dead-letters animals-1x2y3z4w --stage validate --db muster.db
-  muster dead-letters latest --reason 'name is missing' --limit 0 --json | jq -r '.dead_letters[].record_id'",
+  muster dead-letters latest --reason missing --limit 0 --json | jq -r '.dead_letters[].record_id'",
     ),
     ("in-doubt", "  muster in-doubt latest\n  muster in-doubt animals-1x2y3z4w --db muster.db --json"),
     (
@@ -267,6 +268,10 @@ mod tests {
             let line = line.split(['|', '>']).next().unwrap_or(line).trim_end();
             let words = std::iter::once("muster".into()).chain(words(line));
             assert!(Cli::parse_from(words).is_ok(), "{line}");
+        }
+        // Whoever copies one that is folded copies two commands.
+        for line in EXAMPLES.iter().chain(TOOLS).flat_map(|(_, examples)| examples.lines()) {
+            assert!(line.len() <= 100, "{} columns: {line}", line.len());
         }
     }
 

@@ -27,7 +27,14 @@ pub fn unfinished(path: &Path) -> Result<NamedTempFile, Failure> {
         return Err(Failure::usage(format!("{} is a folder: give a file", path.display())));
     }
     let made = tempfile::Builder::new().prefix(&format!("{name}.")).suffix(".unfinished").tempfile_in(&folder);
-    made.map_err(|error| Failure::new(format!("cannot write into the folder {}: {error}", folder.display())))
+    // The kind alone: the error itself names a file that nobody asked for.
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::new(format!("there is no folder {}", folder.display())).help("make it first, or give another file")
+        }
+        kind => Failure::new(format!("cannot write into the folder {}: {kind}", folder.display()))
+            .help("it must be a folder that is writable for you; or give a file elsewhere"),
+    })
 }
 
 /// Gives it its name, once it is on the disk.
@@ -56,5 +63,9 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("there"), b"y");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
         assert!(unfinished(folder.path()).is_err());
+        for nowhere in [folder.path().join("none/rows.csv"), path.join("rows.csv")] {
+            let said = unfinished(&nowhere).expect_err("no such folder").to_string();
+            assert!(!said.contains("unfinished") && said.contains("; "), "{said}");
+        }
     }
 }

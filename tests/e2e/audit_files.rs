@@ -77,6 +77,11 @@ async fn the_files_are_what_the_target_accepted_through_heavy_chaos() {
     for fault in ["doubled", "unexpected", "unreadable"] {
         assert_eq!(by_files[fault]["count"], 0, "{by_files}");
     }
+    let text = Start::muster(folder.path(), ["verify", "--files", files]).run().await.with_code(3).stdout;
+    assert!(text.contains("verdict: 47 listed IDs have no acknowledgement"), "{text}");
+    let hints = Start::muster(folder.path(), ["dead-letters", run_id, "--db", "my.db"]).run().await.with_code(0).stderr;
+    let redrive = format!("muster redrive {run_id} --db my.db --audit DIR");
+    assert!(hints.contains(&redrive), "{hints}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

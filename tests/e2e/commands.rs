@@ -29,6 +29,8 @@ async fn a_run_is_started_watched_shown_and_verified() {
     let start = ["start", "animals", "--set", &set, "--audit-mode", "--request-id", "r-1", "--json"];
     let run_id = told(&cluster, &start, 0).await["run_id"].as_str().expect("an ID").to_owned();
     assert_eq!(told(&cluster, &start, 0).await["run_id"], run_id.as_str(), "the same request is the same run");
+    let hint = ask(&cluster, &start[..start.len() - 1]).await.with_code(0).stdout;
+    assert!(hint.contains(&format!("muster watch {run_id} --coordinator http")), "it leads elsewhere: {hint}");
     let other = ["start", "animals", "--set", "base_url=http://127.0.0.1:1", "--request-id", "r-1"];
     let refused = ask(&cluster, &other).await;
     assert_ne!(refused.code, Some(0));

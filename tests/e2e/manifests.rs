@@ -157,6 +157,22 @@ fn every_service_of_compose_is_locked_down() {
 }
 
 #[test]
+fn a_coordinator_of_compose_that_gets_tls_takes_nothing_from_the_workers() {
+    let text = std::fs::read_to_string(root().join("docker-compose.yml")).expect("a file");
+    let (before, rest) = text.split_once("x-coordinator-environment:").expect("what coordinators share");
+    let with_tls =
+        format!("{before}x-coordinator-environment:{}", rest.replacen("  MUSTER_INSECURE: \"true\"\n", "", 1));
+    let services = &documents(&with_tls)[0]["services"];
+    for (name, is_insecure) in
+        [("coordinator", false), ("coordinator-b", false), ("worker", true), ("worker-postgres", true)]
+    {
+        let environment = &services[name]["environment"];
+        assert_eq!(environment["MUSTER_INSECURE"] == "true", is_insecure, "{name}: {environment}");
+        assert_eq!(environment["MUSTER_HTTP_LISTEN"], "0.0.0.0:7480", "{name}");
+    }
+}
+
+#[test]
 fn nobody_is_let_in_by_default_and_keda_asks_the_coordinator() {
     let read = |file: &str| {
         let text = std::fs::read_to_string(root().join("deploy/kubernetes").join(file)).expect("a file");

@@ -22,8 +22,9 @@ pub struct MannerArgs {
     #[arg(long, env = "MUSTER_COLOR", value_name = "WHEN", value_enum, default_value_t, global = true)]
     #[arg(hide_short_help = true, hide_possible_values = true)]
     pub color: Color,
-    /// How log lines on standard error look: text, json, or auto (text on a terminal)
+    /// How log lines on standard error look: text, json, or auto
     ///
+    /// auto is text; of a coordinator and a worker, JSON where standard error is no terminal.
     /// RUST_LOG says what is logged, e.g. debug, or muster_worker=debug,warn.
     #[arg(long, env = "MUSTER_LOG_FORMAT", value_name = "FORMAT", global = true, hide_short_help = true)]
     pub log_format: Option<Format>,

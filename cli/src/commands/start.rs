@@ -42,7 +42,11 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
     } else if manner::is_quiet() {
         output::print(&format!("{}\n", started.run_id))?;
     } else {
-        output::print(&format!("run {id} started; follow it: muster watch {id}\n", id = started.run_id))?;
+        output::print(&format!(
+            "run {id} started; follow it: muster watch {id}{}\n",
+            client.flag(),
+            id = started.run_id
+        ))?;
     }
     if args.watch { watch::to_the_end(&client, &started.run_id, args.json, stderr).await } else { Ok(Exit::Fine) }
 }

@@ -55,7 +55,8 @@ pub async fn dead_letters(args: DeadLettersArgs, stderr: &Stderr) -> Result<Exit
         manner::remark(stderr, "there are more: --limit 0 lists all");
     }
     manner::remark(stderr, &format!("the story of one:      muster record {run_id} ID{flag}"));
-    manner::remark(stderr, &format!("give them another try: muster redrive {run_id}{flag}"));
+    let audit = if client.audits_here(&run_id).await? { " --audit DIR" } else { "" };
+    manner::remark(stderr, &format!("give them another try: muster redrive {run_id}{flag}{audit}"));
     Ok(Exit::Fine)
 }
 

@@ -45,7 +45,8 @@ pub async fn to_the_end(client: &Client, run_id: &str, as_json: bool, stderr: &S
             Ok(exit::of_run(&last))
         }
         Followed::Paused(_) | Followed::Stopped(_) => {
-            manner::remark(stderr, &format!("stopped watching; run {run_id} goes on: muster watch {run_id}"));
+            let flag = client.flag();
+            manner::remark(stderr, &format!("stopped watching; run {run_id} goes on: muster watch {run_id}{flag}"));
             Ok(Exit::Other)
         }
     }

@@ -1,5 +1,6 @@
 //! What to do next about a run that is over but not all well.
 
+use muster_coordinator::words::rounds;
 use muster_proto::v1::Run;
 
 use super::numbers::counted;
@@ -7,14 +8,14 @@ use super::numbers::counted;
 /// Lines for whoever reads the summary: each says what is not fine and which command says more. `flag` leads to the
 /// ledger, such as ` --db my.db`.
 pub fn advice(run: &Run, flag: &str) -> Vec<String> {
-    let Some(verdict) = &run.verdict else { return Vec::new() };
-    let (counts, id) = (run.overall.or(verdict.counts).unwrap_or_default(), &run.run_id);
+    let Some(verdict) = rounds::verdict(run) else { return Vec::new() };
+    let (counts, id) = (verdict.counts.unwrap_or_default(), &run.run_id);
     let mut lines = Vec::new();
     if !verdict.balanced {
         lines.push("the ledger contradicts itself, which is a fault of this program: keep its file".to_owned());
     }
     if !verdict.complete {
-        lines.push("IDs may be missing, as said above; a new run into a file of its own lists them anew".to_owned());
+        lines.push("IDs may be missing, as said above; a new run lists them anew".to_owned());
     }
     let exceptions = [
         (counts.dead_letter, "dead letter", "dead letters", "dead-letters"),
@@ -51,5 +52,6 @@ mod tests {
         );
         let bad = advice(&run(false, false, 0, 0), "");
         assert!(bad[0].contains("contradicts itself") && bad[1].contains("may be missing"), "{bad:?}");
+        assert!(!bad[1].contains("file"), "a coordinator's run is in none: {bad:?}");
     }
 }

@@ -7,16 +7,12 @@ use serde_json::{Value, json};
 use super::clean;
 use super::numbers::{count, counted};
 use super::paint::{Tone, out};
+use crate::exit::Exit;
 use crate::files_audit::{FilesVerdict, Finding};
 
 /// As text: a sum, then each finding with its first examples.
 pub fn text(folder: &Path, verdict: &FilesVerdict) -> String {
-    let headline = if verdict.is_good() {
-        out(Tone::Good, "every listed ID is in exactly one file")
-    } else {
-        out(Tone::Bad, "IT DOES NOT ADD UP")
-    };
-    let mut text = format!("audit folder {}\nverdict: {headline}\n", clean(&folder.display().to_string()));
+    let mut text = format!("audit folder {}\nverdict: {}\n", clean(&folder.display().to_string()), headline(verdict));
     for (name, number) in [("acknowledged", verdict.acknowledged), ("missing", verdict.missing.count)] {
         text.push_str(&format!("  {name:<18}{:>10}\n", number_of(number)));
     }
@@ -35,6 +31,19 @@ pub fn text(folder: &Path, verdict: &FilesVerdict) -> String {
     finding(&mut text, "unexpected: in a file, but not listed", &verdict.unexpected);
     finding(&mut text, "unreadable", &verdict.unreadable);
     text
+}
+
+/// Only what the files themselves contradict is an alarm: what is missing may be a dead letter, gone or in doubt.
+fn headline(verdict: &FilesVerdict) -> String {
+    match verdict.exit() {
+        Exit::Fine => out(Tone::Good, "every listed ID is in exactly one file"),
+        Exit::Exceptions => {
+            let missing = signed(verdict.missing.count);
+            let ids = counted(missing, "listed ID has", "listed IDs have");
+            out(Tone::Attention, &format!("{ids} no acknowledgement: the ledger says why (muster verify RUN)"))
+        }
+        _ => out(Tone::Bad, "IT DOES NOT ADD UP"),
+    }
 }
 
 fn finding<T: ToString>(text: &mut String, name: &str, finding: &Finding<T>) {
@@ -91,7 +100,7 @@ mod tests {
         assert_eq!(
             text(Path::new("audit/a"), &verdict),
             "audit folder audit/a\n\
-             verdict: IT DOES NOT ADD UP\n\
+             verdict: 1,234 listed IDs have no acknowledgement: the ledger says why (muster verify RUN)\n\
              \x20 acknowledged           3,766\n\
              \x20 missing                1,234\n\
              \x20 ----------------------------\n\
@@ -101,5 +110,20 @@ mod tests {
              \x20 3\n\x20 20\n\x20 ...\n"
         );
         assert_eq!(json(&verdict)["missing"]["first"][0], "3");
+    }
+
+    #[test]
+    fn only_what_contradicts_itself_is_an_alarm() {
+        let one = || Finding { count: 1, first: ["7 in batch_2.json".to_owned()].into() };
+        let missing = || Finding { count: 1, first: [RecordKey::Whole(3)].into() };
+        let without = FilesVerdict { missing: missing(), ..FilesVerdict::default() };
+        assert!(headline(&without).starts_with("1 listed ID has no acknowledgement"), "{}", headline(&without));
+        for bad in [
+            FilesVerdict { missing: missing(), doubled: one(), ..FilesVerdict::default() },
+            FilesVerdict { unexpected: one(), ..FilesVerdict::default() },
+            FilesVerdict { unreadable: one(), ..FilesVerdict::default() },
+        ] {
+            assert_eq!(headline(&bad), "IT DOES NOT ADD UP");
+        }
     }
 }

@@ -98,9 +98,15 @@ fn drawn_bar(percent: u8, width: usize) -> String {
     format!("[{}{tip}{}]", "=".repeat(full), " ".repeat(inside - full - tip.len()))
 }
 
+/// How long the rest takes; of a run that is over, doubts are left and nobody works on them.
+fn left(moment: Moment<'_>) -> Option<Duration> {
+    let goes_on = moment.run.finished_at.is_none();
+    goes_on.then(|| eta(&moment.run.progress.unwrap_or_default(), moment.per_second)).flatten()
+}
+
 fn cells(moment: Moment<'_>) -> Vec<String> {
     let progress = moment.run.progress.unwrap_or_default();
-    let left = eta(&progress, moment.per_second).map_or_else(|| "-".to_owned(), whole_seconds);
+    let left = left(moment).map_or_else(|| "-".to_owned(), whole_seconds);
     let attention = |number: i64| (number > 0).then_some(Tone::Attention);
     let unchanged = ("unchanged", count(progress.unchanged), None);
     let goes_on = !moment.run.since_run.is_empty();
@@ -136,8 +142,7 @@ pub fn plain(moment: Moment<'_>) -> String {
     // Of a run that is over, its last seconds say little.
     let over = moment.run.finished_at.is_some() && !moment.elapsed.is_zero();
     let per_second = if over { settled(&progress) as f64 / moment.elapsed.as_secs_f64() } else { moment.per_second };
-    let left =
-        eta(&progress, moment.per_second).map_or_else(String::new, |left| format!(", ETA {}", whole_seconds(left)));
+    let left = left(moment).map_or_else(String::new, |left| format!(", ETA {}", whole_seconds(left)));
     let unchanged = match progress.unchanged {
         0 => String::new(),
         unchanged => format!(", unchanged {}", count(unchanged)),
@@ -248,7 +253,8 @@ mod tests {
              in doubt 100, 850/s, ETA 2 s, workers 2"
         );
         let over = Run { finished_at: Some(prost_types::Timestamp::default()), ..run() };
-        assert!(plain(moment(&over)).contains(" in doubt 100, 106/s, "), "{}", plain(moment(&over)));
+        assert!(plain(moment(&over)).contains(" in doubt 100, 106/s, workers 2"), "{}", plain(moment(&over)));
+        assert_eq!(live(moment(&over), 39)[4], "workers          2  ETA              -");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use muster_proto::v1::{Run, RunState, Verdict};
 
 use muster_coordinator::words::notices;
+use muster_coordinator::words::rounds::{verdict as of_all_rounds, worked};
 use muster_coordinator::words::share::DEFAULT_SHARE;
 pub use muster_coordinator::words::share::share_in_words;
 
-use super::numbers::{count, counted, duration, from_wire, moment};
+use super::numbers::{count, counted, duration, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
 use super::{clean, rounds, run_state, unknown, verdict};
@@ -27,7 +28,7 @@ pub fn show(run: &Run) -> String {
         lines.push(("ended", moment(run.finished_at.as_ref())));
     }
     let took = if run.finished_at.is_some() { "took" } else { "so far" };
-    lines.push((took, duration(from_wire(run.elapsed.as_ref()))));
+    lines.push((took, duration(worked(run))));
     let mut parameters: Vec<String> = run.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
     parameters.sort();
     if !parameters.is_empty() {
@@ -83,9 +84,9 @@ fn state_tone(word: &str) -> Option<Tone> {
 /// How a run ended or stands, in a line.
 pub fn in_a_line(run: &Run) -> String {
     let mut text = format!("run {} is {}", run.run_id, state(run));
-    let Some(of_run) = &run.verdict else { return text };
-    text.push_str(&format!(", {}", verdict::headline(of_run)));
-    let counts = run.overall.or(of_run.counts).unwrap_or_default();
+    let Some(of_run) = of_all_rounds(run) else { return text };
+    text.push_str(&format!(", {}", verdict::headline(&of_run)));
+    let counts = of_run.counts.unwrap_or_default();
     let exceptions =
         [(counts.dead_letter, "dead letter", "dead letters"), (counts.in_doubt, "record in doubt", "records in doubt")];
     for (number, one, many) in exceptions {
@@ -168,7 +169,8 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
     for run in runs {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
-        let counts = run.overall.or_else(|| run.verdict.as_ref().and_then(|verdict| verdict.counts));
+        let verdict = of_all_rounds(run);
+        let counts = verdict.as_ref().and_then(|verdict| verdict.counts);
         let [listed, unchanged, loaded, dead, doubt] = counts.map_or(
             [progress.listed, progress.unchanged, progress.loaded, progress.dead_letter, progress.in_doubt],
             |counts| [counts.listed, counts.unchanged, counts.loaded, counts.dead_letter, counts.in_doubt],
@@ -178,7 +180,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
             run.pipeline.clone(),
             run_state(run.state()).to_owned(),
             moment(run.created_at.as_ref()),
-            duration(from_wire(run.elapsed.as_ref())),
+            duration(worked(run)),
             count(listed),
         ];
         row.extend(goes_on.then(|| count(unchanged)));
@@ -186,7 +188,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
             count(loaded),
             count(dead),
             count(doubt),
-            run.verdict.as_ref().map_or_else(|| "-".to_owned(), |of_run| verdict::headline(of_run).to_owned()),
+            verdict.as_ref().map_or("-", verdict::headline).to_owned(),
         ]);
         table.row(row);
     }
@@ -259,6 +261,33 @@ mod tests {
             list.lines().nth(1).expect("a row").ends_with("5,497   5,497     0      0  complete and balanced"),
             "{list}"
         );
+    }
+
+    #[test]
+    fn a_run_of_several_rounds_is_all_of_them() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let verdict = |complete| Some(Verdict { complete, balanced: true, ..Verdict::default() });
+        let round = |round, from, to, complete| muster_proto::v1::Round {
+            round,
+            opened_at: at(from),
+            finished_at: at(to),
+            verdict: verdict(complete),
+            ..Default::default()
+        };
+        let over = Run {
+            state: RunState::Finished.into(),
+            round: 2,
+            elapsed: Some(prost_types::Duration::default()),
+            finished_at: at(9_000),
+            verdict: verdict(true),
+            rounds: vec![round(1, 100, 112, false), round(2, 9_000, 9_000, true)],
+            overall: Some(Counts { listed: 9, loaded: 7, dead_letter: 2, ..Counts::default() }),
+            ..run()
+        };
+        assert!(show(&over).contains("took      12.0 s\n"), "{}", show(&over));
+        assert!(in_a_line(&over).ends_with(", balanced, but NOT COMPLETE, 2 dead letters"), "{}", in_a_line(&over));
+        let list = list(&[over], None);
+        assert!(list.contains("12.0 s") && list.contains("balanced, but NOT COMPLETE"), "{list}");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use muster_proto::v1::{
 
 use super::figures::{Amount, Figure, deliveries, pace, per_thousand, possible_copies, source, worked};
 use crate::words::numbers::{count, counted, duration, moment};
+use crate::words::rounds::verdicts;
 use crate::words::verdict::{headline, states};
-use crate::words::{clean, doubts};
+use crate::words::{clean, doubts, rounds};
 
 /// So many IDs of a delivery are shown.
 const IDS: usize = 6;
@@ -26,25 +27,11 @@ pub(super) struct Conclusion {
     pub sentence: String,
 }
 
-/// Verdicts of all rounds.
-fn verdicts(run: &Run) -> Vec<&Verdict> {
-    let of_rounds: Vec<_> = run.rounds.iter().filter_map(|round| round.verdict.as_ref()).collect();
-    if of_rounds.is_empty() { run.verdict.iter().collect() } else { of_rounds }
-}
-
-/// What a run comes to: its newest verdict, of the records by their newest rounds, complete and balanced only where all
-/// rounds are; `None` before there is one.
+/// What a run comes to, of the records as the report counted them; `None` before there is a verdict.
 #[must_use]
 pub fn verdict(report: &Report) -> Option<Verdict> {
-    let run = report.run.as_ref()?;
-    let newest = run.verdict.clone()?;
-    let all = verdicts(run);
-    Some(Verdict {
-        complete: newest.complete && all.iter().all(|verdict| verdict.complete),
-        balanced: newest.balanced && all.iter().all(|verdict| verdict.balanced),
-        counts: report.counts.or(newest.counts),
-        ..newest
-    })
+    let worst = rounds::verdict(report.run.as_ref()?)?;
+    Some(Verdict { counts: report.counts.or(worst.counts), ..worst })
 }
 
 /// A run that is over: every round of it counts.

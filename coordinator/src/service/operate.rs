@@ -114,13 +114,13 @@ pub(super) fn settle(request: v1::SettleDeliveryRequest) -> Result<Settle, Statu
     let applied = match request.settlement() {
         v1::Settlement::Applied => true,
         v1::Settlement::NotApplied => false,
-        v1::Settlement::Unspecified => return Err(wrong("settlement must be APPLIED or NOT_APPLIED")),
+        v1::Settlement::Unspecified => return Err(wrong("settlement must be applied or not_applied")),
     };
     if !(1..=MAX_DELIVERIES).contains(&request.delivery_numbers.len()) {
         return Err(wrong("delivery_numbers must name 1 to 1,000 deliveries"));
     }
     if !applied && !request.applied_record_ids.is_empty() {
-        return Err(wrong("applied_record_ids go with SETTLEMENT_APPLIED"));
+        return Err(wrong("applied_record_ids go with the settlement applied"));
     }
     let mut numbers = request.delivery_numbers;
     numbers.sort_unstable();

@@ -6,9 +6,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
+use super::problem::Problem;
 use super::site::Site;
 use super::{MetricsPage, api, assets, metrics, pages, security};
 use crate::access::{Access, Guest};
@@ -51,6 +52,8 @@ async fn judge(
 ) -> Response {
     match access.may_read(request.headers(), &guest) {
         Ok(()) => next.run(request).await,
+        // The API's document is asked for by programs.
+        Err(refused) if request.uri().path().starts_with(api::BELOW) => Problem::from(refused.status()).into_response(),
         Err(refused) => pages::refused(refused, &request),
     }
 }

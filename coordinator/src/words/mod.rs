@@ -5,6 +5,7 @@ pub mod notices;
 pub mod numbers;
 pub mod pace;
 pub mod progress;
+pub mod rounds;
 pub mod share;
 pub mod story;
 pub mod unknown;

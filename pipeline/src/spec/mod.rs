@@ -173,7 +173,7 @@ impl Pipeline {
                 .key(unknown)
                 .help(suggest(unknown, names())));
         }
-        let mut resolved = BTreeMap::new();
+        let (mut resolved, mut missing) = (BTreeMap::new(), Vec::new());
         for parameter in &self.spec.parameters {
             let error = |what: String| SpecError::new(&origin, what).key(&parameter.name);
             let followed = parameter.watermark.as_ref().zip(since).map(|(watermark, since)| watermark.after(since));
@@ -182,15 +182,13 @@ impl Pipeline {
                 (None, Some(followed), _) => followed,
                 (None, None, Some(default)) => default.clone(),
                 (None, None, None) => {
-                    let name = &parameter.name;
-                    let about = if parameter.description.is_empty() { "" } else { ": " };
-                    return Err(error(format!("this parameter must be set{about}{}", parameter.description))
-                        .help(format!("set it with --set {name}=VALUE")));
+                    missing.push(parameter);
+                    continue;
                 }
             };
             resolved.insert(parameter.name.clone(), value);
         }
-        Ok(resolved)
+        if missing.is_empty() { Ok(resolved) } else { Err(unset(&origin, &missing)) }
     }
 
     /// Makes the pipeline ready to run with these parameters (resolved as by [`Pipeline::resolve_parameters`]).
@@ -211,6 +209,23 @@ impl Pipeline {
         let access = Access::new(&spec.source, &spec.load, &parameters)?;
         Ok(CompiledPipeline::new(Arc::clone(spec), list, detail, enrich, target, access))
     }
+}
+
+/// What is said of parameters that have no value.
+fn unset(origin: &str, missing: &[&types::Parameter]) -> SpecError {
+    let about = |parameter: &types::Parameter| match parameter.description.trim().trim_end_matches('.') {
+        "" => String::new(),
+        description => format!(": {description}"),
+    };
+    if let [only] = missing {
+        return SpecError::new(origin, format!("this parameter must be set{}", about(only)))
+            .key(&only.name)
+            .help(format!("set it with --set {}=VALUE", only.name));
+    }
+    let each: Vec<_> = missing.iter().map(|parameter| format!("{}{}", parameter.name, about(parameter))).collect();
+    let flags: Vec<_> = missing.iter().map(|parameter| format!("--set {}=VALUE", parameter.name)).collect();
+    SpecError::new(origin, format!("these parameters must be set: {}", each.join("; ")))
+        .help(format!("set them with {}", flags.join(" ")))
 }
 
 #[cfg(test)]

@@ -262,7 +262,7 @@ fn parameters_are_checked_and_filled_in() {
     assert_eq!(resolve(&[("key", "cows")]).unwrap()["base"], "http://host.test");
     for (given, expected) in [
         (vec![("key", "a"), ("bsae", "x")], "pipeline test: bsae: there is no such parameter; did you mean \"base\"?"),
-        (vec![], "pipeline test: key: this parameter must be set: Which herd.; set it with --set key=VALUE"),
+        (vec![], "pipeline test: key: this parameter must be set: Which herd; set it with --set key=VALUE"),
         (
             vec![("key", "a"), ("base", "host")],
             "pipeline test: base: \"host\" is not a URL (relative URL without a base)",
@@ -275,6 +275,16 @@ fn parameters_are_checked_and_filled_in() {
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains("canary"), "{message}");
     }
+}
+
+#[test]
+fn all_that_must_be_set_is_said_at_once() {
+    let text = WHOLE.replace(", default: \"http://host.test\" }", " }");
+    let pipeline = Pipeline::from_yaml(&text, "p.yaml").unwrap();
+    assert_eq!(
+        pipeline.resolve_parameters(&BTreeMap::new()).unwrap_err().to_string(),
+        "pipeline test: these parameters must be set: base; key: Which herd; set them with --set base=VALUE --set key=VALUE"
+    );
 }
 
 #[test]

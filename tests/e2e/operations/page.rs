@@ -125,7 +125,11 @@ fn every_section_with_commands_has_somebody_who_runs_them() {
         };
         let programs: &[&str] = match *place {
             "tests/run" => &["cargo build --release "],
-            _ => &["docker compose ", "docker volume "],
+            _ => &[
+                "docker compose ",
+                "docker volume ",
+                "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel-collector:4317 docker compose ",
+            ],
         };
         assert!(root().join(place).is_file(), "there is no {place}");
         for command in commands(&block.text) {

@@ -96,6 +96,9 @@ async fn looking_at_dead_letters_writes_nothing() {
     assert_eq!(page.status, StatusCode::OK, "{page:?}");
     assert!(page.text.contains("Redrive all dead letters"), "{}", page.text);
     ledger.execute_batch("ROLLBACK").expect("given back");
+    // A list of runs that are over is kept up to date too: somebody may start one.
+    let list = site.get("/runs").await.text;
+    assert!(list.contains("data-refresh=\"20\"") && list.contains("id=\"stale\" role=\"status\""), "{list}");
     let redriven = site.submit(&format!("/runs/{id}/dead-letters"), "request_id=r-1").await;
     assert_eq!((redriven.status, redriven.header("location")), (StatusCode::SEE_OTHER, format!("/runs/{id}").as_str()));
     // While the second round goes on, what the first made of its records is there.

@@ -61,6 +61,10 @@ async fn a_token_begins_a_session_that_ends_with_it() {
     assert_eq!(start.status, StatusCode::FORBIDDEN, "a viewer starts nothing: {}", start.text);
     assert_eq!(site.ask(Method::GET, "/api/v1/runs", None, &session).await.status, StatusCode::OK);
 
+    let document = site.ask(Method::GET, "/api/v1/openapi.json", None, &[HTML]).await;
+    assert_eq!((document.status.as_u16(), document.kind.as_str()), (401, "application/problem+json"), "{document:?}");
+    assert_eq!(document.json()["reason"], "CREDENTIALS_MISSING");
+
     let bare = [HTML, ("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
     let late = site.ask(Method::POST, "/runs/a-1/cancel", Some(""), &bare).await;
     assert_eq!(late.status, StatusCode::UNAUTHORIZED);

@@ -91,6 +91,11 @@ pub(super) fn words(of: &EnumDescriptor) -> Vec<String> {
     of.values().map(|value| short(of, value.name())).collect()
 }
 
+/// The same for somebody who is to say one: that it is not said is no choice.
+fn sayable(of: &EnumDescriptor) -> Vec<String> {
+    of.values().filter(|value| value.number() != 0).map(|value| short(of, value.name())).collect()
+}
+
 /// After the style that `buf lint` holds the protocol to, values begin with the enum's name.
 fn short(of: &EnumDescriptor, value: &str) -> String {
     let mut prefix = String::new();
@@ -159,7 +164,7 @@ fn one(kind: &Kind, value: &Value) -> Result<Field, String> {
         Kind::Enum(of) => {
             let said = value.as_str().and_then(|said| of.values().find(|value| short(of, value.name()) == said));
             said.map(|value| Field::EnumNumber(value.number()))
-                .ok_or_else(|| format!(" must be one of {}", words(of).join(", ")))
+                .ok_or_else(|| format!(" must be one of {}", sayable(of).join(", ")))
         }
         Kind::Message(of) if !is_time(kind) && !is_duration(kind) => {
             let members = value.as_object().ok_or(" must be an object")?;
@@ -250,7 +255,7 @@ mod tests {
             (
                 "SettleDeliveryRequest",
                 json!({ "settlement": "maybe" }),
-                "settlement must be one of unspecified, applied",
+                "settlement must be one of applied, not_applied",
             ),
         ];
         for (name, value, expected) in wrong {

@@ -48,7 +48,8 @@ struct DeadLetters {
     request_id: String,
     groups: Vec<Group>,
     letters: Vec<Letter>,
-    first: bool,
+    /// Where the list begins, unless that is here.
+    first: Option<String>,
     next: Option<String>,
 }
 
@@ -103,10 +104,12 @@ pub(super) async fn list(
     let over = is_over(&run);
     let ListDeadLettersResponse { dead_letters, next_page_token, groups } = found;
     let below = of_run(&run_id, "/dead-letters");
-    let next = Some(next_page_token).filter(|token| !token.is_empty()).map(|token| {
-        let Which { stage, reason, redriven, .. } = &which;
-        with_query(&below, &[("stage", stage), ("reason", reason), ("redriven", redriven), ("page", &token)])
-    });
+    let Which { stage, reason, redriven, .. } = &which;
+    let at = |token: &str| {
+        with_query(&below, &[("stage", stage), ("reason", reason), ("redriven", redriven), ("page", token)])
+    };
+    let first = (!which.page.is_empty()).then(|| at(""));
+    let next = Some(next_page_token).filter(|token| !token.is_empty()).map(|token| at(&token));
     page(&DeadLetters {
         frame,
         run_address: of_run(&run_id, ""),
@@ -118,7 +121,7 @@ pub(super) async fn list(
         request_id: request_id(),
         groups: groups.iter().map(|group| Group::of(&site, &run_id, group)).collect(),
         letters: dead_letters.iter().map(|letter| Letter::of(&site, &run_id, letter)).collect(),
-        first: which.page.is_empty(),
+        first,
         next,
         stage: which.stage,
         reason: which.reason,

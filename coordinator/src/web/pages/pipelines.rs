@@ -26,7 +26,8 @@ pub(super) struct Which {
 struct Pipelines {
     frame: Frame,
     pipelines: Vec<Known>,
-    first: bool,
+    /// Where the list begins, unless that is here.
+    first: Option<String>,
     next: Option<String>,
 }
 
@@ -67,7 +68,7 @@ pub(super) async fn list(State(site): State<Site>, caller: Caller, Query(which):
     page(&Pipelines {
         frame: Frame::of(&site, &caller, "pipelines", "Pipelines"),
         pipelines: found.pipelines.iter().map(Known::of).collect(),
-        first: which.page.is_empty(),
+        first: (!which.page.is_empty()).then(|| "/pipelines".to_owned()),
         next: next.map(|token| with_query("/pipelines", &[("page", &token)])),
     })
 }

@@ -17,7 +17,7 @@ use super::frame::Frame;
 use super::run::{ATTENTION, GOOD, PLAIN, Tone};
 use super::{Shown, text};
 use crate::words::numbers::{moment, time_of_day};
-use crate::words::story::timeline;
+use crate::words::story::{self, timeline};
 use crate::words::{clean, record_state};
 
 #[derive(Debug, Deserialize)]
@@ -47,10 +47,17 @@ struct Story {
     place: String,
     unchanged: Option<Unchanged>,
     from: Option<String>,
-    events: Vec<(String, String)>,
+    events: Vec<Event>,
     body: String,
     /// Of its leases, oldest first.
     traces: Vec<(i32, Trace)>,
+}
+
+struct Event {
+    /// After RFC 3339, of what has happened.
+    at: Option<String>,
+    time: String,
+    what: String,
 }
 
 struct Unchanged {
@@ -79,12 +86,18 @@ impl Story {
             place,
             unchanged: story.unchanged.as_ref().map(|unchanged| Unchanged::of(unchanged, &story.record_id)),
             from,
-            events: events.into_iter().map(|(time, what)| (time_of_day(time.as_ref()), what)).collect(),
+            events: events.into_iter().map(Event::of).collect(),
             traces: (story.leases.iter())
                 .filter_map(|lease| Some((lease.epoch, site.trace(&lease.trace_id)?)))
                 .collect(),
             body: story.exception.as_ref().map(|exception| exception.body.clone()).unwrap_or_default(),
         }
+    }
+}
+
+impl Event {
+    fn of((at, what): story::Event) -> Self {
+        Self { at: at.as_ref().map(ToString::to_string), time: time_of_day(at.as_ref()), what }
     }
 }
 
@@ -153,6 +166,14 @@ pub(super) async fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_day_of_an_event_is_there_for_machines() {
+        let at = prost_types::Timestamp { seconds: 1_444_102_907, nanos: 778_000_000 };
+        let event = Event::of((Some(at), "leased".to_owned()));
+        assert_eq!((event.at.as_deref(), event.time.as_str()), (Some("2015-10-06T03:41:47.778Z"), "03:41:47.778Z"));
+        assert_eq!(Event::of((None, "held".to_owned())).at, None);
+    }
 
     #[test]
     fn what_is_typed_is_an_id_or_a_text() {

@@ -27,7 +27,8 @@ struct Workers {
     frame: Frame,
     rows: Vec<Row>,
     with_gone: bool,
-    first: bool,
+    /// Where the list begins, unless that is here.
+    first: Option<String>,
     next: Option<String>,
 }
 
@@ -56,6 +57,10 @@ impl Row {
     }
 }
 
+fn first(which: &Which) -> Option<String> {
+    (!which.page.is_empty()).then(|| with_query("/workers", &[("gone", &which.gone)]))
+}
+
 /// `/workers`.
 pub(super) async fn list(State(site): State<Site>, caller: Caller, Query(which): Query<Which>) -> Shown {
     let with_gone = !which.gone.is_empty();
@@ -66,7 +71,26 @@ pub(super) async fn list(State(site): State<Site>, caller: Caller, Query(which):
         frame: Frame::of(&site, &caller, "workers", "Workers"),
         rows: found.workers.iter().map(Row::of).collect(),
         with_gone,
-        first: which.page.is_empty(),
+        first: first(&which),
         next: next.map(|token| with_query("/workers", &[("page", &token), ("gone", &which.gone)])),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_page_is_that_of_the_same_choice() {
+        let page = Workers {
+            frame: Frame::bare("Workers"),
+            rows: Vec::new(),
+            with_gone: true,
+            first: first(&Which { page: "x".to_owned(), gone: "1".to_owned() }),
+            next: None,
+        };
+        let text = page.render().unwrap();
+        assert!(text.contains("href=\"/workers?gone=1\">First page"), "{text}");
+        assert_eq!(first(&Which { page: String::new(), gone: "1".to_owned() }), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! A run's records as a bar of thousandths.
 
-use muster_proto::v1::Progress;
+use muster_proto::v1::{Counts, Progress};
 
 use super::Tone;
 use crate::words::progress::total;
@@ -31,6 +31,18 @@ impl Bar {
             ("fetched", (progress.fetched + progress.unchanged - outcomes).max(0)),
         ];
         Self { segments: segments(&parts, whole) }
+    }
+
+    /// What became of the records of a run that is over, in all its rounds.
+    pub fn over(counts: &Counts) -> Self {
+        let parts: [(Tone, i64); 5] = [
+            ("loaded", counts.loaded),
+            ("unchanged", counts.unchanged),
+            ("gone", counts.gone),
+            ("dead", counts.dead_letter),
+            ("doubt", counts.in_doubt),
+        ];
+        Self { segments: segments(&parts, counts.listed) }
     }
 
     /// One number of another.

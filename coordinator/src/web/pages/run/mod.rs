@@ -27,8 +27,8 @@ use super::form::{encoded, of_run};
 use super::frame::Frame;
 use super::{Shown, page, run_of};
 use crate::words::numbers::{duration, from_wire};
-use crate::words::run_state;
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
+use crate::words::{rounds, run_state};
 
 /// How something stands out, as a class of the style sheet.
 pub(super) type Tone = &'static str;
@@ -139,9 +139,9 @@ fn age(run: &Run) -> Duration {
     before + from_wire(run.elapsed.as_ref())
 }
 
-/// How long a run took, or has gone on for.
+/// How long all rounds of a run took, or have gone on for.
 pub(super) fn took(run: &Run) -> String {
-    let time = duration(from_wire(run.elapsed.as_ref()));
+    let time = duration(rounds::worked(run));
     if is_over(run) { format!("took {time}") } else { format!("for {time}") }
 }
 
