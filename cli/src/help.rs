@@ -53,8 +53,8 @@ ledger holds what was announced, and --resume goes on from there too.",
   muster share animals-1x2y3z4w --weight 300 --max-workers 2
 
 Batches are leased of the run with the highest priority; among runs of one priority, of the one that
-has the fewest batches leased for its weight: 300 gets three times what 100 gets. Leases that workers
-hold stay.",
+has the fewest batches leased for its weight: 300 gets three times what 100 gets. Leases that
+workers hold stay.",
     ),
     ("cancel", "  muster cancel animals-1x2y3z4w"),
     ("record", "  muster record latest 4711\n  muster record latest '\"4711\"' --db muster.db"),
@@ -135,8 +135,8 @@ with `muster run`.",
         "  muster token nightly --role operator --expires 90d
   muster token worker-1 --role worker --output worker-1.token >>access.yaml
 
-What is printed goes into the file that the coordinator's --tokens names, which is read again when it
-changes. The token itself is not kept: the file has its SHA-256.",
+What is printed goes into the file that the coordinator's --tokens names, which is read again when
+it changes. The token itself is not kept: the file has its SHA-256.",
     ),
     (
         "dev-certs",

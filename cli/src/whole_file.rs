@@ -65,7 +65,7 @@ mod tests {
         assert!(unfinished(folder.path()).is_err());
         for nowhere in [folder.path().join("none/rows.csv"), path.join("rows.csv")] {
             let said = unfinished(&nowhere).expect_err("no such folder").to_string();
-            assert!(!said.contains("unfinished") && said.contains("; "), "{said}");
+            assert!(!said.contains("unfinished") && said.contains("help: "), "{said}");
         }
     }
 }

@@ -170,7 +170,7 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
         let progress = run.progress.unwrap_or_default();
         // Of a run that is over, the verdict's numbers: progress is for display on the way.
         let verdict = of_all_rounds(run);
-        let counts = verdict.as_ref().and_then(|verdict| verdict.counts);
+        let counts = run.overall.or(verdict.as_ref().and_then(|verdict| verdict.counts));
         let [listed, unchanged, loaded, dead, doubt] = counts.map_or(
             [progress.listed, progress.unchanged, progress.loaded, progress.dead_letter, progress.in_doubt],
             |counts| [counts.listed, counts.unchanged, counts.loaded, counts.dead_letter, counts.in_doubt],

@@ -86,6 +86,13 @@ async fn every_answer_is_as_the_document_says() {
     let dead = site.get(&format!("/api/v1/runs/{id}/dead-letters")).await.fine();
     let dead = dead["dead_letters"][0]["record_id"].as_str().expect("a dead letter").to_owned();
     let doubt = site.get(&format!("/api/v1/runs/{id}/in-doubt")).await.fine()["deliveries"][0]["number"].clone();
+    // On the page what was typed is not typed again for a mistake.
+    let form = format!("delivery={doubt}&settlement=some&note=import+log");
+    let refused = site.submit(&format!("/runs/{id}/in-doubt"), &form).await;
+    assert_eq!(refused.status.as_u16(), 400);
+    for shown in ["tick the records", "name=\"note\" value=\"import log\""] {
+        assert!(refused.text.contains(shown), "{shown}: {}", refused.text);
+    }
     assert!(doubt.is_number(), "nothing is in doubt");
 
     let answer = site.get("/api/v1/openapi.json").await;

@@ -84,7 +84,7 @@ mod tests {
     fn the_first_page_is_that_of_the_same_choice() {
         let page = Workers {
             frame: Frame::bare("Workers"),
-            rows: Vec::new(),
+            rows: vec![Row::of(&Worker::default())],
             with_gone: true,
             first: first(&Which { page: "x".to_owned(), gone: "1".to_owned() }),
             next: None,
