@@ -1,4 +1,4 @@
-//! What an answer means: to a GET, and (DESIGN.md section 6's table) to a POST.
+//! What an answer means: to a GET, and to a POST.
 
 use std::time::{Duration, SystemTime};
 

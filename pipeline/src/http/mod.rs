@@ -166,7 +166,7 @@ pub enum FetchError {
         detail: String,
     },
     /// Tried as often as the limits allow.
-    #[error("given up after {attempts} attempts, the last: {}", excerpt(last))]
+    #[error("given up after {attempts} attempt{}, the last: {}", if *attempts == 1 { "" } else { "s" }, excerpt(last))]
     GivenUp {
         /// How many tries there were.
         attempts: u32,

@@ -1,4 +1,4 @@
-//! DESIGN.md section 6's table of what happened to a POST, row by row, against a server that does each of it.
+//! What may happen to a POST, one case after another, against a server that does each of it.
 
 use std::time::Duration;
 
