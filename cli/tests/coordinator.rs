@@ -186,7 +186,8 @@ fn a_start_answers_at_once_with_the_runs_id() {
     let url = coordinator();
     let line = ["start", "animals", "--set", "base_url=http://h:1", "--audit-mode"];
     let (code, stdout, _) = muster(&url, &line);
-    assert_eq!((code, stdout.as_str()), (Some(0), "run animals-1 started; follow it: muster watch animals-1\n"));
+    let follow = format!("run animals-1 started; follow it: muster watch animals-1 --coordinator {url}\n");
+    assert_eq!((code, stdout), (Some(0), follow));
     let (code, stdout, _) = muster(&url, &[&line[..], &["--json"]].concat());
     let run: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, run["run_id"].as_str()), (Some(0), Some("animals-1")));
