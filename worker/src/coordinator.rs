@@ -112,8 +112,9 @@ impl Coordinator {
         &self.session_id
     }
 
-    /// Asks for up to `capacity` batches, none of them of these runs, and waits up to `wait` for the first. A coordinator that does not speak this
-    /// worker's version is asked in the one before: amid a rolling upgrade it may be that old, and the next one may not be.
+    /// Asks for up to `capacity` batches, none of them of these runs, and waits up to `wait` for the first. A coordinator that
+    /// does not speak this worker's version is asked in the one before: amid a rolling upgrade it may be that old, and the next
+    /// one may not be.
     pub(crate) async fn acquire(
         &self,
         held_lease_tokens: Vec<String>,
