@@ -12,6 +12,10 @@ use muster_tests::bench::page::page;
 use muster_tests::bench::runs::{Round, latency, plain, reality, scale, small, workers};
 use muster_tests::bench::tracing::tracing;
 
+/// As workers have it: what simulated ones cost is taken from the coordinator beside them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measure whole runs beside a bare HTTP client
 #[derive(Debug, Parser)]
 struct Flags {

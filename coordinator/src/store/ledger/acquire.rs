@@ -9,7 +9,7 @@ use super::leases::{expire, extend, give_back};
 use super::rows::{self, RunFacts, run_facts};
 use super::shares::Contest;
 use super::{Connection, Fault, SqlResult, Tx, Value, params, sql};
-use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, Run, RunState, Timestamp};
+use crate::domain::{BatchLedger, BatchRef, LeaseRef, LeaseToken, OpenPart, Run, RunState, Timestamp};
 use crate::store::{Acquire, Acquired, Expired, GrantedLease, LEASE_TTL as TTL, Session, StoreError};
 
 /// Bytes of record IDs in one answer, unless its one batch alone has more: 10,000 records of 512 bytes stay below the
@@ -83,7 +83,7 @@ fn ready_from(
             .collect();
             let all_ids = ids_of(tx.connection, &some)?;
             for (row, ids) in some.into_iter().zip(all_ids) {
-                give(row, &ids, grants, runs, &mut granted)?;
+                give(row, ids, grants, runs, &mut granted)?;
             }
         }
     }
@@ -94,13 +94,13 @@ fn ready_from(
 /// Gives a batch to the first who has room for it. Whose answer has none gets no other.
 fn give(
     row: BatchRow,
-    ids: &[String],
+    ids: Vec<String>,
     grants: &mut [Grant<'_, '_>],
     runs: &mut Runs,
     granted: &mut Granted,
 ) -> SqlResult<()> {
     while let Some(grant) = grants.iter_mut().find(|grant| grant.wants() > 0) {
-        if grant.fits(ids) {
+        if grant.fits(&ids) {
             granted.note(grant.take(row, ids, runs)?, &grant.acquire.session.id);
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl<'a, 'b> Grant<'a, 'b> {
             }
             let expires_at = (*expires_at).max(self.tx.now + TTL);
             extend(self.tx.connection, row.batch, expires_at)?;
-            self.hand_out(row, &ids, *secret, expires_at, runs)?;
+            self.hand_out(row, ids, *secret, expires_at, runs)?;
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl<'a, 'b> Grant<'a, 'b> {
     }
 
     /// Takes a ready batch; gives it as it is then, and the secret of its lease.
-    fn take(&mut self, mut row: BatchRow, ids: &[String], runs: &mut Runs) -> SqlResult<(BatchRow, [u8; 16])> {
+    fn take(&mut self, mut row: BatchRow, ids: Vec<String>, runs: &mut Runs) -> SqlResult<(BatchRow, [u8; 16])> {
         row.epoch += 1;
         row.attempt += 1;
         self.taken += 1;
@@ -269,7 +269,7 @@ impl<'a, 'b> Grant<'a, 'b> {
     fn hand_out(
         &mut self,
         row: &BatchRow,
-        ids: &[String],
+        ids: Vec<String>,
         secret: [u8; 16],
         expires_at: Timestamp,
         runs: &mut Runs,
@@ -283,19 +283,30 @@ impl<'a, 'b> Grant<'a, 'b> {
         } else {
             row.ledger(connection)?
         };
-        let id = |place: u32| ids.get(place as usize).cloned().unwrap_or_default();
-        let parts = ledger.remaining(&facts.rules, row.singles).parts.into_iter();
-        let parts: Vec<_> = parts.map(|part| (part.positions.iter().map(id).collect(), part)).collect();
-        self.bytes += bytes_of(ids);
+        self.bytes += bytes_of(&ids);
+        let parts = ledger.remaining(&facts.rules, row.singles).parts;
         self.leases.push(GrantedLease {
             token: LeaseToken::new(row.lease(), secret),
             run_id: facts.id.clone(),
             attempt: row.attempt,
             ttl: expires_at.since(self.tx.now),
-            parts: parts.into_iter().map(|(ids, part)| (part, ids)).collect(),
+            parts: with_ids(parts, ids),
         });
         Ok(())
     }
+}
+
+/// Each part with the IDs of its records. Most batches are whole and in one part: then nothing is copied.
+fn with_ids(parts: Vec<OpenPart>, ids: Vec<String>) -> Vec<(OpenPart, Vec<String>)> {
+    if matches!(parts.as_slice(), [part] if part.positions.len() as usize == ids.len()) {
+        return parts.into_iter().zip([ids]).collect();
+    }
+    let id = |place: u32| ids.get(place as usize).cloned().unwrap_or_default();
+    let with = |part: OpenPart| {
+        let ids = part.positions.iter().map(id).collect();
+        (part, ids)
+    };
+    parts.into_iter().map(with).collect()
 }
 
 /// What IDs take in a message, with their places.

@@ -15,9 +15,10 @@ use crate::measures;
 use crate::store::ledger::{Halt, Tx, acquire};
 use crate::store::{Acquire, Acquired, StoreError, StoreResult};
 
-/// Acquisitions in one transaction at most: what takes time are its statements, whose number does not grow with them, so
-/// that a whole fleet that asks at the same moment is answered at once.
-const GROUP: usize = 256;
+/// Acquisitions in one transaction at most: many, since the number of its statements does not grow with them, and yet so few
+/// that a whole fleet that asks at the same moment keeps more than one lane busy. docs/PERFORMANCE.md has what other sizes
+/// took.
+const GROUP: usize = 128;
 /// Acquisitions that wait.
 pub(super) type Queue = mpsc::UnboundedSender<Waiting>;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +156,9 @@ impl PostgresStore {
             begin_together: if looks_up { together } else { BEGIN },
             place,
         });
+        for lanes in [&shared.acquiring, &shared.grouping] {
+            tokio::spawn(open_all(lanes.clone()));
+        }
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
         let (writers, readers) = (permits(WRITERS), permits(READERS));
         let groups = groups::start(&shared, &writers);
@@ -216,6 +220,15 @@ fn pool(connections: u32) -> PgPoolOptions {
             let set = sqlx::raw_sql(sqlx::AssertSqlSafe(set.clone()));
             Box::pin(async move { connection.execute(set).await.map(drop) })
         })
+}
+
+/// Opens the connections of lanes before anybody waits for that. Where the database has none to spare now, whoever asks for one
+/// is told.
+async fn open_all(lanes: PgPool) {
+    let opened = join_all((0..LANES).map(|_| lanes.acquire())).await;
+    if let Some(Err(error)) = opened.into_iter().find(Result::is_err) {
+        tracing::debug!(error = %error, "connections are opened when they are needed");
+    }
 }
 
 /// Refuses what cannot be written, and what loses what was written, unless that will do. Gives what is wrong.

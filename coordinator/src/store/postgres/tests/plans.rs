@@ -97,6 +97,10 @@ async fn work_off(bench: &Bench, batches: u32) {
         let done =
             join_all(leases.iter().map(|(session, of)| store.complete(session, of.token, applied.clone()))).await;
         assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
+        // The concluder comes after every few of these.
+        for _ in 0..4 {
+            assert_eq!(store.concludable().await.unwrap().is_empty(), left > 0);
+        }
     }
 }
 
