@@ -87,38 +87,17 @@ impl SqliteStore {
         let failed = |error: &rusqlite::Error| refused(path, error);
         let broken = |error: std::io::Error| io_refused(path, &error);
         is_a_file(path)?;
-        let ownership = own(path)?;
-        create_private(path).map_err(broken)?;
-        let connection = Connection::open(path).map_err(|error| failed(&error))?;
-        let version = schema_version(&connection, path).inspect_err(|error| forget_lock(path, error))?;
+        let file = the_file(path).map_err(broken)?;
+        let ownership = own(&file, path)?;
+        create_private(&file).map_err(broken)?;
+        let connection = connect(&file, WRITING).map_err(|error| failed(&error))?;
+        let version = schema_version(&connection, path).inspect_err(|error| forget_lock(&file, error))?;
         match version.fit(migrations::current()) {
-            Fit::TooNew => return Err(too_new(path, version)).inspect_err(|error| forget_lock(path, error)),
+            Fit::TooNew => return Err(too_new(path, version)).inspect_err(|error| forget_lock(&file, error)),
             Fit::NewerButUsable => tell_of_newer(&path.display().to_string(), version, migrations::current()),
             Fit::Upgrade | Fit::Same => {}
         }
-        let prepare = || -> rusqlite::Result<Kept> {
-            connection.busy_timeout(Duration::from_secs(5))?;
-            // Heard only by a file without anything in it: deleted runs give their space back.
-            connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
-            connection
-                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
-            // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
-            connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
-            connection.set_prepared_statement_cache_capacity(128);
-            keep_plans(&connection)?;
-            migrations::apply(&connection, path, version.applied)?;
-            migrations::let_space_go(&connection)?;
-            // Read back: what the file system silently refuses must not pass for durable.
-            let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
-            let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-            if synchronous != 2 || journal != "wal" {
-                return Err(rusqlite::Error::InvalidParameterName(format!(
-                    "it is not durable there (journal_mode {journal}, synchronous {synchronous}): use a local disk"
-                )));
-            }
-            Kept::read(&connection)
-        };
-        let serving = prepare().map_err(|error| failed(&error))?;
+        let serving = prepare(&connection, &file, version.applied).map_err(|error| failed(&error))?;
         let sources = options.clock.unwrap_or_else(TimeSources::machine);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::reading(sources, serving.last_seen(), options.planted));
         if options.planted.has(Bug::SeveralOpen) {
@@ -140,7 +119,7 @@ impl SqliteStore {
             transaction.commit().map_err(|error| failed(&error))?;
         }
         let events = Arc::new(Events::default());
-        let readers = open_readers(path).map_err(|error| failed(&error))?;
+        let readers = open_readers(&file).map_err(|error| failed(&error))?;
         let group = writer::Group {
             connection,
             clock: Arc::clone(&clock),
@@ -167,7 +146,8 @@ impl SqliteStore {
             Ok(false) => return Err(OpenError::Missing(path.to_owned())),
             Err(error) => return Err(io_refused(path, &error)),
         }
-        let readers = open_readers(path).map_err(|error| unreadable(path, &error))?;
+        let file = path.canonicalize().map_err(|error| io_refused(path, &error))?;
+        let readers = open_readers(&file).map_err(|error| unreadable(path, &error))?;
         let first = readers.first().ok_or_else(|| unreadable(path, &rusqlite::Error::InvalidQuery))?;
         let version = schema_version(first, path)?;
         match version.fit(migrations::current()) {
@@ -184,6 +164,29 @@ impl SqliteStore {
             free_readers: Arc::new(Semaphore::new(READERS)),
         })
     }
+}
+
+/// Makes a ledger of version `from` ready to be written; refuses one that would not be durable.
+fn prepare(connection: &Connection, file: &Path, from: i32) -> rusqlite::Result<Kept> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    // Heard only by a file without anything in it: deleted runs give their space back.
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+    // 4 MiB of pages, however large the file grows; the rest is the system's to cache.
+    connection.execute_batch("PRAGMA cache_size = -4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    keep_plans(connection)?;
+    migrations::apply(connection, file, from)?;
+    migrations::let_space_go(connection)?;
+    // Read back: what the file system silently refuses must not pass for durable.
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if synchronous != 2 || journal != "wal" {
+        return Err(rusqlite::Error::InvalidParameterName(format!(
+            "it is not durable there (journal_mode {journal}, synchronous {synchronous}): use a local disk"
+        )));
+    }
+    Kept::read(connection)
 }
 
 /// What SQLite says, and what to do about it.
@@ -243,29 +246,56 @@ fn too_new(path: &Path, found: SchemaVersion) -> OpenError {
     OpenError::TooNew { path: path.to_owned(), found: found.newest(), known: migrations::current() }
 }
 
-/// Takes the lock file beside the ledger; the system lets go of it when the process dies, however it dies.
-fn own(path: &Path) -> Result<std::fs::File, OpenError> {
-    let failed = |error: std::io::Error| io_refused(path, &error);
+/// The links that are followed from a name to its file, as many as Linux follows.
+const MOST_LINKS: usize = 40;
+
+/// The file that a name stands for, wherever links lead, also where it is not there yet: whatever it is called, it is one
+/// file with one lock.
+fn the_file(path: &Path) -> std::io::Result<PathBuf> {
+    use std::io::{Error, ErrorKind};
+    let mut name = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match name.canonicalize() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A link to what is not there is followed: SQLite would make that file.
+        if let Ok(target) = name.read_link() {
+            name = folder.join(target);
+            continue;
+        }
+        let of_a_folder = name.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let last = name.file_name().filter(|_| !of_a_folder).ok_or(ErrorKind::NotFound)?;
+        return Ok(folder.canonicalize()?.join(last));
+    }
+    Err(Error::other("its symbolic links lead nowhere"))
+}
+
+/// Takes the lock file beside the ledger, which was named so; the system lets go of it when the process dies, however it
+/// dies.
+fn own(file: &Path, named: &Path) -> Result<std::fs::File, OpenError> {
+    let failed = |error: std::io::Error| io_refused(named, &error);
     let mut options = std::fs::OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(lock_of(path)).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+    let lock = options.create(true).truncate(false).write(true).open(lock_of(file)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(named.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
-fn lock_of(path: &Path) -> PathBuf {
-    let mut lock = path.as_os_str().to_owned();
+fn lock_of(file: &Path) -> PathBuf {
+    let mut lock = file.as_os_str().to_owned();
     lock.push(".lock");
     lock.into()
 }
 
 /// Leaves no lock beside a file that this program does not use. To be called with the lock in hand.
-fn forget_lock(path: &Path, error: &OpenError) {
+fn forget_lock(file: &Path, error: &OpenError) {
     if matches!(error, OpenError::NotALedger(_) | OpenError::TooNew { .. }) {
         // One that stays does no harm.
-        let _ = std::fs::remove_file(lock_of(path));
+        let _ = std::fs::remove_file(lock_of(file));
     }
 }
 
@@ -306,10 +336,18 @@ fn unreadable(path: &Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
-fn open_readers(path: &Path) -> rusqlite::Result<Vec<Connection>> {
+/// How the writer opens a ledger.
+const WRITING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
+
+/// Opens a file by its absolute name. The flags alone do not keep SQLite from taking a name that begins with "file:" for a
+/// URI: the one that is compiled in always does.
+fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+fn open_readers(file: &Path) -> rusqlite::Result<Vec<Connection>> {
     let open = |_| {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch("PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA query_only = ON;")?;
         keep_plans(&connection)?;
