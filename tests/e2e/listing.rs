@@ -132,6 +132,11 @@ async fn a_source_that_ignores_the_page_number_is_not_listed_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_ignores_the_page_number_is_named_where_it_says_how_many_pages_there_are() {
+    assert_eq!(run_scripted(|_| page([1, 2, 3], 4), &[]).await, named(&["IDS_SHIFTED", "PAGE_REPEATED"], 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_stands_twice_on_a_page_is_named() {
     assert_eq!(run_scripted(|_| page([1, 2, 1], 1), &[]).await, named(&["ID_TWICE_ON_A_PAGE"], 2));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Backend;
 use super::bench::{A, Bench, LISTING_TTL, new_run, page};
-use crate::domain::{Problem, Run, RunState};
+use crate::domain::{ListedPage, Problem, Run, RunState};
 use crate::store::{Fenced, PageOutcome};
 
 /// Taking listings up, committing pages, closing.
@@ -23,6 +23,8 @@ pub async fn listing(backend: &dyn Backend) {
     an_empty_page_below_the_last_is_suspicious(&Bench::new(backend).await).await;
     an_empty_source_is_complete(&Bench::new(backend).await).await;
     a_page_that_repeats_others_is_suspicious(&Bench::new(backend).await).await;
+    a_page_that_repeats_another_ends_no_list_of_known_length(&Bench::new(backend).await).await;
+    ids_that_moved_are_no_repeated_page(&Bench::new(backend).await).await;
     a_page_given_up_is_named(&Bench::new(backend).await).await;
     missing_pages_are_named(&Bench::new(backend).await).await;
     a_cancelled_run_takes_no_pages(&Bench::new(backend).await).await;
@@ -228,6 +230,40 @@ async fn a_page_that_repeats_others_is_suspicious(bench: &Bench) {
     assert!(!verdict.is_complete());
     let found = verdict.discrepancies.iter().find(|found| found.code == "PAGE_REPEATED").expect("named");
     assert!(found.detail.starts_with("page 2 brought only IDs already listed"), "{}", found.detail);
+}
+
+/// What the source says of its length: pages, or records.
+async fn a_page_that_repeats_another_ends_no_list_of_known_length(bench: &Bench) {
+    for (total_pages, total) in [(Some(4), None), (None, Some(4))] {
+        let run = bench.start(new_run(&format!("{total_pages:?}"))).await;
+        let lease = bench.take_listing("first").await;
+        for (number, ids) in [(1, ["1", "2"]), (2, ["1", "2"]), (3, ["1", "2"]), (4, ["3", "4"])] {
+            let listed = ListedPage { total, last: Some(4), ..page(number, &ids, total_pages) };
+            let Fenced::Committed(outcome) = bench.store().commit_page(&lease, listed).await.unwrap() else {
+                panic!("stale");
+            };
+            assert_eq!(outcome.last, Some(4), "page {number}");
+        }
+        bench.store().close_listing(&lease).await.unwrap();
+        let verdict = bench.verdict(&run).await;
+        assert_eq!(verdict.counts.listed, 4, "a later page brings what is new");
+        let found = verdict.discrepancies.iter().find(|found| found.code == "PAGE_REPEATED").expect("named");
+        assert!(found.detail.starts_with("page 2 brought only IDs already listed"), "{}", found.detail);
+        assert!(found.detail.ends_with("(and 1 more)"), "{}", found.detail);
+    }
+}
+
+async fn ids_that_moved_are_no_repeated_page(bench: &Bench) {
+    // From two pages; from one, but not all of it.
+    for (number, third) in [(1, &["2", "3"][..]), (2, &["4"])] {
+        let run = bench.start(new_run(&format!("moved-{number}"))).await;
+        let lease = bench.take_listing("first").await;
+        for (number, ids) in [(1, &["1", "2"][..]), (2, &["3", "4"]), (3, third)] {
+            bench.store().commit_page(&lease, page(number, ids, Some(3))).await.unwrap();
+        }
+        bench.store().close_listing(&lease).await.unwrap();
+        assert_eq!(codes(bench, &run).await, ["IDS_SHIFTED"]);
+    }
 }
 
 async fn a_page_given_up_is_named(bench: &Bench) {

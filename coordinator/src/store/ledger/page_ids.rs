@@ -1,16 +1,23 @@
 //! A page's IDs come into the ledger: looked up together, judged one by one, written together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::listing::Listing;
 use super::unchanged::Since;
-use super::{SqlResult, Tx, Value, params, sql};
+use super::{OptionalRow, SqlResult, Tx, Value, params, sql};
 use crate::domain::{ListedItem, ListedPage};
 use crate::planted::Bug;
 use crate::store::PageOutcome;
 
+/// What a page brought.
+pub(super) struct Brought {
+    pub outcome: PageOutcome,
+    /// Nothing but what stands on one other page, in a list that goes by page numbers.
+    pub is_copy: bool,
+}
+
 /// Writes the IDs of a page that are not there yet, and names what is odd about them.
-pub(super) fn insert(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64) -> SqlResult<PageOutcome> {
+pub(super) fn insert(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64) -> SqlResult<Brought> {
     let lost = usize::from(tx.planted.has(Bug::LosesLastId));
     let items = &page.items[..page.items.len().saturating_sub(lost)];
     let revision = listing.revision.clone();
@@ -18,8 +25,10 @@ pub(super) fn insert(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, numb
     let mut ids = Ids::read(tx, listing, items)?;
     let mut outcome = PageOutcome::default();
     let again = listing.pass > 1;
+    let mut stood_on = BTreeSet::new();
     for item in items {
         let listed = ids.list(listing, since.as_mut(), item, number)?;
+        stood_on.insert(listed.first);
         if again && listed.inserted {
             let detail = format!("ID {} was listed the second time (page {number}), and not the first", item.id);
             ids.note("MISSED_BY_FIRST_LISTING", detail);
@@ -35,7 +44,27 @@ pub(super) fn insert(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, numb
         }
     }
     ids.write(tx, listing)?;
-    Ok(outcome)
+    // In the second pass, each page is the like of one of the first. The cursor is the one that led to this page.
+    let by_number = !again && !page.given && page.cursor.is_none() && listing.cursor.is_none();
+    let is_copy = by_number && is_copy(tx, listing, page, number, &stood_on)?;
+    Ok(Brought { outcome, is_copy })
+}
+
+/// Whether a page is the like of another one, when its IDs were listed first on these pages: IDs that only moved stand on
+/// several, or fill another page in part.
+fn is_copy(
+    tx: &Tx<'_>,
+    listing: &Listing,
+    page: &ListedPage,
+    number: i64,
+    stood_on: &BTreeSet<i64>,
+) -> SqlResult<bool> {
+    let Some(other) = stood_on.first().copied().filter(|other| stood_on.len() == 1 && *other != number) else {
+        return Ok(false);
+    };
+    let key = params![listing.run, listing.pass, other];
+    let has: Option<i64> = tx.connection.query_row(sql!("page_items"), key, |row| row.get(0)).optional()?;
+    Ok(has.is_some_and(|has| has.unsigned_abs() == page.items.len() as u64))
 }
 
 /// An ID as the ledger has it now.

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::listing::{Listing, note};
+use super::page_ids::Brought;
 use super::{OptionalRow, SqlResult, Tx, page_ids, params, sql};
 use crate::domain::{ListedPage, ListingLease, Problem};
 use crate::store::{Fenced, PageOutcome};
@@ -24,18 +25,18 @@ pub(super) fn commit_page(tx: &Tx<'_>, lease: &ListingLease, page: &ListedPage) 
         take_total(tx, &mut listing, number, total)?;
     }
     let before = listing.listed();
-    let mut outcome = page_ids::insert(tx, &mut listing, page, number)?;
+    let brought = page_ids::insert(tx, &mut listing, page, number)?;
     let row = params![listing.run, number, listing.listed() - before, listing.pass];
     tx.connection.execute(sql!("page_fresh"), row)?;
-    take_end(tx, &mut listing, page, number, outcome)?;
+    take_end(tx, &mut listing, page, number, &brought)?;
     take_gaps(tx, &listing, page, number)?;
     if let Some(problem) = &page.problem {
         note(tx, listing.run, problem)?;
     }
     listing.cut(tx, false)?;
     listing.write(tx)?;
-    outcome.last = listing.last_page.map(i64::unsigned_abs);
-    Ok(Fenced::Committed(outcome))
+    let last = listing.last_page.map(i64::unsigned_abs);
+    Ok(Fenced::Committed(PageOutcome { last, ..brought.outcome }))
 }
 
 /// Holds what the source says of its pages against what it said before and against this page.
@@ -77,18 +78,23 @@ fn take_total(tx: &Tx<'_>, listing: &mut Listing, number: i64, total: i64) -> Sq
 }
 
 /// Where listing goes on, or that it does not.
-fn take_end(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64, outcome: PageOutcome) -> SqlResult<()> {
+fn take_end(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64, brought: &Brought) -> SqlResult<()> {
+    let outcome = brought.outcome;
     let last = page.last.map(|last| i64::try_from(last).unwrap_or(i64::MAX));
     // It may grow while it is listed. But a source that gives the same page for ever may promise one more with each.
     if listing.last_page.is_none() || !outcome.is_repeated() {
         listing.last_page = listing.last_page.max(last);
     }
     listing.cursor.clone_from(&page.cursor);
-    if listing.last_page.is_none() && listing.total_pages == 0 && page.cursor.is_none() && outcome.is_repeated() {
+    let endless =
+        listing.last_page.is_none() && listing.total_pages == 0 && page.cursor.is_none() && outcome.is_repeated();
+    if endless || brought.is_copy {
         let detail =
             format!("page {number} brought only IDs already listed: the source seems to ignore the page number");
         listing.note(tx, "PAGE_REPEATED", detail)?;
-        // It would go on for ever.
+    }
+    if endless {
+        // It would go on for ever. Where the end is known, a page after this one may bring what is new.
         listing.last_page = Some(number);
     }
     let Some(cursor) = &page.cursor else { return Ok(()) };
