@@ -1,4 +1,5 @@
-//! The sweeper: takes deleted runs out of the ledger, bit by bit, and gives their space back.
+//! The sweeper: takes what nobody needs any more (deleted runs, idle hosts) out of the ledger, bit by bit, and gives free space
+//! back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ pub(crate) async fn start(store: Arc<dyn Store>, stop: CancellationToken) {
     loop {
         let sweep = async {
             if let Err(error) = run_once(store.as_ref()).await {
-                tracing::error!(error = %error, { names::NEXT } = "tried again", "deleted runs cannot be taken out");
+                tracing::error!(error = %error, { names::NEXT } = "tried again",
+                    "what nobody needs any more cannot be taken out of the ledger");
             }
             // A gap in what is pushed may have held it.
             let deleted = async { while pushed.recv().await.is_ok_and(|event| event != Event::RunDeleted) {} };

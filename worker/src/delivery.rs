@@ -239,7 +239,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
         Next::Done if matches!(posted.end, PostEnd::PerRecord { .. }) => {
             "what it has is loaded, what it refuses is a dead letter"
         }
-        Next::Done => "sent again when the target cannot act on it any more, as the pipeline's on_doubt says",
+        Next::Done => "once the target cannot act on it any more, what the pipeline's on_doubt says",
         Next::Split(_) => "its halves are sent",
         Next::DeadLetter(_) => "its record is reported as refused",
         Next::Again { .. } => "sent again",

@@ -35,7 +35,7 @@ pub fn what_to_do(run_id: &str, all: &[DeliveryInDoubt], flag: &str) -> Vec<Stri
     let held: Vec<String> =
         all.iter().filter(|one| one.plan() == DoubtPlan::Held).map(|one| one.number.to_string()).collect();
     if held.is_empty() {
-        return vec!["nobody has to do anything: the run goes on with them by itself".to_owned()];
+        return vec!["nobody has to settle them: unless the run is paused, it goes on with them by itself".to_owned()];
     }
     let which = if held.len() > NAMED { "--all".to_owned() } else { held.join(" ") };
     let line = |when: &str, outcome: &str| format!("{when:<32} muster settle {run_id} {which} {outcome}{flag}");
@@ -88,7 +88,7 @@ mod tests {
              \x20 next   held: an operator settles it, from 2015-10-06 03:42:17Z on\n\
              \x20 IDs    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, and 2 more\n"
         );
-        assert!(list(&[delivery(7, DoubtPlan::Retry)]).contains("it is sent again, after"));
+        assert!(list(&[delivery(7, DoubtPlan::Retry)]).contains("it is sent again after"));
         assert!(list(&[delivery(7, DoubtPlan::Probe)]).contains("the target is asked"));
     }
 

@@ -70,7 +70,7 @@ fn words(request: &v1::RedriveRunRequest, outcomes: Outcomes) -> String {
         words += &format!(", {} named", request.record_ids.len());
     }
     if request.mended_pipeline {
-        words += ", under the pipeline as it was then";
+        words += ", under a mended pipeline";
     }
     words
 }

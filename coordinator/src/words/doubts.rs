@@ -35,8 +35,8 @@ pub fn why(delivery: &DeliveryInDoubt) -> String {
 pub fn next(delivery: &DeliveryInDoubt) -> String {
     let at = moment(delivery.settles_at.as_ref());
     match delivery.plan() {
-        DoubtPlan::Retry => format!("it is sent again, after {at}"),
-        DoubtPlan::Probe => format!("the target is asked whether it has them, after {at}"),
+        DoubtPlan::Retry => format!("it is sent again after {at}, unless the run is paused"),
+        DoubtPlan::Probe => format!("the target is asked whether it has them after {at}, unless the run is paused"),
         DoubtPlan::Held | DoubtPlan::Unspecified => format!("held: an operator settles it, from {at} on"),
     }
 }
