@@ -192,7 +192,9 @@ pub(crate) fn post(loader: &Loader, records: usize, result: Result<Answer, Trans
         let read = unread(loader, &answer).map_or_else(|| said(loader, records, &answer), Err);
         return match read {
             Ok(outcome) => outcome,
-            Err(_) if is_html(&answer) => PostOutcome::WrongContent { status, detail: told(&answer.body) },
+            Err(_) if is_html(&answer) || is_other_text(&answer) => {
+                PostOutcome::WrongContent { status, detail: told(&answer.body) }
+            }
             Err(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
         };
     }
@@ -270,8 +272,7 @@ fn looks_like_json(answer: &Answer) -> bool {
     let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
     match kind {
         Some(kind) if kind.windows(4).any(|part| part == b"json") => true,
-        Some(kind) if kind.windows(4).any(|part| part == b"html") => false,
-        // Some servers send JSON as text/plain or under no name at all.
+        // Some servers send JSON as text/plain, as text/html (PHP does unless told), or under no name at all.
         _ => matches!(first, Some(b'{' | b'[')),
     }
 }
@@ -279,6 +280,13 @@ fn looks_like_json(answer: &Answer) -> bool {
 fn is_html(answer: &Answer) -> bool {
     let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
     kind.is_some_and(|kind| kind.windows(4).any(|part| part == b"html"))
+}
+
+/// Whole, and not even the beginning of a JSON object, list or text: what is said so once is always said so, whereas JSON that
+/// cannot be read may have been cut on its way.
+fn is_other_text(answer: &Answer) -> bool {
+    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(answer.end, BodyEnd::Whole) && first.is_some_and(|first| !matches!(first, b'{' | b'[' | b'"'))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

@@ -81,6 +81,7 @@ async fn what_is_not_json_is_wrong_content() {
     for reply in [
         answer(200, "content-type: application/problem+json\r\n", "{}"),
         answer(200, "content-type: text/plain\r\n", " {}"),
+        answer(200, "content-type: text/html; charset=UTF-8\r\n", " {}"),
         answer(200, "", "[]"),
     ] {
         assert!(fetch_reply(reply).await.is_ok());

@@ -103,6 +103,8 @@ async fn an_unreadable_2xx_is_in_doubt() {
     let PostOutcome::WrongContent { status: 200, detail } = outcome(html.clone()).await else { panic!() };
     assert_eq!(detail, "<html>log in</html>");
     assert_eq!(outcome_with(html, "  answer: any").await, PostOutcome::Applied { status: 200 });
+    let PostOutcome::WrongContent { status: 201, detail } = outcome(answer(201, "", "created")).await else { panic!() };
+    assert_eq!(detail, "created");
     for reply in [truncated, chunked, not_gzip, cut, large] {
         let outcome = outcome(reply).await;
         assert!(matches!(outcome, PostOutcome::InDoubt { status: Some(200), .. }), "{outcome:?}");

@@ -51,10 +51,14 @@ pub(super) fn posted(outcome: PostOutcome, url: &str) -> Posted {
         }
         PostOutcome::WrongContent { status, detail } => {
             let (url, told) = (without_query(url), excerpt(&detail));
-            let words = format!(
-                "something answers a POST to {url} with {status} and HTML, not JSON: {told}; check load.request in the \
-                 pipeline, and what credentials the target wants"
-            );
+            let check = "check load.request in the pipeline, and what credentials the target wants";
+            let words = match told.starts_with('<') {
+                true => format!("something answers a POST to {url} with {status} and HTML, not JSON: {told}; {check}"),
+                false => format!(
+                    "something answers a POST to {url} with {status} and what is not JSON: {told}; if that is how the \
+                     target says yes, write load.answer: any into the pipeline, else {check}"
+                ),
+            };
             (PostEnd::WrongContent, Some(status), words)
         }
         PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (PostEnd::InDoubt, status, reason),

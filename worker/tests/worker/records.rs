@@ -90,6 +90,22 @@ async fn a_source_that_stops_answering_with_json_in_mid_batch_pauses_the_run() {
 }
 
 #[tokio::test]
+async fn a_target_that_answers_in_plain_words_pauses_the_run_and_hears_how_to_be_taken_at_them() {
+    let stage = Stage::new().await;
+    *stage.api.answer.lock().unwrap() = Box::new(|_| (201, "created"));
+    stage.script.offer(lease(0, 0..3));
+    let report = stage.script.report("token-0").await;
+    let pause = &report.pause_reason;
+    assert!(
+        pause.contains("with 201 and what is not JSON: created; ") && pause.contains("load.answer: any"),
+        "{pause}"
+    );
+    assert_eq!(report.deliveries[0].outcome(), DeliveryOutcome::InDoubt);
+    assert_eq!((stage.api.posts().len(), report.records.len()), (1, 0));
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_target_that_answers_with_html_pauses_the_run_and_leaves_a_doubt() {
     let stage = Stage::new().await;
     *stage.api.answer.lock().unwrap() = Box::new(|_| (200, "<html>log in</html>"));
