@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use muster_pipeline::{Pipeline, Process};
 use muster_proto::v1::{GetRunRequest, ResumeRunRequest, Run, RunState, StartRunRequest};
 use muster_telemetry::Stderr;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
@@ -19,6 +20,10 @@ use crate::follow::{Followed, Until, follow};
 use crate::manner;
 use crate::pipeline_choice::Choice;
 use crate::render::{self, run_state};
+
+/// How long a run of which nothing is left is given to end, and how often it is looked at.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The newest run that will do, in place of an ID.
 const LATEST: &str = "latest";
@@ -135,14 +140,30 @@ pub async fn carry_out(
 /// What was awaited has changed the run that was stopped or paused; it may even be over now.
 async fn after_drain(client: &Client, followed: Followed) -> Result<Followed, Failure> {
     let (Followed::Paused(last) | Followed::Stopped(Some(last))) = &followed else { return Ok(followed) };
-    let request = GetRunRequest { run_id: last.run_id.clone() };
-    let answer = client.runs().get_run(request).await.map_err(|status| client.failure(status))?;
-    let run = answer.into_inner().run.unwrap_or_default();
+    let until = Instant::now() + ENDS_WITHIN;
+    let run = loop {
+        let request = GetRunRequest { run_id: last.run_id.clone() };
+        let answer = client.runs().get_run(request).await.map_err(|status| client.failure(status))?;
+        let run = answer.into_inner().run.unwrap_or_default();
+        // What the workers brought home may have been the last of it: then the coordinator is about to end it.
+        if !is_about_to_end(&run) || Instant::now() >= until {
+            break run;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    };
     Ok(match followed {
         _ if run.finished_at.is_some() && run.verdict.is_some() => Followed::Over(run),
         Followed::Paused(_) => Followed::Paused(run),
         _ => Followed::Stopped(Some(run)),
     })
+}
+
+/// Nothing is left of it to work on, and its verdict is still to come.
+fn is_about_to_end(run: &Run) -> bool {
+    let left = run.progress.as_ref().is_none_or(|progress| {
+        !progress.listing_closed || progress.batches_ready + progress.batches_leased + progress.deliveries_open > 0
+    });
+    !left && run.finished_at.is_none() && matches!(run.state(), RunState::Running | RunState::Cancelling)
 }
 
 async fn work(
