@@ -51,7 +51,7 @@ pub fn of_run(run: &Run) -> Exit {
         rounds.push(newest);
     }
     let overall = run.overall.or(newest.counts).unwrap_or_default();
-    match of_rounds(&rounds, &overall) {
+    match of_rounds(&rounds, &overall, true) {
         // A ledger that contradicts itself is worth more than the way in which the run ended.
         Exit::Unbalanced => Exit::Unbalanced,
         exit if run.state() == RunState::Finished => exit,
@@ -59,16 +59,19 @@ pub fn of_run(run: &Run) -> Exit {
     }
 }
 
-/// How a command ends that asked for the verdict of one round, at whatever moment of the run.
-pub fn of_verdict(verdict: &Verdict) -> Exit {
-    of_rounds(&[verdict], &verdict.counts.unwrap_or_default())
+/// How a command ends that asked for the verdict of one round, at whatever moment of the run. `is_over`: the round is.
+pub fn of_verdict(verdict: &Verdict, is_over: bool) -> Exit {
+    of_rounds(&[verdict], &verdict.counts.unwrap_or_default(), is_over)
 }
 
-/// How a command ends that asked for the verdicts of all rounds; `overall` has every record once.
-pub fn of_rounds(rounds: &[&Verdict], overall: &Counts) -> Exit {
+/// How a command ends that asked for the verdicts of all rounds; `overall` has every record once. `is_over`: the run is.
+/// Of one that is not, no more is certain than what contradicts itself by now.
+pub fn of_rounds(rounds: &[&Verdict], overall: &Counts, is_over: bool) -> Exit {
     let unfinished = overall.pending + overall.leased + overall.delivering + overall.cancelled;
     if rounds.iter().any(|verdict| !verdict.balanced) {
         Exit::Unbalanced
+    } else if !is_over {
+        Exit::Other
     } else if rounds.iter().any(|verdict| !verdict.complete) {
         Exit::Incomplete
     } else if unfinished > 0 {
@@ -110,7 +113,23 @@ mod tests {
             (verdict(true, true, Counts { cancelled: 1, ..loaded }), Exit::Other),
         ];
         for (verdict, exit) in table {
-            assert_eq!(of_verdict(&verdict), exit, "{verdict:?}");
+            assert_eq!(of_verdict(&verdict, true), exit, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_of_a_run_that_is_not_over_is_none_yet() {
+        let loaded = Counts { listed: 3, loaded: 3, ..Counts::default() };
+        let dead = Counts { listed: 3, loaded: 2, dead_letter: 1, ..Counts::default() };
+        let table = [
+            (verdict(true, true, loaded), Exit::Other),
+            (verdict(true, true, dead), Exit::Other),
+            (verdict(false, true, dead), Exit::Other),
+            (verdict(true, false, dead), Exit::Unbalanced),
+            (verdict(false, false, loaded), Exit::Unbalanced),
+        ];
+        for (verdict, exit) in table {
+            assert_eq!(of_verdict(&verdict, false), exit, "{verdict:?}");
         }
     }
 
@@ -129,7 +148,7 @@ mod tests {
             ..Run::default()
         };
         assert_eq!(of_run(&run), Exit::Fine);
-        assert_eq!(of_verdict(&first), Exit::Exceptions);
+        assert_eq!(of_verdict(&first, true), Exit::Exceptions);
         let left = Counts { listed: 10, loaded: 9, dead_letter: 1, ..Counts::default() };
         assert_eq!(of_run(&Run { overall: Some(left), ..run.clone() }), Exit::Exceptions);
         let bad = Run { rounds: vec![round(&verdict(false, true, Counts::default())), round(&second)], ..run };

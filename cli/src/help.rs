@@ -42,7 +42,15 @@ ledger holds what was announced, and --resume goes on from there too.",
   muster start urgent-customers --priority 10 --max-workers 2
   RUN=$(muster start animals --set base_url=http://127.0.0.1:3123 --json | jq -r .run_id)",
     ),
-    ("watch", "  muster watch latest\n  muster watch animals-1x2y3z4w --json | jq .progress.loaded"),
+    (
+        "watch",
+        "  muster watch latest
+  muster watch latest --quiet --until-paused
+  muster watch animals-1x2y3z4w --json | jq .progress.loaded
+
+A pause does not end the watching: somebody may resume the run. It is told, also with --quiet; with
+--until-paused it ends the command, with 1.",
+    ),
     ("runs", "  muster runs\n  muster runs --db muster.db --json | jq -r '.runs[].run_id'"),
     ("show", "  muster show latest\n  muster show animals-1x2y3z4w --db muster.db"),
     ("pause", "  muster pause latest --reason 'the target is being upgraded'"),

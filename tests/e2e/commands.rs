@@ -75,6 +75,13 @@ async fn a_run_without_workers_waits_and_can_be_paused_and_cancelled() {
     let run_id = run["run_id"].as_str().expect("an ID");
     assert_eq!(told(&cluster, &["pause", run_id, "--reason", "lunch", "--json"], 0).await["state"], "paused");
     assert_eq!(told(&cluster, &["show", run_id, "--json"], 0).await["state_reason"], "lunch");
+    let verdict = told(&cluster, &["verify", run_id, "--json"], 1).await;
+    assert_eq!((&verdict["state"], &verdict["state_reason"]), (&json!("paused"), &json!("lunch")));
+    let said = ask(&cluster, &["verify", run_id]).await.with_code(1).stdout;
+    assert!(said.contains("verdict so far (the run is paused: lunch): "), "{said}");
+    let watched = ask(&cluster, &["watch", run_id, "--quiet", "--until-paused"]).await.with_code(1).stderr;
+    let pause = format!("run {run_id} is paused: lunch; let it go on: muster resume {run_id} --coordinator http");
+    assert_eq!(watched.matches(&pause).count(), 1, "{watched}");
     assert_eq!(told(&cluster, &["resume", run_id, "--json"], 0).await["state"], "running");
     cluster.watch_until(run_id, |run| run.progress.is_some_and(|progress| progress.listing_closed)).await;
     assert_eq!(told(&cluster, &["verify", run_id, "--json"], 1).await["counts"]["pending"], 500);

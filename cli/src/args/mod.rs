@@ -223,9 +223,12 @@ pub struct StartArgs {
     /// Make the command repeatable: the same ID with the same arguments is the same run
     #[arg(long, env = "MUSTER_REQUEST_ID", value_name = "ID")]
     pub request_id: Option<String>,
-    /// Follow the run to its end
+    /// Follow the run to its end; a pause does not end the watching
     #[arg(long, env = "MUSTER_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
+    /// With --watch: end with 1 when the run is paused, instead of waiting for somebody to resume it
+    #[arg(long, env = "MUSTER_UNTIL_PAUSED", value_parser = BoolishValueParser::new())]
+    pub until_paused: bool,
     /// The coordinator.
     #[command(flatten)]
     pub coordinator: CoordinatorUrl,
@@ -239,6 +242,9 @@ pub struct StartArgs {
 pub struct WatchArgs {
     /// The run's ID, or latest
     pub run: String,
+    /// End with 1 when the run is paused, instead of waiting for somebody to resume it
+    #[arg(long, env = "MUSTER_UNTIL_PAUSED", value_parser = BoolishValueParser::new())]
+    pub until_paused: bool,
     /// The coordinator.
     #[command(flatten)]
     pub coordinator: CoordinatorUrl,

@@ -142,6 +142,10 @@ pub struct RedriveArgs {
     /// Follow the run to its end; with --db that is always so
     #[arg(long, env = "MUSTER_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
+    /// With --watch: end with 1 when the run is paused, instead of waiting for somebody to resume it; with --db that is
+    /// always so
+    #[arg(long, env = "MUSTER_UNTIL_PAUSED", value_parser = BoolishValueParser::new())]
+    pub until_paused: bool,
     /// With --db: workers in this process
     #[arg(long, env = "MUSTER_WORKERS", value_name = "N", default_value_t = 1, value_parser = worker_count)]
     pub workers: usize,

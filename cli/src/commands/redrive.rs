@@ -1,5 +1,6 @@
 //! `redrive`: what a run gave up on goes through once more, in a round of its own.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use muster_coordinator::Notify;
@@ -68,10 +69,32 @@ fn pipeline(args: &RedriveArgs, target: &Target) -> Result<Option<Choice>, Failu
     }
 }
 
-async fn ask(client: &Client, run: &str, request: RedriveRunRequest) -> Result<RedriveRunResponse, Failure> {
+async fn ask(
+    client: &Client,
+    run: &str,
+    request: RedriveRunRequest,
+    stderr: &Stderr,
+) -> Result<RedriveRunResponse, Failure> {
     let request = RedriveRunRequest { run_id: client.run_id(run).await?, ..request };
+    let named: HashSet<String> = request.record_ids.iter().cloned().collect();
+    let run_id = request.run_id.clone();
     let answer = client.runs().redrive_run(request).await;
-    Ok(answer.map_err(|status| client.failure(status))?.into_inner())
+    let answer = answer.map_err(|status| client.failure(status))?.into_inner();
+    if let Some(remark) = not_taken(named.len(), answer.records, &run_id, &client.flag()) {
+        manner::remark(stderr, &remark);
+    }
+    Ok(answer)
+}
+
+/// What is said of IDs that were named and are not among the records of the round.
+fn not_taken(named: usize, taken: i64, run_id: &str, flag: &str) -> Option<String> {
+    let left = i64::try_from(named).unwrap_or(i64::MAX) - taken;
+    (left > 0).then(|| {
+        format!(
+            "{left} of the {named} named IDs are not among them: they are unknown to the run, or are not what is redriven; \
+             see each with: muster record {run_id} ID{flag}"
+        )
+    })
 }
 
 async fn at_coordinator(
@@ -80,7 +103,7 @@ async fn at_coordinator(
     request: RedriveRunRequest,
     stderr: &Stderr,
 ) -> Result<Exit, Failure> {
-    let answer = ask(client, &args.run, request).await?;
+    let answer = ask(client, &args.run, request, stderr).await?;
     let run = answer.run.unwrap_or_default();
     let (id, flag) = (&run.run_id, client.flag());
     let what = counted(answer.records, "record", "records");
@@ -97,7 +120,8 @@ async fn at_coordinator(
         output::remark(&format!("round {} of run {id}: {what}\n", run.round))?;
     }
     if args.watch {
-        return watch::to_the_end(client, id, args.read.json, stderr).await;
+        let watching = watch::Watching { as_json: args.read.json, until_paused: args.until_paused };
+        return watch::to_the_end(client, id, watching, stderr).await;
     }
     manner::remark(stderr, &format!("follow it: muster watch {id}{flag}"));
     Ok(Exit::Fine)
@@ -126,7 +150,7 @@ async fn here(args: RedriveArgs, request: RedriveRunRequest, file: PathBuf, stde
         let run = client.run(&args.run).await?;
         audit_goes_on(&run, &setup)?;
         same_pipeline(&run, named.as_deref())?;
-        let answer = ask(client, &run.run_id, request).await?;
+        let answer = ask(client, &run.run_id, request, stderr).await?;
         let run = answer.run.unwrap_or_default();
         let what = counted(answer.records, "record", "records");
         manner::remark(stderr, &format!("round {} of run {}: {what}", run.round, run.run_id));
@@ -153,5 +177,19 @@ fn same_pipeline(run: &Run, named: Option<&str>) -> Result<(), Failure> {
                 .help(format!("--pipeline takes a mended file of the same name: name: {}", run.pipeline)))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_ids_that_are_not_redriven_are_counted() {
+        assert_eq!(not_taken(0, 7, "a-1", ""), None);
+        assert_eq!(not_taken(2, 2, "a-1", ""), None);
+        let said = not_taken(3, 1, "a-1", " --db my.db").expect("a remark");
+        assert!(said.starts_with("2 of the 3 named IDs are not among them"), "{said}");
+        assert!(said.ends_with("muster record a-1 ID --db my.db"), "{said}");
     }
 }

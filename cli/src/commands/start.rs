@@ -48,7 +48,11 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
             id = started.run_id
         ))?;
     }
-    if args.watch { watch::to_the_end(&client, &started.run_id, args.json, stderr).await } else { Ok(Exit::Fine) }
+    if !args.watch {
+        return Ok(Exit::Fine);
+    }
+    let watching = watch::Watching { as_json: args.json, until_paused: args.until_paused };
+    watch::to_the_end(&client, &started.run_id, watching, stderr).await
 }
 
 /// Adds the pipeline that was most likely meant, if the coordinator can be asked for it.

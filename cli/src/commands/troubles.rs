@@ -1,6 +1,6 @@
 //! `dead-letters` and `in-doubt`: what of a run waits for somebody.
 
-use muster_proto::v1::{DeadLetter, DeadLetterGroup, DeliveryInDoubt, ListDeadLettersRequest, ListInDoubtRequest};
+use muster_proto::v1::{DeadLetter, DeadLetterGroup, DeliveryInDoubt, ListDeadLettersRequest, ListInDoubtRequest, Run};
 use muster_telemetry::Stderr;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manner;
 use crate::output;
-use crate::render::{doubts, json as as_json, letters};
+use crate::render::{doubts, json as as_json, letters, run};
 
 /// Entries asked for at a time.
 const PAGE: i32 = 500;
@@ -56,8 +56,17 @@ pub async fn dead_letters(args: DeadLettersArgs, stderr: &Stderr) -> Result<Exit
     }
     manner::remark(stderr, &format!("the story of one:      muster record {run_id} ID{flag}"));
     let audit = if client.audits_here(&run_id).await? { " --audit DIR" } else { "" };
-    manner::remark(stderr, &format!("give them another try: muster redrive {run_id}{flag}{audit}"));
+    manner::remark(stderr, &another_try(&client.run(&run_id).await?, &format!("{flag}{audit}")));
     Ok(Exit::Fine)
+}
+
+/// What gives the dead letters of a run another try, which is refused before it is over. `flags` lead to its ledger.
+fn another_try(run: &Run, flags: &str) -> String {
+    let command = format!("muster redrive {}{flags}", run.run_id);
+    match run::not_over(run) {
+        None => format!("give them another try: {command}"),
+        Some(stand) => format!("{stand}; once it is over they can be given another try: {command}"),
+    }
 }
 
 async fn collect(
@@ -113,6 +122,28 @@ pub async fn all_in_doubt(client: &Client, run_id: &str) -> Result<Vec<DeliveryI
         request.page_token = page.next_page_token;
         if request.page_token.is_empty() {
             return Ok(all);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_proto::v1::RunState;
+
+    use super::*;
+
+    #[test]
+    fn another_try_is_for_a_run_that_is_over() {
+        let of = |state: RunState| {
+            let run = Run { run_id: "a-1".into(), state: state.into(), ..Run::default() };
+            another_try(&run, " --db my.db")
+        };
+        for over in [RunState::Finished, RunState::Cancelled] {
+            assert_eq!(of(over), "give them another try: muster redrive a-1 --db my.db");
+        }
+        for state in [RunState::Running, RunState::Paused, RunState::Cancelling] {
+            let text = of(state);
+            assert!(text.contains("once it is over") && text.ends_with(": muster redrive a-1 --db my.db"), "{text}");
         }
     }
 }

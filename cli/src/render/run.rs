@@ -70,7 +70,7 @@ fn verdicts(run: &Run, newest: &Verdict) -> String {
     match &run.overall {
         Some(overall) if run.rounds.len() > 1 => {
             let each = run.rounds.iter().filter_map(|round| Some((round.verdict.as_ref()?, round.opened_by.as_str())));
-            rounds::all(each, overall)
+            rounds::all(each, overall, None)
         }
         _ => verdict::verdict(newest),
     }
@@ -95,6 +95,14 @@ pub fn in_a_line(run: &Run) -> String {
         }
     }
     text
+}
+
+/// How a run stands that is not over, such as `the run is paused: the target answers 401`; nothing of one that is.
+pub fn not_over(run: &Run) -> Option<String> {
+    match run.state() {
+        RunState::Finished | RunState::Cancelled => None,
+        _ => Some(clean(&format!("the run is {}", state(run)))),
+    }
 }
 
 /// The state in words, with the reason of a pause.
@@ -241,6 +249,15 @@ mod tests {
              listed        30 (3 of 575 pages)\n\
              fetched       0\nloaded        0\ndead letters  0\nin doubt      0\ngone          0\nworkers       0\n"
         );
+    }
+
+    #[test]
+    fn a_run_that_is_not_over_says_how_it_stands() {
+        let of = |state: RunState| not_over(&Run { state: state.into(), ..run() });
+        assert_eq!(of(RunState::Paused).as_deref(), Some("the run is paused: the target answers 401"));
+        assert_eq!(of(RunState::Running).as_deref(), Some("the run is running"));
+        assert_eq!(of(RunState::Cancelling).as_deref(), Some("the run is cancelling"));
+        assert_eq!((of(RunState::Finished), of(RunState::Cancelled)), (None, None));
     }
 
     #[test]

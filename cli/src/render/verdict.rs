@@ -33,10 +33,13 @@ pub fn tone(verdict: &Verdict) -> Tone {
 
 /// The sum of the states, then whatever stands against the verdict. Fits into 40 columns but for discrepancies' words.
 pub fn verdict(verdict: &Verdict) -> String {
+    verdict_at(verdict, None)
+}
+
+/// The same of a run that may not be over: then `stand` says how it stands, such as `the run is running`.
+pub fn verdict_at(verdict: &Verdict, stand: Option<&str>) -> String {
     let counts = verdict.counts.unwrap_or_default();
-    let unfinished = counts.pending + counts.leased + counts.delivering;
-    let so_far = if unfinished > 0 { " so far" } else { "" };
-    let mut text = format!("verdict{so_far}: {}\n", out(tone(verdict), headline(verdict)));
+    let mut text = head(verdict, stand);
     text.push_str(&sum(&counts));
     if verdict.possible_copies > 0 || verdict.changed > 0 {
         text.push('\n');
@@ -63,6 +66,24 @@ pub fn verdict(verdict: &Verdict) -> String {
         text.push_str(&against(discrepancy));
     }
     text
+}
+
+/// What it comes to, by now or for good.
+fn head(verdict: &Verdict, stand: Option<&str>) -> String {
+    let counts = verdict.counts.unwrap_or_default();
+    let (tone, headline) = (tone(verdict), headline(verdict));
+    let Some(stand) = stand else {
+        let unfinished = counts.pending + counts.leased + counts.delivering;
+        let so_far = if unfinished > 0 { " so far" } else { "" };
+        return format!("verdict{so_far}: {}\n", out(tone, headline));
+    };
+    // What is not over is not good yet.
+    let tone = if tone == Tone::Good { Tone::Attention } else { tone };
+    let text = hanging(2, &format!("verdict so far ({stand}): {headline}")).join("\n  ");
+    match text.strip_suffix(headline) {
+        Some(before) => format!("{before}{}\n", out(tone, headline)),
+        None => format!("{text}\n"),
+    }
 }
 
 /// The states, and what they add up to.
@@ -153,6 +174,16 @@ mod tests {
         let counts = Counts { listed: 3, loaded: 2, pending: 1, ..Counts::default() };
         let good = Verdict { complete: true, balanced: true, counts: Some(counts), ..Verdict::default() };
         assert!(verdict(&good).starts_with("verdict so far: complete and balanced\n"));
+    }
+
+    #[test]
+    fn a_verdict_of_a_run_that_is_not_over_says_how_it_stands() {
+        let counts = Counts { listed: 3, loaded: 2, dead_letter: 1, ..Counts::default() };
+        let good = Verdict { complete: true, balanced: true, counts: Some(counts), ..Verdict::default() };
+        let text = verdict_at(&good, Some("the run is paused: the source answers 404"));
+        let head = "verdict so far (the run is paused: the source answers 404): complete and balanced\n";
+        assert_eq!(text.strip_prefix(head), verdict(&good).strip_prefix("verdict: complete and balanced\n"));
+        assert!(text.starts_with(head), "{text}");
     }
 
     #[test]
