@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use url::Url;
 
 use crate::enrich::EnrichPart;
@@ -171,8 +172,7 @@ impl CompiledPipeline {
         let spec = &*self.inner.spec;
         // Read twice on purpose: serde_json is strict and bounds the depth, the transform's own reader keeps the
         // digits of every number. Together they are 5% of what a transform costs.
-        let record: serde_json::Value = serde_json::from_slice(raw)
-            .map_err(|problem| failed(Stage::Validate, format!("this is not JSON: {problem}")))?;
+        let record: serde_json::Value = serde_json::from_slice(raw).map_err(|problem| unreadable(raw, &problem))?;
         let unknown = match spec.schema.check(&record) {
             Ok(()) => Vec::new(),
             Err(Unmet::Violated(what)) => return Err(failed(Stage::Validate, what)),
@@ -189,6 +189,20 @@ impl CompiledPipeline {
 
 fn failed(stage: Stage, reason: String) -> RecordError {
     RecordError { stage, reason, pauses: false }
+}
+
+/// What is said of a record that could not be read. JSON's grammar knows no bounds: what is only too deep, too large a
+/// number or half a surrogate pair is JSON nevertheless.
+fn unreadable(raw: &[u8], problem: &serde_json::Error) -> RecordError {
+    let reason = if raw.starts_with(b"\xef\xbb\xbf") {
+        "this begins with a byte order mark (BOM), which JSON does not have".to_owned()
+    } else if serde_json::from_slice::<&RawValue>(raw).is_ok() {
+        // Such a text is held against the grammar, and no more.
+        format!("this is JSON that cannot be carried on: {problem}")
+    } else {
+        format!("this is not JSON: {problem}")
+    };
+    failed(Stage::Validate, reason)
 }
 
 /// What becomes of a record with fields that its schema does not know, where the pipeline wants none.
@@ -209,5 +223,39 @@ fn check_output(schema: &Schema, body: &[u8]) -> Result<(), RecordError> {
         Err(Unmet::Violated(what)) => Err(wrong(what.replace("the record: ", "it: "))),
         // No schema of outputs looks for unknown fields.
         Ok(()) | Err(Unmet::Unknown(_)) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_that_cannot_be_carried_on_is_not_called_something_else() {
+        let reason = |raw: &[u8]| {
+            let problem = serde_json::from_slice::<serde_json::Value>(raw).unwrap_err();
+            let error = unreadable(raw, &problem);
+            assert_eq!(error.stage, Stage::Validate);
+            error.reason
+        };
+        let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+        for (json, part) in [
+            ("{\"a\":1e400}", "number out of range"),
+            ("[\"\\ud800\"]", "hex escape"),
+            ("[\"\\udc00\"]", "surrogate"),
+            (&*deep, "recursion limit"),
+        ] {
+            let said = reason(json.as_bytes());
+            assert!(
+                said.starts_with("this is JSON that cannot be carried on: ") && said.contains(part),
+                "{json}: {said}"
+            );
+        }
+        let bom = "this begins with a byte order mark (BOM), which JSON does not have";
+        assert_eq!(reason(b"\xef\xbb\xbf{\"id\":1}"), bom);
+        for other in [&b""[..], b"{\"a\":1", b"<html>", b"{} {}", b"[1e400", b"\"\xff\"", b"[NaN]"] {
+            let said = reason(other);
+            assert!(said.starts_with("this is not JSON: "), "{said}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! What is expected against what came, record by record, line by line.
 
-use serde_json::Value;
-
+use super::exact::Exact;
 use crate::render::clean;
 use crate::render::paint::{self, Tone};
 
@@ -9,11 +8,13 @@ use crate::render::paint::{self, Tone};
 pub fn records(expected: &[&str], got: &[String]) -> String {
     let mut text = String::new();
     for number in 0..expected.len().max(got.len()) {
-        let (wanted, came) = (expected.get(number).map(|line| tree(line)), got.get(number).map(|line| tree(line)));
+        let wanted = expected.get(number).map(|line| Exact::read(line.as_bytes()));
+        let came = got.get(number).map(|line| Exact::read(line.as_bytes()));
         if wanted == came {
             continue;
         }
-        let id = wanted.as_ref().or(came.as_ref()).map_or(String::new(), |record| record["id"].to_string());
+        let id = wanted.as_ref().or(came.as_ref()).and_then(|record| record.member("id"));
+        let id = id.map_or_else(|| "null".to_owned(), Exact::to_string);
         let heading = format!("record {} ({} of {})", clean(&id), number + 1, expected.len().max(got.len()));
         text.push_str(&format!("{}\n", paint::out(Tone::Heading, &heading)));
         text.push_str(&lines(&pretty(wanted.as_ref()), &pretty(came.as_ref())));
@@ -21,11 +22,7 @@ pub fn records(expected: &[&str], got: &[String]) -> String {
     text
 }
 
-fn tree(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|_| line.into())
-}
-
-fn pretty(record: Option<&Value>) -> Vec<String> {
+fn pretty(record: Option<&Exact>) -> Vec<String> {
     record.map_or_else(Vec::new, |record| format!("{record:#}").lines().map(clean).collect())
 }
 
@@ -70,5 +67,18 @@ mod tests {
         assert!(!text.contains("record 2"), "{text}");
         assert_eq!(records(&expected[1..], &got[1..]), "");
         assert!(records(&expected, &got[..1]).contains("record 2 (2 of 2)\n- {\n"));
+    }
+
+    #[test]
+    fn digits_beyond_machine_types_are_compared_and_shown() {
+        let line = |last: char| format!(r#"{{"id":1,"record":{{"a":1000000000000000000000000000{last}}}}}"#);
+        assert_eq!(records(&[line('1').as_str()], &[line('1')]), "");
+        let text = records(&[line('1').as_str()], &[line('2')]);
+        assert!(text.contains("\n-     \"a\": 10000000000000000000000000001\n"), "{text}");
+        assert!(text.contains("\n+     \"a\": 10000000000000000000000000002\n"), "{text}");
+        let (old, new) = (r#"{"id":1,"record":1.1}"#, r#"{"id":1,"record":1.10}"#);
+        assert!(!records(&[old], &[new.to_owned()]).is_empty());
+        // The order of keys is no difference.
+        assert_eq!(records(&[r#"{"record":1.1,"id":1}"#], &[old.to_owned()]), "");
     }
 }

@@ -4,6 +4,7 @@ use muster_pipeline::{Drift, Sample, Wanted};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::exact::Exact;
 use super::sampling::{self, Ready};
 use crate::args::CheckArgs;
 use crate::exit::Exit;
@@ -27,26 +28,29 @@ pub async fn check(args: &CheckArgs, proxy: Option<Url>) -> Result<Exit, Failure
     }
     let drift = ready.compiled.drift(&sample);
     match args.json {
-        true => output::print_json(&as_json(&ready, &sample, &drift))?,
+        true => output::print(&format!("{:#}\n", as_json(&ready, &sample, &drift)))?,
         false => output::print(&in_words(file, &ready, &sample, &drift))?,
     };
     Ok(sampling::exit(&sample.records))
 }
 
-fn as_json(ready: &Ready, sample: &Sample, drift: &Drift) -> Value {
+fn as_json(ready: &Ready, sample: &Sample, drift: &Drift) -> Exact {
     let unknown: Vec<Value> = drift
         .unknown
         .iter()
         .map(|(path, seen)| json!({"path": path, "records": seen.records, "example": seen.example}))
         .collect();
-    let dead: Vec<Value> =
+    let dead: Vec<Exact> =
         sample.records.iter().filter(|record| record.dead_letter().is_some()).map(sampling::outcome).collect();
-    json!({
+    let mut whole = Exact::from(json!({
         "ok": dead.is_empty(), "name": ready.pipeline.name(), "revision": ready.pipeline.revision(),
         "pages_read": sample.pages, "listed": sample.listed, "total_pages": sample.total_pages, "total": sample.total,
-        "records": sample.records.len(), "dead_letters": dead,
+        "records": sample.records.len(), "dead_letters": [],
         "drift": {"unknown": unknown, "never_came": drift.never_came},
-    })
+    }));
+    // Not by way of a `Value`, which would not keep the digits of an ID.
+    whole.set("dead_letters", Exact::List(dead));
+    whole
 }
 
 fn in_words(file: &str, ready: &Ready, sample: &Sample, drift: &Drift) -> String {

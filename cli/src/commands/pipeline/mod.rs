@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod exact;
 mod explain;
 mod init;
 mod live;

@@ -7,8 +7,9 @@ use url::Url;
 use muster_pipeline::{
     CompiledPipeline, ListError, Pipeline, Process, Processed, RecordId, Requester, RequesterConfig, SampledRecord,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::exact::Exact;
 use crate::args::SetArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -58,6 +59,11 @@ pub fn unreadable(error: &ListError) -> Failure {
     match error {
         ListError::Fetch(error) => failure.help(error.advice()),
         ListError::Given(_) => failure.help("IDs stand one a line, or in a JSON list"),
+        // Only its words tell it from the others.
+        ListError::Shape(what) if what.ends_with("it is not followed") => failure.help(
+            "a next page is read only at the scheme, host and port of the list: does source.list.request have those that \
+             the source itself writes?",
+        ),
         ListError::Shape(_) => {
             failure.help("do source.list.items and source.list.id say where they stand in the answer?")
         }
@@ -80,29 +86,74 @@ pub fn exit(records: &[SampledRecord]) -> Exit {
 }
 
 /// What became of a record, as JSON: one member says what it is.
-pub fn outcome(record: &SampledRecord) -> Value {
-    let id: Value = serde_json::from_str(record.id.as_text()).unwrap_or_default();
-    if let Some((stage, reason)) = record.dead_letter() {
-        return json!({"id": id, "dead_letter": {"stage": stage, "reason": reason}});
-    }
-    match &record.output {
-        Some(Ok(output)) => {
-            let mut value = json!({"id": id, "record": parsed(&output.body)});
-            add_unknown(&mut value, output);
-            value
+pub fn outcome(record: &SampledRecord) -> Exact {
+    let mut line = Exact::with("id", Exact::read(record.id.as_text().as_bytes()));
+    match (record.dead_letter(), &record.output) {
+        (Some((stage, reason)), _) => line.set("dead_letter", json!({"stage": stage, "reason": reason})),
+        (None, Some(Ok(output))) => {
+            line.set("record", Exact::read(&output.body));
+            add_unknown(&mut line, output);
         }
-        _ => json!({"id": id, "gone": true}),
+        (None, _) => line.set("gone", Exact::Bool(true)),
     }
+    line
 }
 
 /// Adds the fields that the schema does not know, where there are any and the pipeline wants them reported.
-pub fn add_unknown(value: &mut Value, output: &Processed) {
+pub fn add_unknown(line: &mut Exact, output: &Processed) {
     if !output.unknown.is_empty() {
-        value["unknown_fields"] = json!(output.unknown);
+        line.set("unknown_fields", json!(output.unknown));
     }
 }
 
-/// JSON as a tree, its keys in their order.
-pub fn parsed(json: &[u8]) -> Value {
-    serde_json::from_slice(json).unwrap_or_else(|_| String::from_utf8_lossy(json).into_owned().into())
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use muster_pipeline::{Cassette, Player, Wanted};
+
+    use super::*;
+
+    const PIPELINE: &str = r#"
+muster: 1
+name: test
+source:
+  list:
+    request: { url: "http://a.test/list" }
+    pagination: { next_url: { next: $.next } }
+    items: $.items
+    id: $.id
+  detail: { request: { url: "http://a.test/list/${record:id}" } }
+load:
+  request: { url: "http://a.test/home" }
+"#;
+
+    const CASSETTE: &str = r#"
+version: 1
+interactions:
+  - request: { method: GET, uri: "http://a.test/list" }
+    response:
+      status: { code: 200 }
+      headers: { content-type: [application/json] }
+      body: { string: '{"items":[{"id":1}],"next":"http://b.test/list"}' }
+"#;
+
+    /// What is said of a list with this answer.
+    async fn said(cassette: &str) -> String {
+        let pipeline = Pipeline::from_yaml(PIPELINE, "test.yaml").unwrap();
+        let compiled = pipeline.compile(&BTreeMap::new()).unwrap();
+        let player = Player::new(Cassette::from_yaml(cassette).unwrap());
+        let requester = Requester::playing(pipeline.limits(), &config(None), &player);
+        let error = compiled.sample(&requester, &Wanted::First(10)).await.unwrap_err();
+        unreadable(&error).to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    // Which says as well that the words by which it is told from others have stayed.
+    #[tokio::test]
+    async fn a_next_page_elsewhere_has_a_help_of_its_own() {
+        let text = said(CASSETTE).await;
+        assert!(text.contains("at http://b.test/list") && text.contains("does source.list.request have"), "{text}");
+        let text = said(&CASSETTE.replace("\"items\"", "\"animals\"")).await;
+        assert!(text.contains("do source.list.items and source.list.id say"), "{text}");
+    }
 }

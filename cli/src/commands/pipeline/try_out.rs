@@ -1,9 +1,10 @@
 //! `pipeline try`: a few records, before and after.
 
 use muster_pipeline::{SampledRecord, Wanted};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
+use super::exact::Exact;
 use super::sampling;
 use crate::args::TryArgs;
 use crate::exit::Exit;
@@ -25,7 +26,7 @@ pub async fn try_out(args: TryArgs, proxy: Option<Url>) -> Result<Exit, Failure>
     }
     for record in &sample.records {
         let reader = match args.json {
-            true => output::print_json_line(&as_json(record))?,
+            true => output::print(&format!("{}\n", as_json(record)))?,
             false => output::print(&in_words(record))?,
         };
         if reader == output::Reader::Gone {
@@ -38,20 +39,20 @@ pub async fn try_out(args: TryArgs, proxy: Option<Url>) -> Result<Exit, Failure>
     Ok(sampling::exit(&sample.records))
 }
 
-fn as_json(record: &SampledRecord) -> Value {
-    let mut value = json!({"id": sampling::parsed(record.id.as_text().as_bytes())});
+fn as_json(record: &SampledRecord) -> Exact {
+    let mut line = Exact::with("id", Exact::read(record.id.as_text().as_bytes()));
     if let Ok(source) = &record.source {
-        value["before"] = sampling::parsed(source);
+        line.set("before", Exact::read(source));
     }
     match (record.dead_letter(), &record.output) {
-        (Some((stage, reason)), _) => value["dead_letter"] = json!({"stage": stage, "reason": reason}),
+        (Some((stage, reason)), _) => line.set("dead_letter", json!({"stage": stage, "reason": reason})),
         (None, Some(Ok(output))) => {
-            value["after"] = sampling::parsed(&output.body);
-            sampling::add_unknown(&mut value, output);
+            line.set("after", Exact::read(&output.body));
+            sampling::add_unknown(&mut line, output);
         }
-        (None, _) => value["gone"] = true.into(),
+        (None, _) => line.set("gone", Exact::Bool(true)),
     }
-    value
+    line
 }
 
 fn in_words(record: &SampledRecord) -> String {
@@ -79,5 +80,31 @@ fn in_words(record: &SampledRecord) -> String {
 
 /// JSON on lines of its own. serde_json escapes control characters, those beyond ASCII are escaped here.
 fn pretty(json: &[u8]) -> String {
-    format!("{:#}", sampling::parsed(json)).lines().map(clean).collect::<Vec<_>>().join("\n")
+    format!("{:#}", Exact::read(json)).lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use muster_pipeline::{Pipeline, RecordId, built_in};
+
+    use super::*;
+
+    #[test]
+    fn digits_are_shown_as_they_are_sent() {
+        let pipeline = Pipeline::from_yaml(built_in("animals").unwrap(), "animals").unwrap();
+        let source = r#"{"id":1000000000000000000000000001,"name":"x","born_at":null,"friends":"","w":[1.10,1E5]}"#;
+        let output = pipeline.compile(&BTreeMap::new()).unwrap().process(source.as_bytes());
+        let id = RecordId::from_text("1000000000000000000000000001").unwrap();
+        let record = SampledRecord { id, source: Ok(source.into()), output: Some(output) };
+        let after = r#"{"id":1000000000000000000000000001,"name":"x","born_at":null,"friends":[]}"#;
+        let line = format!(r#"{{"id":1000000000000000000000000001,"before":{source},"after":{after}}}"#);
+        assert_eq!(as_json(&record).to_string(), line);
+        let line = format!(r#"{{"id":1000000000000000000000000001,"record":{after}}}"#);
+        assert_eq!(sampling::outcome(&record).to_string(), line);
+        let words = in_words(&record);
+        assert!(words.contains("\"w\": [\n    1.10,\n    1E5\n  ]"), "{words}");
+        assert_eq!(words.matches("  \"id\": 1000000000000000000000000001,\n").count(), 2, "{words}");
+    }
 }
