@@ -257,6 +257,7 @@ impl<'a> Listing<'a> {
         let (what, advice) = match error {
             ListError::Fetch(error) => (format!("page {number}: {error}"), error.advice()),
             ListError::Shape(what) => (what.clone(), "compare the answer with source.list in the pipeline"),
+            ListError::Elsewhere(what) => (what.clone(), ListError::NOT_FOLLOWED),
             ListError::Given(what) => (what.clone(), "see source.list.ids in the pipeline"),
         };
         self.requester.redact(format!("{} cannot be read: {what}; {advice}", self.pipeline.list().place()))
@@ -272,7 +273,7 @@ impl<'a> Listing<'a> {
             { names::NEXT } = "listing goes on without it; the verdict will name it", "a page of the source's list is given up");
         let detail = match error {
             ListError::Fetch(error) => format!("page {number}: {error}"),
-            ListError::Shape(what) | ListError::Given(what) => what.clone(),
+            ListError::Shape(what) | ListError::Elsewhere(what) | ListError::Given(what) => what.clone(),
         };
         let problem = Problem { code: "PAGE_GIVEN_UP", detail: self.requester.redact(detail) };
         fenced(self.store.give_up_page(&self.granted.lease, number, problem).await)

@@ -75,7 +75,7 @@ impl AuditService for Audits {
     ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
         let request = request.into_inner();
         let run = self.run(&request.run_id).await?;
-        let (size, after) = (page::size(request.page_size), page::place(&request.page_token)?);
+        let (size, after) = (page::size(request.page_size)?, page::place(&request.page_token)?);
         let filter = DeadLetterFilter {
             stage: request.stage,
             reason: parse::bounded(&request.reason),
@@ -99,7 +99,7 @@ impl AuditService for Audits {
     ) -> Result<Response<v1::ListInDoubtResponse>, Status> {
         let request = request.into_inner();
         let run = self.run(&request.run_id).await?;
-        let size = page::size(request.page_size);
+        let size = page::size(request.page_size)?;
         let after = page::before(&request.page_token)?.unwrap_or(0);
         let found = self.store.doubts(&run, after, size).await?;
         Ok(Response::new(v1::ListInDoubtResponse {

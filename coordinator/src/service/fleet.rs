@@ -20,7 +20,7 @@ impl FleetService for Fleets {
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let request = request.into_inner();
-        let size = page::size(request.page_size);
+        let size = page::size(request.page_size)?;
         let before = page::before(&request.page_token)?;
         let rows = self.store.workers(before, size, request.include_gone).await?;
         let next_page_token = page::next_token(&rows, size, |row| row.row.to_string());

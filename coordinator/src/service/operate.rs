@@ -6,9 +6,10 @@ use sha2::{Digest, Sha256};
 use tonic::{Code, Status};
 
 use super::error::{invalid, run_unknown, status};
-use super::parse;
+use super::{parse, render};
 use crate::domain::{Run, Terms};
 use crate::store::{Deleted, Outcomes, Redrive, Redriven, Settle, SettleRefusal, Settled};
+use crate::words::numbers::moment;
 
 /// Record IDs that one call may name.
 const MAX_IDS: usize = 10_000;
@@ -152,7 +153,10 @@ pub(super) fn settled(id: &str, settled: Option<Settled>) -> Result<(Run, u64, u
             ),
             SettleRefusal::TooEarly(number, at) => refused(
                 "SETTLED_TOO_EARLY",
-                format!("the target may still act on delivery {number}: settle it after {}", parse::clock(at)),
+                format!(
+                    "the target may still act on delivery {number}: settle it after {}",
+                    moment(Some(&render::timestamp(at)))
+                ),
             ),
             SettleRefusal::NotCarried(record) => {
                 Err(invalid("SETTLEMENT_INVALID", format!("record {record} is in doubt by none of these deliveries")))

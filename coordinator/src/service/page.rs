@@ -6,11 +6,12 @@ use super::error::invalid;
 use crate::store::RecordPlace;
 
 /// How many a page has.
-pub(super) fn size(asked: i32) -> u32 {
-    match u32::try_from(asked) {
-        Ok(0) | Err(_) => 50,
-        Ok(size) => size.min(500),
-    }
+pub(super) fn size(asked: i32) -> Result<u32, Status> {
+    let negative = |_| invalid("PAGE_SIZE_INVALID", "page_size must not be negative; 0 leaves it to the coordinator");
+    Ok(match u32::try_from(asked).map_err(negative)? {
+        0 => 50,
+        size => size.min(500),
+    })
 }
 
 /// The row before which the page begins; `None` for the first page.

@@ -9,8 +9,7 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, status};
 use crate::domain::{
-    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, RunId, Timestamp,
-    TraceId,
+    DeliveryReport, DeliveryState, Evidence, ExceptionKind, Finding, LeaseToken, Pace, Positions, RunId, TraceId,
 };
 use crate::store::{Acquire, Begin, RecordReport, Report, Reserve, Session, WorkDone};
 
@@ -26,12 +25,6 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The beginning of a text, cut at a character.
 pub(super) fn bounded(text: &str) -> String {
     text[..text.floor_char_boundary(KEPT)].to_owned()
-}
-
-/// A time of day, for a message.
-pub(super) fn clock(time: Timestamp) -> String {
-    let at = std::time::UNIX_EPOCH + Duration::from_millis(time.as_millis().unsigned_abs());
-    httpdate::fmt_http_date(at)
 }
 
 /// A session's ID.

@@ -46,7 +46,7 @@ impl PipelineService for Pipelines {
         request: Request<v1::ListPipelinesRequest>,
     ) -> Result<Response<v1::ListPipelinesResponse>, Status> {
         let request = request.into_inner();
-        let size = page::size(request.page_size);
+        let size = page::size(request.page_size)?;
         let catalog = self.catalog.now().await.map_err(|error| unusable(&error))?;
         let found: Vec<_> = catalog.after(&request.page_token).take(size as usize).map(summary).collect();
         let next_page_token = page::next_token(&found, size, |pipeline| pipeline.name.clone());

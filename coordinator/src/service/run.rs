@@ -287,7 +287,7 @@ impl RunService for Runs {
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
         let request = request.into_inner();
-        let size = page::size(request.page_size);
+        let size = page::size(request.page_size)?;
         let found = self.store.runs(page::before(&request.page_token)?, size).await?;
         let next_page_token = page::next_token(&found, size, |run| run.key.to_string());
         let mut runs = Vec::with_capacity(found.len());

@@ -110,9 +110,41 @@ pub enum ListError {
     /// It is not what the pipeline says; names the page, the place in it and what stands there.
     #[error("{0}")]
     Shape(String),
+    /// The next page is said to be elsewhere, where nobody is asked; names the page and both places.
+    #[error("{0}")]
+    Elsewhere(String),
     /// The list that the pipeline's user gave cannot be read.
     #[error("{0}")]
     Given(String),
+}
+
+impl ListError {
+    /// What to do about a next page that is elsewhere.
+    pub const NOT_FOLLOWED: &str = "a next page is read only at the scheme, host and port of the list: does \
+                                    source.list.request have those that the source itself writes?";
+}
+
+/// Why an answer is no page, or leads to none.
+#[derive(Debug)]
+pub(crate) enum NoPage {
+    /// It is not what the pipeline says.
+    Shape(String),
+    /// It leads elsewhere.
+    Elsewhere(String),
+}
+
+impl NoPage {
+    /// What is wrong.
+    fn words(self) -> String {
+        let (Self::Shape(what) | Self::Elsewhere(what)) = self;
+        what
+    }
+}
+
+impl std::convert::From<String> for NoPage {
+    fn from(what: String) -> Self {
+        Self::Shape(what)
+    }
 }
 
 /// What a source answered when it was asked for a page.
@@ -214,11 +246,15 @@ impl ListSource {
             From::Source(list) => &**list,
             From::Given(ids) => return ids.page(page, cursor).await.map_err(ListError::Given),
         };
-        let wrong = |what: String| ListError::Shape(format!("page {page}: {what}"));
+        let at = |what: String| format!("page {page}: {what}");
+        let wrong = |what: String| ListError::Shape(at(what));
         let url = pages.url(page, cursor).map_err(wrong)?;
         let answer = requester.list_page(&url).await?;
         let (listed, nameless) = items.read(&answer.body).map_err(wrong)?;
         let nothing = Page { number: page, items: listed, nameless, ..Page::default() };
-        pages.read(cursor, &url, &answer, nothing).map_err(wrong)
+        pages.read(cursor, &url, &answer, nothing).map_err(|unread| match unread {
+            NoPage::Shape(what) => wrong(what),
+            NoPage::Elsewhere(what) => ListError::Elsewhere(at(what)),
+        })
     }
 }

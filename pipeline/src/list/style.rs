@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{ListAnswer, ListStyle, Page, link};
+use super::{ListAnswer, ListStyle, NoPage, Page, link};
 use crate::error::SpecError;
 use crate::spec::types::{Auth, Cursor, KeyPlace, Offset, PageNumber, PagedList, Pagination, Spot};
 
@@ -79,7 +79,7 @@ impl Pages {
             }
             Pagination::NextUrl(_) | Pagination::LinkHeader(_) => {
                 if let Some(next) = cursor {
-                    url = self.follow(&url, next)?;
+                    url = self.follow(&url, next).map_err(NoPage::words)?;
                 }
             }
             Pagination::Single(_) => {}
@@ -94,21 +94,21 @@ impl Pages {
         url: &Url,
         answer: &ListAnswer,
         page: Page,
-    ) -> Result<Page, String> {
+    ) -> Result<Page, NoPage> {
         match &self.pagination {
-            Pagination::PageNumber(list) => self.numbered(list, answer, page),
-            Pagination::Offset(list) => self.offset(list, answer, page),
-            Pagination::Cursor(list) => by_cursor(list, cursor.or(self.first_cursor.as_deref()), answer, page),
+            Pagination::PageNumber(list) => Ok(self.numbered(list, answer, page)?),
+            Pagination::Offset(list) => Ok(self.offset(list, answer, page)?),
+            Pagination::Cursor(list) => Ok(by_cursor(list, cursor.or(self.first_cursor.as_deref()), answer, page)?),
             Pagination::NextUrl(list) => {
                 let next = answer.text(&list.next)?.map(|next| self.follow(url, &next)).transpose()?;
-                sequential(page, next.map(String::from), &list.total, answer)
+                Ok(sequential(page, next.map(String::from), &list.total, answer)?)
             }
             Pagination::LinkHeader(list) => {
                 let next = link::target(&answer.headers, &list.rel)?;
                 let next = next.map(|next| self.follow(url, &next)).transpose()?;
-                sequential(page, next.map(String::from), &list.total, answer)
+                Ok(sequential(page, next.map(String::from), &list.total, answer)?)
             }
-            Pagination::Single(list) => sequential(page, None, &list.total, answer),
+            Pagination::Single(list) => Ok(sequential(page, None, &list.total, answer)?),
         }
     }
 
@@ -132,15 +132,15 @@ impl Pages {
 
     /// The URL of a next page, as the page at `from` has it. The answer of a source must not send requests, and the
     /// credentials that go with them, anywhere else.
-    fn follow(&self, from: &Url, next: &str) -> Result<Url, String> {
+    fn follow(&self, from: &Url, next: &str) -> Result<Url, NoPage> {
         let mut url = from.join(next).map_err(|error| format!("the URL of the next page is none: {error}"))?;
         if url.origin() != self.url.origin() || !url.username().is_empty() || url.password().is_some() {
             let _ = (url.set_username(""), url.set_password(None));
-            return Err(format!(
+            return Err(NoPage::Elsewhere(format!(
                 "the next page is said to be at {}, which is not where the list is, {}: it is not followed",
                 without_query(&url),
                 self.url.origin().ascii_serialization()
-            ));
+            )));
         }
         url.set_fragment(None);
         if let Some(name) = &self.key_parameter {

@@ -63,7 +63,8 @@ fn answer(value: &serde_json::Value, headers: &[(&'static str, &'static str)]) -
 fn read(pages: &Pages, number: u64, asked: Option<&str>, items: u64, answer: &ListAnswer) -> Result<Page, String> {
     let items = (0..items).map(|id| ListedItem { id: id.into(), version: None, body: None }).collect();
     let page = Page { number, items, ..Page::default() };
-    pages.read(asked, &pages.url(number, asked).unwrap(), answer, page)
+    let read = pages.read(asked, &pages.url(number, asked).unwrap(), answer, page);
+    read.map_err(NoPage::words)
 }
 
 #[test]

@@ -117,9 +117,12 @@ async fn what_is_wrong_is_a_problem_with_its_reason() {
         assert!(problem["detail"].as_str().expect("words").contains(words), "{problem}");
         answer
     };
+    let head = site.ask(Method::HEAD, "/api/v1/runs", None, &[]).await;
+    assert_eq!((head.status, head.text.as_str()), (StatusCode::OK, ""));
     let (get, post) = (Method::GET, Method::POST);
     refused(get.clone(), "/api/v1/runs/x", None, 404, "RUN_UNKNOWN", "there is no run \"x\"").await;
     refused(get.clone(), "/api/v1/runs?page_token=x", None, 400, "PAGE_TOKEN_INVALID", "next_page_token").await;
+    refused(get.clone(), "/api/v1/runs?page_size=-1", None, 400, "PAGE_SIZE_INVALID", "page_size").await;
     refused(get.clone(), "/api/v1/runs?page_size=x", None, 400, "REQUEST_INVALID", "page_size must be a whole").await;
     refused(get.clone(), "/api/v1/runs?size=1", None, 400, "REQUEST_INVALID", "there are: page_size, page_token").await;
     refused(get.clone(), "/api/v1/nothing", None, 404, "", "openapi.json").await;

@@ -59,11 +59,7 @@ pub fn unreadable(error: &ListError) -> Failure {
     match error {
         ListError::Fetch(error) => failure.help(error.advice()),
         ListError::Given(_) => failure.help("IDs stand one a line, or in a JSON list"),
-        // Only its words tell it from the others.
-        ListError::Shape(what) if what.ends_with("it is not followed") => failure.help(
-            "a next page is read only at the scheme, host and port of the list: does source.list.request have those that \
-             the source itself writes?",
-        ),
+        ListError::Elsewhere(_) => failure.help(ListError::NOT_FOLLOWED),
         ListError::Shape(_) => {
             failure.help("do source.list.items and source.list.id say where they stand in the answer?")
         }

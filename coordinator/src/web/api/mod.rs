@@ -47,7 +47,9 @@ pub(super) async fn document() -> Response {
 /// Answers whatever is asked of the API.
 pub(super) async fn serve(State(site): State<Site>, caller: Caller, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    match routes::find(&parts.method, parts.uri.path()) {
+    // Asked for its head alone, an answer is the same, and hyper leaves its body out.
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    match routes::find(method, parts.uri.path()) {
         Found::Route(route, given) => {
             // Nothing that a stranger sends is kept: he is judged before it is read, and again at the call itself.
             if let Err(status) = caller.judged(&site.access, route.call) {
