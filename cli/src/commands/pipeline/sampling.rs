@@ -144,7 +144,6 @@ interactions:
         unreadable(&error).to_string().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    // Which says as well that the words by which it is told from others have stayed.
     #[tokio::test]
     async fn a_next_page_elsewhere_has_a_help_of_its_own() {
         let text = said(CASSETTE).await;
