@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::lane::{Lane, Lanes};
 use super::transactions::TRIES;
 use super::{LANES, PostgresStore, Shared};
 use crate::measures;
@@ -40,34 +40,32 @@ impl PostgresStore {
 
 /// Starts what does them, several groups at a time: whoever comes while one is under way does not wait for its end. They pass
 /// over what the other holds, as those of several coordinators do. It ends with the store.
-pub(super) fn start(shared: &Arc<Shared>) -> Queue {
+pub(super) fn start(shared: &Arc<Shared>, lanes: &Lanes) -> std::io::Result<Queue> {
     let (queue, waiting) = mpsc::unbounded_channel();
     let waiting = Arc::new(Mutex::new(waiting));
     for _ in 0..LANES {
-        tokio::spawn(lane(Arc::clone(shared), Arc::clone(&waiting)));
+        let (shared, waiting) = (Arc::clone(shared), Arc::clone(&waiting));
+        lanes.start("acquisitions", move |lane| work(&shared, &waiting, lane))?;
     }
-    queue
+    Ok(queue)
 }
 
-async fn lane(shared: Arc<Shared>, waiting: Arc<Mutex<UnboundedReceiver<Waiting>>>) {
+fn work(shared: &Shared, waiting: &Mutex<UnboundedReceiver<Waiting>>, lane: &Lane) {
     let mut group = Vec::new();
-    while waiting.lock().await.recv_many(&mut group, GROUP).await > 0 {
+    while lane.wait(async { waiting.lock().await.recv_many(&mut group, GROUP).await }).is_some_and(|came| came > 0) {
         // Who has gone wants no lease.
         let group = group.drain(..).filter(|waiting: &Waiting| !waiting.reply.is_closed()).collect();
-        let shared = Arc::clone(&shared);
-        if tokio::task::spawn_blocking(move || run(&shared, group, &Handle::current())).await.is_err() {
-            tracing::error!("a group of acquisitions has panicked");
-        }
+        lane.guarded("acquisitions", || run(shared, group, lane));
     }
 }
 
-fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
+fn run(shared: &Shared, group: Vec<Waiting>, lane: &Lane) {
     let (acquires, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|of| (of.acquire, of.reply)).unzip();
     if acquires.is_empty() {
         return;
     }
     let together = |tx: &Tx<'_>| acquire(tx, &acquires).map_err(Halt::Fault);
-    let transact = || shared.tried(&shared.means(&shared.acquiring, TRIES), &together, runtime);
+    let transact = || shared.tried(&shared.means(lane, TRIES), &together);
     let done = measures::transaction(measures::Database::Postgres, acquires.len(), transact);
     shared.note(&done);
     let acquired = match done {
@@ -83,7 +81,7 @@ fn run(shared: &Shared, group: Vec<Waiting>, runtime: &Handle) {
     match acquired {
         // What is wrong may be with what one of them asks for.
         Err(StoreError::Damaged(_)) if group.len() > 1 => {
-            group.into_iter().for_each(|one| run(shared, vec![one], runtime))
+            group.into_iter().for_each(|one| run(shared, vec![one], lane))
         }
         acquired => answer(group, acquired),
     }

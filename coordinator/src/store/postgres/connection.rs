@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, PgConnection, Postgres, Row as _, TypeInfo, ValueRef as _};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::domain::BatchRef;
 use crate::store::ledger::{Connection, Fault, Hold, Row, SqlResult, Statement, Value, params};
@@ -38,28 +38,46 @@ macro_rules! own_sql {
 }
 pub(super) use own_sql;
 
+/// Who looks at the sockets while a thread waits for an answer.
+#[derive(Clone, Copy)]
+pub(super) enum Driver<'a> {
+    /// The threads of a runtime that does other things, too.
+    Others(&'a Handle),
+    /// The thread itself.
+    Itself(&'a Runtime),
+}
+
+impl Driver<'_> {
+    pub fn block_on<F: Future>(self, what: F) -> F::Output {
+        match self {
+            Self::Others(runtime) => runtime.block_on(what),
+            Self::Itself(runtime) => runtime.block_on(what),
+        }
+    }
+}
+
 /// A connection as the thread of a transition has it.
 pub(super) struct Wire<'a> {
     connection: RefCell<&'a mut PgConnection>,
-    runtime: &'a Handle,
+    driver: Driver<'a>,
     /// How long an answer is waited for.
     patience: Duration,
 }
 
 impl<'a> Wire<'a> {
     /// For statements that may run for so long.
-    pub fn new(connection: &'a mut PgConnection, runtime: &'a Handle, statement: Duration) -> Self {
-        Self { connection: RefCell::new(connection), runtime, patience: statement + ANSWER }
+    pub fn new(connection: &'a mut PgConnection, driver: Driver<'a>, statement: Duration) -> Self {
+        Self { connection: RefCell::new(connection), driver, patience: statement + ANSWER }
     }
 
     /// For the first statement on a connection that was kept.
-    pub fn kept(connection: &'a mut PgConnection, runtime: &'a Handle) -> Self {
-        Self { connection: RefCell::new(connection), runtime, patience: KEPT }
+    pub fn kept(connection: &'a mut PgConnection, driver: Driver<'a>) -> Self {
+        Self { connection: RefCell::new(connection), driver, patience: KEPT }
     }
 
     /// Waits for an answer, but not for ever: the machine at the other end may be gone without a word.
     fn wait<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> SqlResult<T> {
-        let answered = self.runtime.block_on(async { tokio::time::timeout(self.patience, answer).await });
+        let answered = self.driver.block_on(async { tokio::time::timeout(self.patience, answer).await });
         let silent = || format!("no answer within {} s", self.patience.as_secs());
         match answered {
             Ok(answer) => answer.map_err(|error| classify(&error)),

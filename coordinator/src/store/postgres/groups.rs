@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::ahead::Ahead;
+use super::lane::{Lane, Lanes};
 use super::transactions::turn;
 use super::{LANES, PostgresStore, Shared};
 use crate::domain::LeaseRef;
@@ -106,13 +107,19 @@ impl PostgresStore {
 }
 
 /// Starts the lanes; they end with the store.
-pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>) -> Queue {
+pub(super) fn start(shared: &Arc<Shared>, writers: &Arc<Semaphore>, lanes: &Lanes) -> std::io::Result<Queue> {
     let (queue, waiting) = mpsc::unbounded_channel();
     let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
     for _ in 0..LANES {
-        tokio::spawn(lane(Arc::clone(shared), Arc::clone(writers), Arc::clone(&waiting)));
+        let (waiting, runtime) = (Arc::clone(&waiting), Handle::current());
+        let (shared, writers) = (Arc::clone(shared), Arc::clone(writers));
+        lanes.start("groups", move |lane| {
+            work(&shared, &waiting, lane, |member| {
+                drop(runtime.spawn(alone(Arc::clone(&shared), Arc::clone(&writers), member)));
+            });
+        })?;
     }
-    queue
+    Ok(queue)
 }
 
 type Waiters = tokio::sync::Mutex<mpsc::UnboundedReceiver<Box<dyn Member>>>;
@@ -134,23 +141,21 @@ async fn gather(waiting: &Waiters, group: &mut Vec<Box<dyn Member>>) -> bool {
     true
 }
 
-async fn lane(shared: Arc<Shared>, writers: Arc<Semaphore>, waiting: Arc<Waiters>) {
+fn work(shared: &Shared, waiting: &Waiters, lane: &Lane, alone: impl Fn(Box<dyn Member>)) {
     // Of a batch that the group has already.
     let mut later: Vec<Box<dyn Member>> = Vec::new();
     loop {
         let mut group = std::mem::take(&mut later);
-        if !gather(&waiting, &mut group).await {
+        if lane.wait(gather(waiting, &mut group)) != Some(true) {
             return;
         }
         let mut batches = HashSet::new();
         (group, later) = group.into_iter().partition(|member| batches.insert(member.lease().batch));
         // The counters of several runs are held one after another: in one order, so that nobody waits in a circle.
         group.sort_by_key(|member| member.lease().batch);
-        let undone = on_a_thread(&shared, move |shared, runtime| run(shared, group, runtime)).await;
-        for member in undone.into_iter().flatten() {
-            // Whatever this one waits for, the others do not.
-            tokio::spawn(alone(Arc::clone(&shared), Arc::clone(&writers), member));
-        }
+        let undone = lane.guarded("transitions", || run(shared, group, lane));
+        // Whatever one of them waits for, the others do not.
+        undone.into_iter().flatten().for_each(&alone);
     }
 }
 
@@ -160,31 +165,24 @@ async fn alone(shared: Arc<Shared>, writers: Arc<Semaphore>, member: Box<dyn Mem
         Ok(permit) => permit,
         Err(error) => return member.failed(error),
     };
-    let run = move |shared: &Shared, runtime: &Handle| {
+    let run = move || {
         let _permit = permit;
-        member.alone(shared, runtime);
+        member.alone(&shared, &Handle::current());
     };
-    on_a_thread(&shared, run).await;
-}
-
-async fn on_a_thread<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    run: impl FnOnce(&Shared, &Handle) -> T + Send + 'static,
-) -> Option<T> {
-    let shared = Arc::clone(shared);
-    let done = tokio::task::spawn_blocking(move || run(&shared, &Handle::current())).await;
-    done.inspect_err(|_| tracing::error!("a group of transitions has panicked")).ok()
+    if tokio::task::spawn_blocking(run).await.is_err() {
+        tracing::error!("a transition has panicked");
+    }
 }
 
 /// Runs a group once, and answers each; gives those that have to run by themselves, because it was undone.
-fn run(shared: &Shared, group: Vec<Box<dyn Member>>, runtime: &Handle) -> Vec<Box<dyn Member>> {
+fn run(shared: &Shared, group: Vec<Box<dyn Member>>, lane: &Lane) -> Vec<Box<dyn Member>> {
     let leases: Vec<LeaseRef> = group.iter().map(|member| member.lease()).collect();
     let together = |tx: &Tx<'_>| {
         let ahead = Ahead::of(tx.connection, &leases)?;
         tx.through(&ahead, |tx| group.iter().try_for_each(|member| member.run(tx)))?;
         Ok(ahead.write()?)
     };
-    let transact = || shared.tried(&shared.means(&shared.grouping, 1), &together, runtime);
+    let transact = || shared.tried(&shared.means(lane, 1), &together);
     let done = measures::transaction(measures::Database::Postgres, group.len(), transact);
     match done {
         Ok(Ok(())) => group.into_iter().for_each(|member| member.committed()),

@@ -10,6 +10,7 @@ mod connection;
 mod groups;
 #[cfg(any(test, feature = "conformance"))]
 mod harness;
+mod lane;
 mod migrations;
 mod notices;
 mod open;
@@ -26,6 +27,7 @@ use muster_telemetry::names;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::ledger::{Fault, News, SqlResult, Writable};
 use super::{Events, Store, StoreError, StoreResult};
@@ -41,8 +43,10 @@ const WRITERS: u32 = 8;
 const READERS: u32 = 6;
 /// With the one that listens.
 const CONNECTIONS: u32 = WRITERS + READERS + 1;
-/// Transactions of many at a time, of acquisitions and of announcements and reports: while one commits the other reads. All
-/// connections together are few enough for five coordinators below PostgreSQL's usual 100.
+/// Transactions of many at a time, of acquisitions and of announcements and reports, each on a connection of its own: while one
+/// commits the other reads. A pool hands out its connections in turns, and on each of them every statement is parsed and
+/// planned anew the first time: on what has few statements, soon no longer. All connections together are few enough for five
+/// coordinators below PostgreSQL's usual 100.
 const LANES: u32 = 2;
 /// How long closing waits for what is under way.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -54,18 +58,15 @@ pub struct PostgresStore {
     readers: Arc<Semaphore>,
     groups: groups::Queue,
     acquisitions: acquisitions::Queue,
-    /// Stops whoever listens for other coordinators.
+    /// Those that are under way.
+    lanes: TaskTracker,
+    /// Stops them, and whoever listens for other coordinators.
     closing: CancellationToken,
 }
 
 /// What transitions on their threads use.
 struct Shared {
     pool: PgPool,
-    /// For acquisitions and nothing else. A pool hands out its connections in turns, and on each of them every statement is
-    /// parsed and planned anew the first time: by what has few connections and few statements, soon no longer.
-    acquiring: PgPool,
-    /// The same for groups of announcements and reports.
-    grouping: PgPool,
     events: Events,
     time: time::Time,
     notices: notices::Channel,
@@ -90,8 +91,8 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.closing.cancel();
-        let Shared { pool, acquiring, grouping, .. } = &*self.shared;
-        let closed = async { tokio::join!(pool.close(), acquiring.close(), grouping.close()) };
+        self.lanes.close();
+        let closed = async { tokio::join!(self.shared.pool.close(), self.lanes.wait()) };
         if tokio::time::timeout(ENDS_WITHIN, closed).await.is_err() {
             tracing::warn!(
                 { names::NEXT } = "the connections are closed under them",

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::connection::{LOCK, STATEMENT, own_sql};
+use super::lane::Lanes;
 use super::notices::{self, Channel};
 use super::time::Time;
 use super::transactions::BEGIN;
-use super::{CONNECTIONS, LANES, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
+use super::{CONNECTIONS, PostgresStore, READERS, Shared, WRITERS, acquisitions, groups, migrations};
 use crate::planted::{Bug, Planted};
 use crate::store::ledger::{Database, Writable, expire_embedded};
 use crate::store::{Events, StoreError};
@@ -141,13 +142,10 @@ impl PostgresStore {
             sqlx::raw_sql(not_unique).execute(&mut first).await?;
         }
         first.close().await?;
-        let pool = |connections| pool(connections).connect_lazy_with(connect.clone());
         let mut own = [0; 8];
         getrandom::fill(&mut own).map_err(|error| StoreError::Unavailable(format!("no randomness: {error}")))?;
         let shared = Arc::new(Shared {
-            pool: pool(CONNECTIONS),
-            acquiring: pool(LANES),
-            grouping: pool(LANES),
+            pool: pool(CONNECTIONS).connect_lazy_with(connect.clone()),
             events: Events::default(),
             time: time(options.planted, degraded),
             notices: Channel::new(schema, hex::encode(own), notices),
@@ -156,14 +154,14 @@ impl PostgresStore {
             begin_together: if looks_up { together } else { BEGIN },
             place,
         });
-        for lanes in [&shared.acquiring, &shared.grouping] {
-            tokio::spawn(open_all(lanes.clone()));
-        }
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
         let (writers, readers) = (permits(WRITERS), permits(READERS));
-        let groups = groups::start(&shared, &writers);
-        let acquisitions = acquisitions::start(&shared);
-        let store = Self { shared, writers, readers, groups, acquisitions, closing: CancellationToken::new() };
+        let (closing, running) = (CancellationToken::new(), TaskTracker::new());
+        let lanes = Lanes { pool: pool(1), connect, closing: closing.clone(), running: running.clone() };
+        let threads = |error| StoreError::Unavailable(format!("no thread for transactions of many: {error}"));
+        let groups = groups::start(&shared, &writers, &lanes).map_err(threads)?;
+        let acquisitions = acquisitions::start(&shared, &lanes).map_err(threads)?;
+        let store = Self { shared, writers, readers, groups, acquisitions, lanes: running, closing };
         store.begin_to_serve().await?;
         tokio::spawn(notices::listen(Arc::clone(&store.shared), store.closing.clone()));
         Ok(store)
@@ -220,15 +218,6 @@ fn pool(connections: u32) -> PgPoolOptions {
             let set = sqlx::raw_sql(sqlx::AssertSqlSafe(set.clone()));
             Box::pin(async move { connection.execute(set).await.map(drop) })
         })
-}
-
-/// Opens the connections of lanes before anybody waits for that. Where the database has none to spare now, whoever asks for one
-/// is told.
-async fn open_all(lanes: PgPool) {
-    let opened = join_all((0..LANES).map(|_| lanes.acquire())).await;
-    if let Some(Err(error)) = opened.into_iter().find(Result::is_err) {
-        tracing::debug!(error = %error, "connections are opened when they are needed");
-    }
 }
 
 /// Refuses what cannot be written, and what loses what was written, unless that will do. Gives what is wrong.

@@ -9,7 +9,8 @@ use sqlx::{PgPool, Postgres};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{QUERY, STATEMENT, Wire, classify};
+use super::connection::{Driver, QUERY, STATEMENT, Wire, classify};
+use super::lane::Lane;
 use super::open::ACQUIRE;
 use super::{CONNECTIONS, PostgresStore, Shared};
 use crate::domain::{LeaseRef, Timestamp};
@@ -24,10 +25,46 @@ const AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// Begins a transition of one.
 pub(super) const BEGIN: &str = "BEGIN";
 
+/// Where a transaction has its connection from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// From those of all, for a thread of this runtime.
+    Pool(&'a PgPool, &'a Handle),
+    /// From its lane.
+    Lane(&'a Lane),
+}
+
+impl<'a> Source<'a> {
+    fn driver(self) -> Driver<'a> {
+        match self {
+            Self::Pool(_, runtime) => Driver::Others(runtime),
+            Self::Lane(lane) => Driver::Itself(lane.runtime()),
+        }
+    }
+
+    /// A connection, and whether it was kept.
+    fn take(self) -> Result<(PoolConnection<Postgres>, bool), sqlx::Error> {
+        match self {
+            Self::Pool(pool, runtime) => {
+                let kept = pool.num_idle() > 0;
+                runtime.block_on(pool.acquire()).map(|connection| (connection, kept))
+            }
+            Self::Lane(lane) => lane.take(),
+        }
+    }
+
+    /// Gives it back, for whoever is next.
+    fn give_back(self, connection: PoolConnection<Postgres>) {
+        match self {
+            Self::Pool(..) => drop(connection),
+            Self::Lane(lane) => lane.keep(connection),
+        }
+    }
+}
+
 /// How a transaction comes about.
 pub(super) struct Means<'a> {
-    /// Where its connection is from.
-    pool: &'a PgPool,
+    source: Source<'a>,
     /// What begins it.
     begin: &'static str,
     /// How often it is tried at most.
@@ -99,38 +136,38 @@ impl Shared {
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
         runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
-        self.tried(&Means { pool: &self.pool, begin: BEGIN, tries: TRIES }, transition, runtime)
+        let source = Source::Pool(&self.pool, runtime);
+        self.tried(&Means { source, begin: BEGIN, tries: TRIES }, transition)
     }
 
     /// Those of a transaction of many.
-    pub(super) fn means<'a>(&self, pool: &'a PgPool, tries: u32) -> Means<'a> {
-        Means { pool, begin: self.begin_together, tries }
+    pub(super) fn means<'a>(&self, lane: &'a Lane, tries: u32) -> Means<'a> {
+        Means { source: Source::Lane(lane), begin: self.begin_together, tries }
     }
 
     /// Runs a transition by these means, again where another one was in its way.
     pub(super) fn tried<T>(
         &self,
-        &Means { pool, begin, tries }: &Means<'_>,
+        &Means { source, begin, tries }: &Means<'_>,
         transition: &dyn Fn(&Tx<'_>) -> Result<T, Halt>,
-        runtime: &Handle,
     ) -> SqlResult<Result<T, Misuse>> {
         let mut pause = AGAIN_AFTER;
         for tried in 1.. {
-            let (mut connection, times) = self.first(pool, runtime, |wire| self.time.seen(wire))?;
-            let wire = Wire::new(&mut connection, runtime, STATEMENT);
+            let (mut connection, times) = self.first(source, |wire| self.time.seen(wire))?;
+            let wire = Wire::new(&mut connection, source.driver(), STATEMENT);
             let done = self.attempt(&wire, begin, times, transition);
+            if !matches!(done, Err(Fault::InTheWay(_)) | Ok(_)) {
+                // In what state it is, nobody knows.
+                connection.close_on_drop();
+                return done;
+            }
+            source.give_back(connection);
             match done {
                 Err(Fault::InTheWay(reason)) if tried < tries => {
                     tracing::debug!(reason, tried, "a transition is tried again");
                 }
-                Err(Fault::InTheWay(_)) | Ok(_) => return done,
-                Err(_) => {
-                    // In what state it is, nobody knows.
-                    connection.close_on_drop();
-                    return done;
-                }
+                done => return done,
             }
-            drop(connection);
             std::thread::sleep(pause.mul_f64(1.0 + fastrand::f64()));
             pause *= 2;
         }
@@ -171,8 +208,9 @@ impl Shared {
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = {}",
             QUERY.as_millis()
         );
-        let (mut connection, ()) = self.first(&self.pool, runtime, |wire| wire.script(&begin))?;
-        let wire = Wire::new(&mut connection, runtime, QUERY);
+        let source = Source::Pool(&self.pool, runtime);
+        let (mut connection, ()) = self.first(source, |wire| wire.script(&begin))?;
+        let wire = Wire::new(&mut connection, source.driver(), QUERY);
         let now = || self.time.now(&wire);
         let found = catch_unwind(AssertUnwindSafe(|| query(&View::new(&wire, &now))));
         let found =
@@ -189,18 +227,15 @@ impl Shared {
     /// answered, so that what it is slow with is the statement.
     fn first<T>(
         &self,
-        pool: &PgPool,
-        runtime: &Handle,
+        source: Source<'_>,
         first: impl Fn(&Wire<'_>) -> SqlResult<T>,
     ) -> SqlResult<First<T>> {
         let mut spare = CONNECTIONS;
         loop {
-            let kept = pool.num_idle() > 0;
-            let acquired = runtime.block_on(pool.acquire());
-            let mut connection = acquired.map_err(|error| classify(&error))?;
+            let (mut connection, kept) = source.take().map_err(|error| classify(&error))?;
             let given = first(&match kept {
-                true => Wire::kept(&mut connection, runtime),
-                false => Wire::new(&mut connection, runtime, STATEMENT),
+                true => Wire::kept(&mut connection, source.driver()),
+                false => Wire::new(&mut connection, source.driver(), STATEMENT),
             });
             match given {
                 Ok(given) => return Ok((connection, given)),

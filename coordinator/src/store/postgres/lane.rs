@@ -1,0 +1,106 @@
+//! Threads for transactions of many, one after another on a connection of their own.
+//!
+//! A lane waits for the database itself, by a runtime that nobody else uses. On the runtime of the calls an answer would be noticed
+//! only when one of its threads looks at its sockets, which it does after so many tasks: with the calls of some hundred workers there
+//! always are some, and a transaction has a dozen answers to wait for.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres};
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::ENDS_WITHIN;
+
+/// Starts lanes, and waits for their end.
+pub(super) struct Lanes {
+    /// For one lane.
+    pub pool: PgPoolOptions,
+    pub connect: PgConnectOptions,
+    /// Says when they are to end.
+    pub closing: CancellationToken,
+    pub running: TaskTracker,
+}
+
+/// What one has.
+pub(super) struct Lane {
+    runtime: Runtime,
+    pool: PgPool,
+    /// The connection while no transaction has it. Given back to the pool it would come back only with the runtime's next turn.
+    kept: RefCell<Option<PoolConnection<Postgres>>>,
+    closing: CancellationToken,
+}
+
+impl Lanes {
+    /// Starts one that does this until there is nothing to wait for any more.
+    ///
+    /// # Errors
+    ///
+    /// There is no thread to be had.
+    pub fn start(&self, name: &str, work: impl FnOnce(&Lane) + Send + 'static) -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let pool = {
+            let _entered = runtime.enter();
+            self.pool.clone().connect_lazy_with(self.connect.clone())
+        };
+        let lane = Lane { runtime, pool, kept: RefCell::default(), closing: self.closing.clone() };
+        let running = self.running.token();
+        let thread = move || {
+            let _running = running;
+            let _entered = lane.runtime.enter();
+            lane.open_ahead();
+            work(&lane);
+            lane.close();
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(thread).map(drop)
+    }
+}
+
+impl Lane {
+    /// Waits for this; nothing, once the store is to be closed.
+    pub fn wait<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(self.closing.run_until_cancelled(what))
+    }
+
+    /// Does this; nothing, where it panics.
+    pub fn guarded<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(run));
+        done.inspect_err(|_| tracing::error!("a group of {what} has panicked")).ok()
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Its connection, and whether it was kept: what is new has just answered.
+    pub fn take(&self) -> Result<(PoolConnection<Postgres>, bool), sqlx::Error> {
+        match self.kept.take() {
+            Some(connection) => Ok((connection, true)),
+            None => self.runtime.block_on(self.pool.acquire()).map(|connection| (connection, false)),
+        }
+    }
+
+    pub fn keep(&self, connection: PoolConnection<Postgres>) {
+        self.kept.replace(Some(connection));
+    }
+
+    /// Before anybody waits for that. Where the database has none to spare now, whoever needs it is told.
+    fn open_ahead(&self) {
+        match self.take() {
+            Ok((connection, _)) => self.keep(connection),
+            Err(error) => tracing::debug!(error = %error, "a connection is opened when it is needed"),
+        }
+    }
+
+    fn close(&self) {
+        self.kept.take();
+        let closed = self.runtime.block_on(async { tokio::time::timeout(ENDS_WITHIN, self.pool.close()).await });
+        if closed.is_err() {
+            tracing::debug!("a connection is closed without a word to the database");
+        }
+    }
+}
