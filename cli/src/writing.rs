@@ -70,6 +70,8 @@ pub fn must_exist(file: &Path) -> Result<(), Failure> {
 pub fn ids_in(file: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("cannot read the IDs in {}: {error}", file.display())))?;
+    // Some programs put a byte order mark before a text: it is no part of the first ID.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let ids: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if ids.is_empty() {
         return Err(Failure::usage(format!("there are no IDs in {}", file.display()))
@@ -88,6 +90,8 @@ mod tests {
         let file = folder.path().join("ids");
         std::fs::write(&file, "7\r\n\n \"7\"\n").expect("written");
         assert_eq!(ids_in(&file).expect("IDs"), ["7", "\"7\""]);
+        std::fs::write(&file, "\u{feff}7\n8").expect("written");
+        assert_eq!(ids_in(&file).expect("IDs"), ["7", "8"]);
         std::fs::write(&file, "\n").expect("written");
         assert!(ids_in(&file).expect_err("none").to_string().contains("there are no IDs"));
         assert!(ids_in(&folder.path().join("no")).is_err());

@@ -1,12 +1,18 @@
 //! A few records, read as a run would read them, and loaded nowhere: for whoever writes a pipeline.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
 use bytes::Bytes;
 
 use crate::compiled::{CompiledPipeline, ItemTooLarge, Processed, RecordError};
 use crate::drift::Drift;
 use crate::http::{FetchError, Get, Requester};
-use crate::list::{ListError, ListStyle};
+use crate::list::{ListError, ListStyle, Page};
 use crate::record_id::RecordId;
+
+/// How many empty pages in a row are read: some sources have a few between others, some have them without end.
+const EMPTY_PAGES: u32 = 10;
 
 /// Which records are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +92,34 @@ fn once(ids: &[RecordId]) -> Vec<&RecordId> {
     once
 }
 
+/// What a list has shown so far. A source that does not heed which page it is asked for shows the same one for ever.
+#[derive(Default)]
+struct Seen {
+    hasher: RandomState,
+    /// Hashes: a list that is read for an ID that is not on it may be long.
+    ids: HashSet<u64>,
+    cursors: HashSet<u64>,
+    /// Pages in a row with nothing on them.
+    empty: u32,
+}
+
+impl Seen {
+    /// Takes a page in, and says whether the next one may have something new.
+    fn goes_on(&mut self, page: &Page, style: ListStyle) -> bool {
+        let known = self.ids.len();
+        self.ids.extend(page.items.iter().map(|item| self.hasher.hash_one(&item.id)));
+        self.empty = if page.items.is_empty() { self.empty + 1 } else { 0 };
+        let is_new = self.ids.len() > known;
+        match (style, &page.cursor) {
+            (ListStyle::Numbered, _) => is_new,
+            (ListStyle::Sequential, None) => false,
+            (ListStyle::Sequential, Some(cursor)) => {
+                self.cursors.insert(self.hasher.hash_one(cursor)) && (is_new || (1..EMPTY_PAGES).contains(&self.empty))
+            }
+        }
+    }
+}
+
 impl SampledRecord {
     /// Why the record would be a dead letter: the stage, and the reason. One that is gone would not.
     #[must_use]
@@ -147,8 +181,8 @@ impl CompiledPipeline {
         }
     }
 
-    /// The wanted records in the list, each once, with their items where those are whole records. The list is read for as
-    /// long as one is missing; what is named and not there comes without an item.
+    /// The wanted records in the list, each once, with their items where those are whole records. The list is read for
+    /// as long as one is missing and its pages have anything new; what is named and not there comes without an item.
     async fn items(
         &self,
         requester: &Requester,
@@ -165,7 +199,7 @@ impl CompiledPipeline {
         };
         let list = self.list();
         let (mut number, mut cursor) = (list.first_page(), None);
-        let mut last = list.most_pages();
+        let (mut last, mut seen) = (list.most_pages(), Seen::default());
         loop {
             let page = list.fetch_page(requester, number, cursor.as_deref()).await?;
             sample.pages += 1;
@@ -173,10 +207,7 @@ impl CompiledPipeline {
             sample.total_pages = page.total_pages;
             sample.total = page.total;
             last = page.last.unwrap_or(last).min(last);
-            let goes_on = match list.style() {
-                ListStyle::Numbered => !page.items.is_empty(),
-                ListStyle::Sequential => page.cursor.is_some(),
-            };
+            let goes_on = seen.goes_on(&page, list.style());
             for item in page.items {
                 let is_wanted = named.as_ref().is_none_or(|ids| ids.contains(&&item.id));
                 if is_wanted && found.iter().all(|(id, _)| *id != item.id) {
@@ -205,5 +236,81 @@ impl CompiledPipeline {
             .filter_map(|raw| serde_json::from_slice(raw).ok())
             .collect();
         Drift::of(self.schema(), &records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{Cassette, Pipeline, Player, RequesterConfig};
+
+    const PIPELINE: &str = r#"
+muster: 1
+name: test
+source:
+  list:
+    request: { url: "http://a.test/list" }
+    pagination: PAGINATION
+    items: $.items
+    id: $.id
+  detail: none
+load:
+  request: { url: "http://a.test/home" }
+"#;
+
+    /// A sample of a list with these pages: query and answer. One that is asked for beside them cannot be read.
+    async fn sampled(pagination: &str, pages: &[(String, String)], wanted: &Wanted) -> Sample {
+        let mut yaml = "version: 1\ninteractions:\n".to_owned();
+        for (query, answer) in pages {
+            yaml.push_str(&format!(
+                "- request: {{ method: GET, uri: 'http://a.test/list{query}' }}\n  \
+                 response: {{ status: {{ code: 200 }}, headers: {{ content-type: [application/json] }}, \
+                 body: {{ string: '{answer}' }} }}\n"
+            ));
+        }
+        let player = Player::new(Cassette::from_yaml(&yaml).unwrap());
+        let pipeline = Pipeline::from_yaml(&PIPELINE.replace("PAGINATION", pagination), "test").unwrap();
+        let requester = Requester::playing(pipeline.limits(), &RequesterConfig::default(), &player);
+        pipeline.compile(&BTreeMap::new()).unwrap().sample(&requester, wanted).await.unwrap()
+    }
+
+    fn ids(sample: &Sample) -> Vec<&str> {
+        sample.records.iter().map(|record| record.id.as_text()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_list_that_does_not_heed_the_page_is_read_no_further() {
+        let same = |page: u64| (format!("?page={page}"), r#"{"items":[{"id":1},{"id":2}]}"#.to_owned());
+        let pages = [same(1), same(2)];
+        let first = sampled("{ page_number: {} }", &pages, &Wanted::First(10)).await;
+        assert_eq!((first.pages, ids(&first)), (2, vec!["1", "2"]));
+        let named = sampled("{ page_number: {} }", &pages, &Wanted::These(vec![RecordId::from(9)])).await;
+        assert_eq!((named.pages, &named.records[0].source), (2, &Err(Unread::NotListed)));
+    }
+
+    #[tokio::test]
+    async fn cursors_that_lead_to_nothing_new_are_not_followed() {
+        let page = |asked: &str, items: &str, next: &str| {
+            let query = if asked.is_empty() { String::new() } else { format!("?after={asked}") };
+            (query, format!(r#"{{"items":[{items}],"next":{next}}}"#))
+        };
+        let cursors = "{ cursor: { parameter: after, next: $.next } }";
+        let (one, two) = (r#"{"id":1}"#, r#"{"id":2}"#);
+        for (pages, expected) in [
+            // The same cursor again, and the same items under cursors of their own.
+            (vec![page("", one, "\"a\""), page("a", two, "\"a\"")], vec!["1", "2"]),
+            (vec![page("", one, "\"a\""), page("a", one, "\"b\"")], vec!["1"]),
+            // An empty page may stand between two others.
+            (vec![page("", one, "\"a\""), page("a", "", "\"b\""), page("b", two, "null")], vec!["1", "2"]),
+        ] {
+            let sample = sampled(cursors, &pages, &Wanted::First(10)).await;
+            assert_eq!((sample.pages, ids(&sample)), (pages.len() as u64, expected), "{pages:?}");
+        }
+        let mut pages = vec![page("", one, "1")];
+        pages.extend((1..=EMPTY_PAGES).map(|number| page(&number.to_string(), "", &(number + 1).to_string())));
+        let sample = sampled(cursors, &pages, &Wanted::First(10)).await;
+        assert_eq!((sample.pages, ids(&sample)), (u64::from(EMPTY_PAGES) + 1, vec!["1"]));
     }
 }

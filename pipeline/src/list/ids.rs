@@ -20,6 +20,8 @@ const PAGE: usize = 1000;
 const MAX_FILE: u64 = 256 << 20;
 /// The longest text of one ID, in bytes: an escape of JSON makes at most 6 of one.
 const MAX_ENTRY: usize = MAX_RECORD_ID_BYTES * 6 + 2;
+/// What some programs put before a text: no blank, and no part of the first ID.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// A list of IDs.
 #[derive(Debug)]
@@ -103,6 +105,7 @@ fn shown(text: &str) -> String {
 
 /// IDs with commas or line ends between them, or a JSON list.
 fn of_text(text: &str) -> Result<Vec<RecordId>, String> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     if text.trim_start().starts_with('[') {
         let all: Vec<&RawValue> =
             serde_json::from_str(text).map_err(|error| format!("it begins like a JSON list and is none: {error}"))?;
@@ -147,7 +150,7 @@ fn of_file(path: &Path, number: u64, cursor: Option<&str>) -> Result<Page, Strin
         return Err(changed());
     }
     file.seek(SeekFrom::Start(mark.offset)).map_err(|error| error.to_string())?;
-    let mut reader = Reader { inner: BufReader::new(&mut file), offset: mark.offset };
+    let mut reader = Reader::at(mark.offset, &mut file)?;
     let list = is_list(path)?;
     let mut items = Vec::with_capacity(PAGE);
     let mut ended = false;
@@ -199,7 +202,7 @@ fn digest(file: &mut File) -> Result<String, String> {
 
 /// Whether it is a JSON list: nothing but space stands before its `[`.
 fn is_list(path: &Path) -> Result<bool, String> {
-    let mut reader = Reader { inner: BufReader::new(File::open(path).map_err(|error| error.to_string())?), offset: 0 };
+    let mut reader = Reader::at(0, File::open(path).map_err(|error| error.to_string())?)?;
     Ok(reader.after_space()? == Some(b'['))
 }
 
@@ -210,6 +213,17 @@ struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
+    /// Reads on at this place in a file; at its beginning, behind its byte order mark.
+    fn at(offset: u64, inner: R) -> Result<Self, String> {
+        let mut reader = Self { inner: BufReader::new(inner), offset };
+        let ahead = reader.inner.fill_buf().map_err(|error| error.to_string())?;
+        if offset == 0 && ahead.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+            reader.inner.consume(BYTE_ORDER_MARK.len());
+            reader.offset = BYTE_ORDER_MARK.len() as u64;
+        }
+        Ok(reader)
+    }
+
     fn peek(&mut self) -> Result<Option<u8>, String> {
         Ok(self.inner.fill_buf().map_err(|error| error.to_string())?.first().copied())
     }
@@ -310,6 +324,9 @@ mod tests {
         let ids = of_text("7, \"7\",007\n a b ,-1.50\r\n\n1e3,null").unwrap();
         assert_eq!(texts(&ids), ["7", "\"7\"", "\"007\"", "\"a b\"", "-1.50", "1e3", "\"null\""]);
         assert_eq!(texts(&of_text(" [7, \"a,b\", \"7\"] ").unwrap()), ["7", "\"a,b\"", "\"7\""]);
+        for text in ["\u{feff}7,8", "\u{feff}[7, 8]"] {
+            assert_eq!(texts(&of_text(text).unwrap()), ["7", "8"]);
+        }
         assert!(of_text(" \n").unwrap().is_empty());
         for (text, what) in [
             ("[7", "is none"),
@@ -344,12 +361,15 @@ mod tests {
             (expected.join("\n"), 3),
             (format!("\n{}\r\n\n", expected.join("\r\n\r\n")), 3),
             (format!(" [ {} ]\n", expected.join(" , ")), 3),
+            (format!("\u{feff}{}\r\n", expected.join("\r\n")), 3),
+            (format!("\u{feff}[{}]", expected.join(",")), 3),
         ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(read_all(&path), Ok((expected.clone(), pages)));
         }
         for (text, ids) in [
             ("", &[][..]),
+            ("\u{feff}", &[]),
             ("[]", &[]),
             ("[\"a]\\\",b\",7]", &["\"a]\\\",b\"", "7"]),
             ("a,b\n \"7\"", &["\"a,b\"", "\"7\""]),

@@ -107,7 +107,7 @@ async fn ask(
 ) -> Option<Value> {
     let path = format!("{}{}{}", place.before, id.path_segment(), place.after).replace("$${", "${");
     let mut url = wish.url.join(&path).ok()?;
-    if let Some((name, value)) = write::secret_query(&wish.url) {
+    for (name, value) in write::secret_queries(&wish.url) {
         url.query_pairs_mut().append_pair(&name, &value);
     }
     let looked = look(&url, headers, config).await.ok()?;

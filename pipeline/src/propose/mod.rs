@@ -90,6 +90,7 @@ pub async fn propose(wish: &Wish, config: &RequesterConfig) -> Result<Proposal, 
     let mut seen = vec![format!("{count} items at {}", items.path), format!("their IDs at {id}")];
     let mut guessed = Vec::new();
     (if pages.why.contains("guess") { &mut guessed } else { &mut seen }).push(pages.why.clone());
+    guessed.extend(write::left_out(wish));
     if let Some((path, longer)) = guess::nameless(&body, count) {
         guessed.push(format!("{path} was passed over: its {longer} entries are lists of values without names"));
     }

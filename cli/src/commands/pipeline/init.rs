@@ -1,8 +1,11 @@
 //! `pipeline init`: a pipeline for an API that nobody described yet.
 
 use std::fs::OpenOptions;
+use std::future::Future;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use muster_pipeline::{LookError, Proposal, ProposeError, Wish, propose};
@@ -15,6 +18,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::clean;
 use crate::{manner, output};
+
+/// How long an API may take before it is said what is waited for.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// `muster pipeline init [URL]`.
 pub async fn init(args: InitArgs, proxy: Option<Url>, stderr: &Stderr) -> Result<Exit, Failure> {
@@ -33,13 +39,34 @@ pub async fn init(args: InitArgs, proxy: Option<Url>, stderr: &Stderr) -> Result
         name: args.name,
         out: out()?,
     };
-    let proposal = propose(&wish, &sampling::config(proxy)).await.map_err(failure)?;
+    let config = sampling::config(proxy);
+    let proposing = pin!(propose(&wish, &config));
+    let proposal = patiently(proposing, || manner::remark(stderr, &waiting(&wish.url))).await.map_err(failure)?;
     match &args.output {
         Some(file) => write(file, &proposal.yaml)?,
         None => drop(output::print(&proposal.yaml)?),
     }
     tell(&proposal, args.output.as_deref(), stderr);
     Ok(Exit::Fine)
+}
+
+/// Waits for what comes, and says so when that takes longer than a moment.
+async fn patiently<T>(mut coming: Pin<&mut impl Future<Output = T>>, say: impl FnOnce()) -> T {
+    match tokio::time::timeout(MOMENT, coming.as_mut()).await {
+        Ok(came) => came,
+        Err(_) => {
+            say();
+            coming.await
+        }
+    }
+}
+
+/// What is waited for. The URL's query may hold a key.
+fn waiting(list: &Url) -> String {
+    let mut list = list.clone();
+    list.set_query(None);
+    list.set_fragment(None);
+    format!("waiting for {list} to answer: the list, and then a few of its records, are asked for; Ctrl-C gives up")
 }
 
 fn tell(proposal: &Proposal, file: Option<&Path>, stderr: &Stderr) {
@@ -122,5 +149,17 @@ fn failure(error: ProposeError) -> Failure {
         },
         ProposeError::Shape(_) => failure.help("give the URL of a list with records in it"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_named_without_a_key() {
+        let said = waiting(&Url::parse("https://api.test/items?key=canary&page=1#top").expect("a URL"));
+        assert!(said.starts_with("waiting for https://api.test/items to answer"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
     }
 }

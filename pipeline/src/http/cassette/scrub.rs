@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::IgnoredAny;
 use url::Url;
 
 use super::{Asked, Body, Headers, Interaction, REDACTED, Values};
@@ -171,8 +172,8 @@ fn form(body: &Body, headers: &Headers) -> Body {
 /// is.
 fn json(text: &str, cursors: &Cursors) -> String {
     let clean = |text: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(text).ok()?;
-        Some(if members(&mut value, false, cursors) { value.to_string() } else { text.to_owned() })
+        serde_json::from_str::<IgnoredAny>(text).ok()?;
+        members(text, cursors)
     };
     let lines =
         || text.split('\n').map(|line| if line.trim().is_empty() { Some(line.to_owned()) } else { clean(line) });
@@ -180,23 +181,51 @@ fn json(text: &str, cursors: &Cursors) -> String {
     whole.unwrap_or_else(|| text.to_owned())
 }
 
-/// Takes the secret members out of a value, itself one or not, and says whether there were any. What stands there is as
-/// before: a text is another text, an object has the same members.
-fn members(value: &mut serde_json::Value, is_secret: bool, cursors: &Cursors) -> bool {
-    match value {
-        serde_json::Value::Object(entries) => {
-            let clean = |(name, value): (&String, &mut _)| members(value, is_secret_member(name), cursors);
-            entries.iter_mut().map(clean).fold(false, |any, one| any | one)
+/// Takes the secret members out of what is JSON; what has none is as it was. What stands there is as before: a text is
+/// another text, an object has the same members, a number its digits.
+fn members(json: &str, cursors: &Cursors) -> Option<String> {
+    let (mut clean, mut rest, mut any) = (String::with_capacity(json.len()), json, false);
+    // Whether a text that comes now is a secret, and whether one was where each list and object around it began.
+    let (mut is_secret, mut around) = (false, Vec::new());
+    while let Some(at) = rest.find(['"', '{', '[', '}', ']']) {
+        let (before, from) = rest.split_at(at);
+        clean.push_str(before);
+        let Some((token, after)) = string(from) else {
+            let (bracket, after) = from.split_at(1);
+            match bracket {
+                "{" | "[" => around.push(is_secret),
+                _ => is_secret = around.pop()?,
+            }
+            clean.push_str(bracket);
+            rest = after;
+            continue;
+        };
+        rest = after;
+        let said: Option<String> = serde_json::from_str(token).ok();
+        let text = said.as_deref().unwrap_or(token);
+        if rest.trim_start().starts_with(':') {
+            is_secret = is_secret_member(text);
+        } else if is_secret && text != REDACTED && !cursors.0.contains(text) {
+            clean.push_str(&format!("\"{REDACTED}\""));
+            any = true;
+            continue;
         }
-        serde_json::Value::Array(values) => {
-            values.iter_mut().map(|value| members(value, is_secret, cursors)).fold(false, |any, one| any | one)
-        }
-        serde_json::Value::String(text) if is_secret && text != REDACTED && !cursors.0.contains(text) => {
-            *text = REDACTED.to_owned();
-            true
-        }
-        _ => false,
+        // Whatever its escapes, in the one spelling in which known secrets are looked for.
+        clean.push_str(&said.map_or_else(|| token.to_owned(), |said| serde_json::Value::from(said).to_string()));
     }
+    clean.push_str(rest);
+    Some(if any { clean } else { json.to_owned() })
+}
+
+/// The string that JSON begins with, quotes and all, and what comes after it.
+fn string(json: &str) -> Option<(&str, &str)> {
+    let mut is_escaped = false;
+    let inner = json.strip_prefix('"')?.bytes().position(|byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    })?;
+    json.split_at_checked(inner + 2)
 }
 
 /// A text without the secrets that the names of query parameters tell, in whatever URL in it.

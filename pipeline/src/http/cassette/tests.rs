@@ -177,16 +177,18 @@ async fn a_cursor_that_is_called_a_token_tells_pages_apart() {
     get(&requester, "http://h.test/list?_token=b%3D2").await.unwrap();
 }
 
+/// What is kept of an exchange: the body that was sent, and the answer.
+fn clean(asked: Asked, answer: &str) -> (Option<String>, String) {
+    let mut interactions = [Interaction { request: asked, response: answered(answer) }];
+    let scrubber = scrub::Scrubber::new([], scrub::Cursors::of(&interactions));
+    interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
+    let [Interaction { request, response }] = interactions;
+    let text = |body: Body| String::from_utf8(body.0).unwrap();
+    (request.body.map(text), text(response.body.string))
+}
+
 #[test]
 fn what_its_name_gives_away_is_taken_out_at_any_depth() {
-    let clean = |asked: Asked, answer: &str| {
-        let mut interactions = [Interaction { request: asked, response: answered(answer) }];
-        let scrubber = scrub::Scrubber::new([], scrub::Cursors::of(&interactions));
-        interactions.iter_mut().for_each(|interaction| scrubber.clean(interaction));
-        let [Interaction { request, response }] = interactions;
-        let text = |body: Body| String::from_utf8(body.0).unwrap();
-        (request.body.map(text), text(response.body.string))
-    };
     let answer = r#"{"user":{"access_token":"canary","name":"Ada"},"keys":[{"client_secret":"canary","id":1}],
         "password":"canary","api_key":"canary","session_token":"canary","apiKeys":["canary","canary"],
         "token_type":"Bearer","tokens":5,"secret":null,"next_page_token":"kept",
@@ -219,6 +221,17 @@ fn what_its_name_gives_away_is_taken_out_at_any_depth() {
     for kept in ["{ \"a\" : 1.10 }", "a?b&c\\d=\\", "<a href='/?x=1'>", "?token=", "é?é=1"] {
         assert_eq!(clean(asked("GET", "http://h.test/"), kept).1, kept);
     }
+}
+
+#[test]
+fn what_stands_beside_a_secret_keeps_its_digits() {
+    let answer = r#"{ "token": "canary", "id": 12345678901234567890123, "price": 10.50, "far": [1E400, -0, "\u00e9"],
+        "secrets" : [ "canary", {"id": "kept", "password" : "\ud800canary"}, ["canary"] ], "odd": "\ud800", "id": 1 }"#;
+    let kept = r#"{ "token": "REDACTED", "id": 12345678901234567890123, "price": 10.50, "far": [1E400, -0, "é"],
+        "secrets" : [ "REDACTED", {"id": "kept", "password" : "REDACTED"}, ["REDACTED"] ], "odd": "\ud800", "id": 1 }"#;
+    assert_eq!(clean(asked("GET", "http://h.test/"), answer).1, kept);
+    let deep = |secret: &str| format!("{}{{\"token\":\"{secret}\"}}{}", "[".repeat(500), "]".repeat(500));
+    assert_eq!(clean(asked("GET", "http://h.test/"), &deep("canary")).1, deep("REDACTED"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use rusty_s3::{Credentials, S3Action, UrlStyle};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -59,7 +60,7 @@ impl Bucket {
                 return Err(SpecError::new("the pipeline", what).key("load.files").help(help));
             }
         };
-        let prefix = url.path().trim_matches('/').to_owned();
+        let prefix = prefix_of(url).map_err(wrong)?;
         let region = target.region.as_ref().map(|region| region.fill_text(parameters));
         Ok(Self { name, prefix, endpoint: endpoint.transpose()?, region, credentials })
     }
@@ -195,6 +196,17 @@ impl Bucket {
     }
 }
 
+/// What stands before the names of all objects. The URL has it percent-encoded, and signing encodes it anew.
+fn prefix_of(url: &Url) -> Result<String, String> {
+    let encoded = url.path().trim_matches('/');
+    let prefix = percent_decode_str(encoded).decode_utf8();
+    let prefix = prefix.map_err(|_| format!("the prefix {encoded} is not UTF-8 when its % are decoded"))?;
+    if prefix.split('/').any(|step| matches!(step, "." | "..")) {
+        return Err(format!("the prefix {prefix} cannot stand in a URL: . and .. lead elsewhere there"));
+    }
+    Ok(prefix.into_owned())
+}
+
 fn first<const N: usize>(names: [&str; N]) -> Option<String> {
     names.into_iter().find_map(|name| env::var(name).ok().filter(|text| !text.is_empty()))
 }
@@ -202,4 +214,32 @@ fn first<const N: usize>(names: [&str; N]) -> Option<String> {
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let rest = &text[text.find(start)? + start.len()..];
     Some(&rest[..rest.find(end)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::template::Part;
+
+    #[test]
+    fn a_prefix_is_encoded_once() {
+        let secret = || ValueTemplate::of_part(Part::Literal("canary".to_owned()));
+        for (url, path) in [
+            ("s3://herd", "/herd/run/key"),
+            ("s3://herd/all/", "/herd/all/run/key"),
+            ("s3://herd/my zoo", "/herd/my%20zoo/run/key"),
+            ("s3://herd/my%20zoo", "/herd/my%20zoo/run/key"),
+            ("s3://herd/löwen/100%25", "/herd/l%C3%B6wen/100%25/run/key"),
+            ("s3://herd/a+b%2Fc", "/herd/a%2Bb/c/run/key"),
+        ] {
+            let bucket = Bucket {
+                name: "herd".to_owned(),
+                prefix: prefix_of(&Url::parse(url).unwrap()).unwrap(),
+                endpoint: Some(Url::parse("http://s3.test").unwrap()),
+                region: Some("here".to_owned()),
+                credentials: Some((secret(), secret())),
+            };
+            assert_eq!(bucket.signed("run/key", SPARE).unwrap().path(), path, "{url}");
+        }
+    }
 }

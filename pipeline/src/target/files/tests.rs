@@ -48,6 +48,8 @@ fn urls_that_no_file_can_go_to_are_refused() {
         ("{ url: 'here' }", "is not a URL"),
         ("{ url: 's3://me:canary@bucket' }", "user name or password"),
         ("{ url: 's3://bucket/a?b' }", "neither ? nor #"),
+        ("{ url: 's3://bucket/%FF' }", "the prefix %FF is not UTF-8"),
+        ("{ url: 's3://bucket/a%2F..%2Fb' }", "the prefix a/../b cannot stand in a URL"),
         ("{ url: 'file:///dir', region: x }", "region says nothing beside a folder"),
         ("{ url: 's3://bucket', access_key_id: '${env:A}' }", "secret_access_key is missing"),
     ] {
