@@ -28,8 +28,8 @@ pub use enrich::EnrichPart;
 pub use error::{Place, SpecError};
 pub use format::FORMAT_SCHEMA;
 pub use http::{
-    Cassette, CassetteError, ClosedHosts, Cost, FetchError, Fleet, Get, LookError, Looked, Messenger, NoReply, Played,
-    Player, PostOutcome, ProbeOutcome, Process, Recorder, Reply, Requester, RequesterConfig, RequesterError,
+    Cassette, CassetteError, ClosedHosts, Cost, FetchError, Fleet, Get, LookError, Looked, Messenger, NoReply, Oddity,
+    Played, Player, PostOutcome, ProbeOutcome, Process, Recorder, Reply, Requester, RequesterConfig, RequesterError,
     RequesterStats, Sent, SentEnding, Turn, excerpt, host_of, look, proxy_url,
 };
 pub use list::{ListError, ListSource, ListStyle, ListedItem, Nameless, Page};

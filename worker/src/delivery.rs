@@ -270,7 +270,7 @@ fn log_posted(work: &Work, ordinal: i32, posted: &Posted, next: &Next) {
         // The host's own lines say when it goes down and comes back.
         PostEnd::NotSent => line!(debug, "delivery not sent"),
         PostEnd::InDoubt => line!(warn, "delivery in doubt"),
-        PostEnd::WrongContent => line!(warn, "delivery answered by something else"),
+        PostEnd::WrongContent => line!(warn, "delivery answered in a way that settles nothing"),
         PostEnd::PipelineWrong => line!(warn, "delivery refused whatever it carries"),
     }
 }

@@ -75,12 +75,14 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
         }
     }
     drop(fetching);
+    if let Some(record) = ready.iter().flatten().next() {
+        work.pipeline.keep_sound(record.id.clone(), items.get(&record.position).cloned());
+    }
     if let Some((_, _, pause)) = odd.first() {
-        let sound = ready.iter().flatten().next().map(|record| (&record.id, items.get(&record.position)));
         let alone = tokio::select! {
             biased;
             _ = &mut stopped => return Err(Interrupted::Stopped),
-            alone = still_sound(work, sound, book) => alone,
+            alone = still_sound(work, book) => alone,
         };
         if !alone {
             return Err(Interrupted::PipelineWrong(pause.clone()));
@@ -92,11 +94,11 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
     Ok(chunks(parts, ready))
 }
 
-/// Whether a record that came as JSON still does, so that those which did not are odd by themselves. Where none did, more
-/// likely the source answers everybody so: nobody is judged.
-async fn still_sound(work: &Work, sound: Option<(&RecordId, Option<&Item>)>, book: &mut Book) -> bool {
-    let Some((id, item)) = sound else { return false };
-    let (again, costs) = read(work, id, item).await;
+/// Whether the last record that came as JSON, of whichever batch, still does, so that those which did not are odd by
+/// themselves. Where none did, more likely the source answers everybody so: nobody is judged.
+async fn still_sound(work: &Work, book: &mut Book) -> bool {
+    let Some((id, item)) = work.pipeline.last_sound() else { return false };
+    let (again, costs) = read(work, &id, item.as_ref()).await;
     costs.into_iter().for_each(|cost| book.add_cost(cost));
     matches!(again, Fetched::Record(_))
 }

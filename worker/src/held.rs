@@ -48,7 +48,7 @@ pub(crate) struct HeldLease {
     stop: watch::Sender<Stop>,
     /// Work on it has begun. Changes only while nobody changes `stop`.
     begun: AtomicBool,
-    /// The how-manieth of the session it is.
+    /// Which lease of the session it is.
     number: u64,
     deadline: Mutex<Instant>,
     unfetched: AtomicUsize,

@@ -17,7 +17,7 @@ use crate::fetch::Interrupted;
 use crate::ready::{MAX_BODY, ReadyPipeline};
 
 /// A record as the list had it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     /// All of it.
     Whole(Bytes),

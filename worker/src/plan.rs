@@ -78,7 +78,7 @@ pub(crate) enum PostEnd {
     PerRecord { answers: Vec<RecordAnswer>, retry_after: Option<Duration> },
     /// It may have them.
     InDoubt,
-    /// It may have them, and it is not what answers.
+    /// It may have them, and what it answers would leave any others as open.
     WrongContent,
     /// It would refuse any records.
     PipelineWrong,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use muster_pipeline::{
 };
 use tokio::time::Instant;
 
+use crate::items::Item;
 use crate::trace::RecordNotes;
 
 mod posted;
@@ -27,6 +28,8 @@ pub(crate) struct ReadyPipeline {
     compiled: CompiledPipeline,
     requester: Requester,
     concurrency: usize,
+    /// The last record that was read well, with its item where it came with the list.
+    sound: Mutex<Option<(RecordId, Option<Item>)>>,
 }
 
 impl fmt::Debug for ReadyPipeline {
@@ -49,6 +52,7 @@ impl ReadyPipeline {
             compiled,
             requester,
             concurrency: config.concurrency.unwrap_or(pipeline.limits().concurrency),
+            sound: Mutex::default(),
         })
     }
 
@@ -92,6 +96,17 @@ impl ReadyPipeline {
     /// How records go to the target, as it may be shown.
     pub(crate) fn wire(&self) -> Wire<'_> {
         Wire { method: self.compiled.target().http().map(|loader| loader.method().as_str()), url: self.target() }
+    }
+
+    /// Keeps a record that was read well: where another does not come as JSON, reading it again tells whether that one
+    /// alone does not.
+    pub(crate) fn keep_sound(&self, id: RecordId, item: Option<Item>) {
+        *self.sound.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, item));
+    }
+
+    /// The last record that was kept so.
+    pub(crate) fn last_sound(&self) -> Option<(RecordId, Option<Item>)> {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the records came whole with the list.

@@ -77,7 +77,7 @@ struct Row {
 
 #[derive(Debug)]
 struct Open {
-    /// The how-manieth time.
+    /// Which opening of the circuit it is.
     number: u64,
     /// A question failed.
     outage: bool,
@@ -106,7 +106,7 @@ pub(crate) enum Look {
     Ask {
         /// For this, or else for what it wants itself.
         witness: Option<(Url, Get)>,
-        /// The how-manieth time that the circuit is open.
+        /// Which opening of the circuit it belongs to.
         number: u64,
     },
     /// It waits: until then, or until a question is answered.
@@ -178,7 +178,7 @@ impl Circuit {
         }
     }
 
-    /// `every`: the how-manieth question is what the request itself wants, when there is a witness.
+    /// `every`: of so many questions one is what the request itself wants, when there is a witness.
     pub(crate) fn look(&self, every: u32) -> Look {
         let mut state = super::lock(&self.state);
         let witness = state.witness.clone();

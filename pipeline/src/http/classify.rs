@@ -62,11 +62,15 @@ pub enum PostOutcome {
         /// The beginning of what the target said.
         detail: String,
     },
-    /// 2xx with a page of HTML: it is not the target that answers so, or not to this request. Nobody knows whether it was
-    /// applied, and the next would fare the same.
+    /// An answer that leaves open whether it was applied, and to the next would be the same: it is not the target that
+    /// answers so, or not as the pipeline has it.
     WrongContent {
         /// The status.
         status: u16,
+        /// What is wrong with it.
+        oddity: Oddity,
+        /// Whether it was to say what became of each record, so that it has to be read.
+        per_record: bool,
         /// The beginning of the answer.
         detail: String,
     },
@@ -79,6 +83,24 @@ pub enum PostOutcome {
         /// The beginning of what the target said.
         detail: String,
     },
+}
+
+/// What is wrong with an answer that leaves open whether a POST was applied, and to the next would be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// 2xx with a page of HTML.
+    Html,
+    /// 2xx with other words that are no JSON.
+    Text,
+    /// 2xx with nothing, which does not say that this is all.
+    Nothing,
+    /// 2xx with more than is read.
+    TooLarge {
+        /// How much is, in bytes after decompression.
+        limit: usize,
+    },
+    /// A redirect as after a POST that was applied: 302 or 303.
+    Redirect,
 }
 
 /// What the target says of one record.
@@ -189,14 +211,7 @@ pub(crate) fn post(loader: &Loader, records: usize, result: Result<Answer, Trans
     };
     let status = answer.status.as_u16();
     if answer.status.is_success() {
-        let read = unread(loader, &answer).map_or_else(|| said(loader, records, &answer), Err);
-        return match read {
-            Ok(outcome) => outcome,
-            Err(_) if is_html(&answer) || is_other_text(&answer) => {
-                PostOutcome::WrongContent { status, detail: told(&answer.body) }
-            }
-            Err(reason) => PostOutcome::InDoubt { status: Some(status), reason, detail: told(&answer.body) },
-        };
+        return said(loader, records, &answer).unwrap_or_else(|reason| unread(loader, &answer, reason));
     }
     let retry_after = retry_after(&answer.headers);
     let detail = refusal(&answer);
@@ -214,21 +229,76 @@ pub(crate) fn post(loader: &Loader, records: usize, result: Result<Answer, Trans
         let reason = "the answer does not say whether it was applied".to_owned();
         return PostOutcome::InDoubt { status: Some(status), reason, detail };
     }
-    // 3xx and every other 4xx: the request itself is wrong, and so it would be with other records.
+    if matches!(answer.status, StatusCode::FOUND | StatusCode::SEE_OTHER) {
+        // The latter leads to what came of a POST (RFC 9110, section 15.4.4), and the former is used so by many.
+        return PostOutcome::WrongContent { status, oddity: Oddity::Redirect, per_record: false, detail };
+    }
+    // Every other 3xx and 4xx: the request itself is wrong, and so it would be with other records.
     PostOutcome::PipelineWrong { status, detail }
 }
 
-/// What a 2xx that came whole says; or why that cannot be read.
+/// What a 2xx says; or why that cannot be taken for a promise.
 fn said(loader: &Loader, records: usize, answer: &Answer) -> Result<PostOutcome, String> {
     let status = answer.status.as_u16();
-    let Some(per_record) = loader.per_record.as_ref().filter(|per_record| per_record.status.contains(&status)) else {
+    if let BodyEnd::Broken(reason) = &answer.end {
+        return Err(format!("the answer broke off: {reason}"));
+    }
+    if !loader.reads(status) {
         return Ok(PostOutcome::Applied { status });
-    };
+    }
+    if answer.end == BodyEnd::TooLarge {
+        return Err(format!("the answer is larger than {} bytes", loader.answer_size));
+    }
+    if loader.answer == types::Answer::Json {
+        check_json(answer)?;
+    }
+    let Some(per_record) = loader.about_each(status) else { return Ok(PostOutcome::Applied { status }) };
     let answers = per_record.read(&answer.body, records)?;
     if answers.iter().all(|answer| *answer == RecordAnswer::Applied) {
         return Ok(PostOutcome::Applied { status });
     }
     Ok(PostOutcome::PerRecord { status, answers, retry_after: retry_after(&answer.headers) })
+}
+
+/// Whether an answer is JSON, or nothing and says so.
+fn check_json(answer: &Answer) -> Result<(), String> {
+    let says_empty = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+        || answer.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if answer.body.is_empty() && says_empty {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body)
+        .map(drop)
+        .map_err(|error| format!("the answer is not JSON: {error}"))
+}
+
+/// What follows from a 2xx that cannot be read, for this reason.
+fn unread(loader: &Loader, answer: &Answer, reason: String) -> PostOutcome {
+    let (status, detail) = (answer.status.as_u16(), told(&answer.body));
+    match oddity(loader, answer) {
+        Some(oddity) => {
+            let per_record = loader.about_each(status).is_some();
+            PostOutcome::WrongContent { status, oddity, per_record, detail }
+        }
+        None => PostOutcome::InDoubt { status: Some(status), reason, detail },
+    }
+}
+
+/// What is wrong with a 2xx that cannot be read, where the next would be the same: what is said so once is always said
+/// so, whereas JSON that cannot be read may have been cut on its way.
+fn oddity(loader: &Loader, answer: &Answer) -> Option<Oddity> {
+    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match (&answer.end, first) {
+        (BodyEnd::Broken(_), Some(b'<')) if is_html(answer) && loader.reads(answer.status.as_u16()) => {
+            Some(Oddity::Html)
+        }
+        (BodyEnd::Broken(_), _) => None,
+        (_, Some(b'<')) => Some(Oddity::Html),
+        (BodyEnd::TooLarge, _) => Some(Oddity::TooLarge { limit: loader.answer_size }),
+        (BodyEnd::Whole, None) => Some(Oddity::Nothing),
+        (BodyEnd::Whole, Some(b'{' | b'[' | b'"')) if !is_html(answer) => None,
+        (BodyEnd::Whole, Some(_)) => Some(Oddity::Text),
+    }
 }
 
 /// Whether an answer says that the host has too much to do.
@@ -247,26 +317,6 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Why a 2xx cannot be taken for a promise, if it cannot.
-fn unread(loader: &Loader, answer: &Answer) -> Option<String> {
-    match &answer.end {
-        BodyEnd::Broken(reason) => return Some(format!("the answer broke off: {reason}")),
-        BodyEnd::TooLarge => return Some(format!("the answer is larger than {} bytes", loader.answer_size)),
-        BodyEnd::Whole => {}
-    }
-    if loader.answer == types::Answer::Any {
-        return None;
-    }
-    let said_empty = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
-        || answer.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
-    if answer.body.is_empty() && said_empty {
-        return None;
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body)
-        .err()
-        .map(|error| format!("the answer is not JSON: {error}"))
-}
-
 fn looks_like_json(answer: &Answer) -> bool {
     let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
     let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
@@ -280,13 +330,6 @@ fn looks_like_json(answer: &Answer) -> bool {
 fn is_html(answer: &Answer) -> bool {
     let kind = answer.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
     kind.is_some_and(|kind| kind.windows(4).any(|part| part == b"html"))
-}
-
-/// Whole, and not even the beginning of a JSON object, list or text: what is said so once is always said so, whereas JSON that
-/// cannot be read may have been cut on its way.
-fn is_other_text(answer: &Answer) -> bool {
-    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
-    matches!(answer.end, BodyEnd::Whole) && first.is_some_and(|first| !matches!(first, b'{' | b'[' | b'"'))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

@@ -46,7 +46,8 @@ pub async fn look(url: &Url, headers: &HeaderMap, config: &RequesterConfig) -> R
     })?;
     let exchange =
         Exchange { method: Method::GET, url: url.clone(), headers: headers.clone(), body: Bytes::new(), limit: MOST };
-    let given_up = |last: String, status| FetchError::GivenUp { attempts: 1, last, status };
+    // No limit of a pipeline made it late.
+    let given_up = |last: String, status| FetchError::GivenUp { attempts: 1, last, status, silent: false };
     let answering = tokio::time::timeout(PATIENCE, transport.call(exchange));
     let answer = match answering.await {
         Ok(Ok(answer)) => answer,

@@ -44,7 +44,7 @@ mod turn;
 pub(crate) use access::Access;
 pub use access::Process;
 pub use cassette::{Cassette, CassetteError, Played, Player, Recorder};
-pub use classify::{PostOutcome, ProbeOutcome};
+pub use classify::{Oddity, PostOutcome, ProbeOutcome};
 pub use connect::proxy_url;
 pub use fleet::{ClosedHosts, Fleet, host_of};
 pub use look::{LookError, Looked, look};
@@ -104,7 +104,7 @@ pub enum Get {
     List,
     /// One record.
     Detail,
-    /// A further part of a record: the how-manieth under `source.enrich`, from 0.
+    /// A further part of a record: which one under `source.enrich`, counted from 0.
     Enrich(usize),
     /// Whether the target has a record: the status is the answer, the body is not looked at.
     Probe,
@@ -174,6 +174,8 @@ pub enum FetchError {
         last: String,
         /// The status of the last one, if it had one.
         status: Option<u16>,
+        /// Whether the last one was sent, and not answered in time.
+        silent: bool,
     },
     /// The source wants to know who asks, and that cannot be told: nothing was sent.
     #[error("{reason}")]
@@ -207,6 +209,10 @@ impl FetchError {
                 "is this the API's address, or does a web page or a proxy's sign-in stand there?"
             }
             FetchError::TooLarge { .. } => "raise that limit in the pipeline, or let the source answer with less",
+            FetchError::GivenUp { silent: true, .. } => {
+                "it takes connections, but is slower than limits.get_timeout: raise that (and limits.hedge_after, if \
+                 only some of its answers are slow); or is it another program's port?"
+            }
             FetchError::GivenUp { status: None, .. } => "are host and port right, and does the source run there?",
             FetchError::GivenUp { status: Some(_), .. } => "it is there, but it fails: its own log may say why",
         }

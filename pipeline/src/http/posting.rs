@@ -21,7 +21,7 @@ use super::turn::{Ready, Turn};
 use crate::load::Loader;
 use crate::target::Delivery;
 
-/// The how-manieth question whether a host is back is the POST that waits itself.
+/// Of so many questions whether a host is back, one is the POST that waits itself.
 const OWN_POST: u32 = 8;
 
 impl Requester {

@@ -27,6 +27,8 @@ pub(crate) struct Race {
     pub(crate) hedges: u32,
     /// Whether one of those answered first.
     pub(crate) hedge_won: bool,
+    /// Whether all there is to say is that none of them was answered in time.
+    pub(crate) silent: bool,
 }
 
 struct Finish {
@@ -74,8 +76,9 @@ pub(crate) async fn run(
         let now = Instant::now();
         if now >= deadline {
             noted.silent();
+            let silent = failed.is_none();
             let silence = || Finish { copy: 0, sent: start, result: Err(silence_of(now - start)) };
-            return ended(host, failed.unwrap_or_else(silence), hedges);
+            return Race { silent, ..ended(host, failed.unwrap_or_else(silence), hedges) };
         }
         let more = hedges + 1 < limits.hedge_copies;
         if more && next.waits.is_none() && now >= next.due {
@@ -216,7 +219,7 @@ fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
         host.latency.record(sent.elapsed(), served, host.limiter.limit());
         host.hedges.refund(copy);
     }
-    Race { hedge_won: copy > 0 && result.is_ok(), result, hedges }
+    Race { hedge_won: copy > 0 && result.is_ok(), result, hedges, silent: false }
 }
 
 pub(crate) fn silence_of(time: Duration) -> TransportError {

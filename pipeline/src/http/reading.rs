@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use super::transport::{Answer, BodyEnd, reason_of};
 
@@ -34,7 +34,18 @@ pub(super) async fn read(response: Response<Incoming>, limit: usize) -> Answer {
             break end;
         }
     };
-    Answer { status, headers, body: came.into_bytes(), end }
+    let bytes = came.into_bytes();
+    // The end of a connection may have come too soon, any other end says that this is all: from here on in one way.
+    if bytes.is_empty() && end == BodyEnd::Whole && (body.is_end_stream() || is_chunked(&headers)) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    Answer { status, headers, body: bytes, end }
+}
+
+/// Whether a body has an end of its own in HTTP/1.1: the last coding counts (RFC 9112, section 6.1).
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let last = headers.get_all(TRANSFER_ENCODING).iter().next_back().and_then(|codings| codings.to_str().ok());
+    last.and_then(|codings| codings.rsplit(',').next()).is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
 }
 
 /// Whether a body is compressed; headers that tell of that are true no more once it is read.
@@ -133,8 +144,15 @@ impl Write for Bounded {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use http::Request;
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use hyper::{client, server};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
 
     use super::*;
 
@@ -190,5 +208,21 @@ mod tests {
         assert_eq!(came(b"", true, 5, 100), (Bytes::new(), BodyEnd::Whole));
         let twice = [&packed[..], &packed[..]].concat();
         assert_eq!(came(&twice, true, 5, 100), (Bytes::from_static(b"a goata goat"), BodyEnd::Whole));
+    }
+
+    #[tokio::test]
+    async fn over_http_2_an_answer_says_of_itself_that_it_is_empty() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let nothing = |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) };
+        let serving = server::conn::http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(serving.serve_connection(TokioIo::new(far), service_fn(nothing)));
+        let (mut sender, connection) =
+            client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().uri("http://host.test/").body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert!(!response.headers().contains_key(CONTENT_LENGTH), "in no header");
+        let answer = read(response, 100).await;
+        assert_eq!((answer.headers[CONTENT_LENGTH].as_bytes(), answer.end), (&b"0"[..], BodyEnd::Whole));
     }
 }

@@ -89,8 +89,8 @@ impl Redactor {
             FetchError::TooLarge { status, kind, limit, detail } => {
                 FetchError::TooLarge { status, kind, limit, detail: self.text(detail) }
             }
-            FetchError::GivenUp { attempts, last, status } => {
-                FetchError::GivenUp { attempts, last: self.text(last), status }
+            FetchError::GivenUp { attempts, last, status, silent } => {
+                FetchError::GivenUp { attempts, last: self.text(last), status, silent }
             }
             FetchError::ClientError { status, detail } => FetchError::ClientError { status, detail: self.text(detail) },
             FetchError::NoCredentials { reason } => FetchError::NoCredentials { reason: self.text(reason) },
@@ -127,8 +127,8 @@ impl Redactor {
             PostOutcome::NotApplied { status, retry_after, detail } => {
                 PostOutcome::NotApplied { status, retry_after, detail: self.text(detail) }
             }
-            PostOutcome::WrongContent { status, detail } => {
-                PostOutcome::WrongContent { status, detail: self.text(detail) }
+            PostOutcome::WrongContent { status, oddity, per_record, detail } => {
+                PostOutcome::WrongContent { status, oddity, per_record, detail: self.text(detail) }
             }
             PostOutcome::InDoubt { status, reason, detail } => {
                 PostOutcome::InDoubt { status, reason: self.text(reason), detail: self.text(detail) }

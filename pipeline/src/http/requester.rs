@@ -34,7 +34,7 @@ use crate::load::Prober;
 use crate::record_id::RecordId;
 use crate::spec::Limits;
 
-/// The how-manieth question whether a host is back is the GET that waits itself.
+/// Of so many questions whether a host is back, one is the GET that waits itself.
 const OWN_GET: u32 = 2;
 
 /// Sends the requests of one pipeline from one process. Cheap to clone; clones share what they know of each host.
@@ -88,7 +88,7 @@ impl Requester {
             user_agent: &config.user_agent,
             proxy: config.proxy.as_ref(),
             connections: limits.concurrency * 2,
-            connect_timeout: limits.get_timeout,
+            connect_timeout: limits.connect_timeout(),
         })?;
         Ok(Self::with(transport, limits, credentials, config))
     }
@@ -197,6 +197,7 @@ impl Requester {
             host.measures.tried(request, &method, began.elapsed(), &race.result);
             drop(place);
             shared.count(&host, &race, cost);
+            tries.silent = race.silent;
             let outcome = shared.judge(&host, get, race.result, &meaning);
             if let Some(question) = &mut question {
                 question.asked();

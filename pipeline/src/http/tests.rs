@@ -97,7 +97,8 @@ async fn when_all_copies_stall_the_try_ends_at_its_timeout() {
     let error = scripted.failed().await;
     assert_eq!(start.elapsed().as_millis(), 3000);
     let last = "no answer within 3000 ms".to_owned();
-    assert_eq!(error, FetchError::GivenUp { attempts: 1, last, status: None });
+    assert!(error.advice().contains("limits.get_timeout: raise that"), "{}", error.advice());
+    assert_eq!(error, FetchError::GivenUp { attempts: 1, last, status: None, silent: true });
     assert_eq!(scripted.sent().len(), 3, "three copies and no more");
 }
 

@@ -12,11 +12,13 @@ pub(super) struct Tries {
     pub(super) since: Count,
     /// Status and reason of the last one.
     pub(super) last: (Option<u16>, String),
+    /// Whether that one was sent, and not answered in time.
+    pub(super) silent: bool,
 }
 
 impl Tries {
     pub(super) fn new(since: Count) -> Self {
-        Self { count: 0, asked_in_vain: 0, since, last: (None, String::new()) }
+        Self { count: 0, asked_in_vain: 0, since, last: (None, String::new()), silent: false }
     }
 
     /// What met an outage does not count. Of a host that never served anything, only to those who wait for the first.
@@ -39,6 +41,6 @@ impl Tries {
 
     pub(super) fn given_up(self) -> FetchError {
         let (status, last) = self.last;
-        FetchError::GivenUp { attempts: self.count, last, status }
+        FetchError::GivenUp { attempts: self.count, last, status, silent: self.silent }
     }
 }

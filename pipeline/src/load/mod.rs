@@ -42,7 +42,7 @@ pub struct Loader {
     pub(crate) answer: Answer,
     pub(crate) not_applied: Vec<AnswerPattern>,
     pub(crate) rejected: Vec<u16>,
-    pub(crate) per_record: Option<PerRecord>,
+    per_record: Option<PerRecord>,
     pub(crate) prober: Option<Prober>,
 }
 
@@ -128,6 +128,16 @@ impl Loader {
     /// A body as it goes over the wire.
     pub(crate) fn wire(&self, body: &Bytes) -> std::io::Result<Bytes> {
         if self.gzip { body::gzip(body) } else { Ok(body.clone()) }
+    }
+
+    /// How an answer with this status says what became of each record, where it does.
+    pub(crate) fn about_each(&self, status: u16) -> Option<&PerRecord> {
+        self.per_record.as_ref().filter(|per_record| per_record.status.contains(&status))
+    }
+
+    /// Whether it matters what a 2xx with this status carries.
+    pub(crate) fn reads(&self, status: u16) -> bool {
+        self.answer == Answer::Json || self.about_each(status).is_some()
     }
 
     /// Whether an answer says what became of each record of a delivery.

@@ -170,6 +170,21 @@ async fn a_missing_secret_is_named_with_its_process_and_only_where_it_is_needed(
     }
 }
 
+#[test]
+fn what_cannot_stand_in_a_header_is_named_without_the_secret() {
+    for (text, words) in [
+        ("s3cr\u{fc}t", "outside ASCII"),
+        ("\u{feff}s3cret", "a byte order mark"),
+        ("s3cr\net", "line ends or other control characters"),
+    ] {
+        let secret = Secret::new("header", text);
+        let auth = format!("  auth: {{ bearer: '{}' }}", secret.reference());
+        let error = pipeline("http://127.0.0.1:1", &auth, "").check_secrets(Process::Worker).unwrap_err().to_string();
+        assert!(error.starts_with("source.auth has a value that cannot") && error.contains(words), "{error}");
+        assert!(!error.contains("s3cr"), "{error}");
+    }
+}
+
 /// An API whose tokens are `t0`, `t1`, …; `takes` says which of them it takes for the n-th request with one.
 fn with_tokens(takes: fn(usize) -> &'static str) -> impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static {
     let (tokens, asked) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));

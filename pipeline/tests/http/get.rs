@@ -1,8 +1,10 @@
 //! GETs and listing against a server that fails, stalls and lies.
 
+use std::time::Duration;
+
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use bytes::Bytes;
-use muster_pipeline::{Cost, FetchError, Get, ListError};
+use muster_pipeline::{Cost, FetchError, Get, Limits, ListError};
 use url::Url;
 
 /// A JSON array of 200,000 spaces, in gzip.
@@ -37,9 +39,25 @@ async fn a_failing_get_is_tried_until_it_succeeds() {
 async fn it_is_given_up_with_what_came_last() {
     let server = Server::start(|_, _| answer(502, "", "Bad Gateway")).await;
     let (result, cost) = fetch(&server, Get::Detail).await;
-    let given_up = FetchError::GivenUp { attempts: 4, last: "502 Bad Gateway".to_owned(), status: Some(502) };
+    let last = "502 Bad Gateway".to_owned();
+    let given_up = FetchError::GivenUp { attempts: 4, last, status: Some(502), silent: false };
     let waited = cost.waited;
     assert_eq!((result, cost), (Err(given_up), Cost { attempts: 4, bytes: 4 * 11, waited, ..Cost::default() }));
+}
+
+#[tokio::test]
+async fn no_connection_is_told_from_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = |limits: &mut Limits| (limits.get_timeout, limits.get_attempts) = (Duration::from_millis(500), 1);
+    // Of a server that says nothing it is the handshake of TLS that makes the difference.
+    for (scheme, last, advice) in
+        [("https", "no connection within", "does the source run there"), ("http", "no answer within", "raise that")]
+    {
+        let url = Url::parse(&format!("{scheme}://{address}/x")).unwrap();
+        let error = requester(limits).get(&url, Get::Detail).await.0.unwrap_err();
+        assert!(error.to_string().contains(last) && error.advice().contains(advice), "{error}; {}", error.advice());
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{Reply, Server, answer, json, pipeline, requester};
 use bytes::Bytes;
-use muster_pipeline::{Delivery, PostOutcome, Turn};
+use muster_pipeline::{Delivery, Oddity, PostOutcome, Turn};
 use tokio::time::Instant;
 
 /// A delivery whose records do not matter.
@@ -97,17 +97,66 @@ async fn an_unreadable_2xx_is_in_doubt() {
     let truncated = Reply::Last(b"HTTP/1.1 200 x\r\ncontent-length: 50\r\n\r\n{\"message\"".to_vec());
     let chunked = Reply::Last(b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"mes\r\n".to_vec());
     let not_gzip = answer(200, "content-encoding: gzip\r\n", "no gzip");
-    let html = answer(200, "content-type: text/html\r\n", "<html>log in</html>");
     let cut = Reply::Last(b"HTTP/1.1 200 x\r\n\r\n{\"message\"".to_vec());
-    let large = json(200, &format!("\"{}\"", "x".repeat(2 << 20)));
-    let PostOutcome::WrongContent { status: 200, detail } = outcome(html.clone()).await else { panic!() };
-    assert_eq!(detail, "<html>log in</html>");
-    assert_eq!(outcome_with(html, "  answer: any").await, PostOutcome::Applied { status: 200 });
-    let PostOutcome::WrongContent { status: 201, detail } = outcome(answer(201, "", "created")).await else { panic!() };
-    assert_eq!(detail, "created");
-    for reply in [truncated, chunked, not_gzip, cut, large] {
+    for reply in [truncated, chunked, not_gzip, cut] {
         let outcome = outcome(reply).await;
         assert!(matches!(outcome, PostOutcome::InDoubt { status: Some(200), .. }), "{outcome:?}");
+    }
+    let half = Reply::Last(b"HTTP/1.1 200 x\r\ncontent-type: text/html\r\ncontent-length: 50\r\n\r\n<html>".to_vec());
+    assert!(matches!(outcome_with(half, "  answer: any").await, PostOutcome::InDoubt { status: Some(200), .. }));
+}
+
+/// What is wrong with this answer, and the beginning of it.
+async fn odd(reply: Reply, load: &str) -> (Oddity, bool, String) {
+    match outcome_with(reply, load).await {
+        PostOutcome::WrongContent { oddity, per_record, detail, .. } => (oddity, per_record, detail),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_2xx_that_the_next_would_get_too_is_more_than_a_doubt() {
+    let html = answer(200, "content-type: text/html\r\n", "<html>log in</html>");
+    assert_eq!(odd(html.clone(), "").await, (Oddity::Html, false, "<html>log in</html>".to_owned()));
+    assert_eq!(outcome_with(html, "  answer: any").await, PostOutcome::Applied { status: 200 });
+    assert_eq!(odd(answer(201, "", "created"), "").await, (Oddity::Text, false, "created".to_owned()));
+}
+
+#[tokio::test]
+async fn a_large_2xx_is_applied_unless_it_has_to_be_read() {
+    let large = || json(200, &format!("[\"{}\"]", "x".repeat(2 << 20)));
+    assert_eq!(outcome_with(large(), "  answer: any").await, PostOutcome::Applied { status: 200 });
+    let each = "  answer: any\n  per_record: { outcomes: '.' }";
+    for (load, is_per_record) in [("", false), (each, true)] {
+        let (oddity, per_record, detail) = odd(large(), load).await;
+        assert_eq!((oddity, per_record), (Oddity::TooLarge { limit: 1 << 20 }, is_per_record));
+        assert_eq!(detail.len(), 2048, "its beginning is told");
+    }
+    let not_said = each.replace("'.'", "'.', status: [207]");
+    assert_eq!(outcome_with(large(), &not_said).await, PostOutcome::Applied { status: 200 });
+}
+
+#[tokio::test]
+async fn an_empty_2xx_is_applied_where_it_says_that_this_is_all() {
+    let chunked = Reply::Bytes(b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec());
+    for reply in [chunked, answer(200, "content-encoding: gzip\r\n", "")] {
+        assert_eq!(outcome(reply).await, PostOutcome::Applied { status: 200 });
+    }
+    for version in ["1.0", "1.1"] {
+        let closed = Reply::Last(format!("HTTP/{version} 200 x\r\n\r\n").into_bytes());
+        assert_eq!(odd(closed.clone(), "").await.0, Oddity::Nothing);
+        assert_eq!(outcome_with(closed, "  answer: any").await, PostOutcome::Applied { status: 200 });
+    }
+    assert_eq!(odd(answer(200, "", "\n"), "").await.0, Oddity::Nothing);
+}
+
+#[tokio::test]
+async fn a_redirect_as_after_a_post_that_was_applied_is_more_than_a_doubt() {
+    for status in [302, 303] {
+        let moved = answer(status, "location: http://other.test/home/7?key=canary\r\n", "<html>");
+        let (oddity, _, detail) = odd(moved, "").await;
+        assert_eq!(oddity, Oddity::Redirect);
+        assert!(detail.contains("http://other.test/home/7") && !detail.contains("canary"), "{detail}");
     }
 }
 
@@ -129,9 +178,12 @@ async fn a_wrong_request_is_the_pipelines_fault() {
         let outcome = outcome(answer(status, "", "no")).await;
         assert_eq!(outcome, PostOutcome::PipelineWrong { status, detail: "no".to_owned() });
     }
-    let moved = outcome(answer(307, "location: http://other.test/home?key=canary\r\n", "")).await;
-    let PostOutcome::PipelineWrong { status: 307, detail } = moved else { panic!("{moved:?}") };
-    assert!(detail.contains("http://other.test/home") && !detail.contains("canary"), "{detail}");
+    for moved in [301, 307, 308] {
+        let outcome = outcome(answer(moved, "location: http://other.test/home?key=canary\r\n", "")).await;
+        let PostOutcome::PipelineWrong { status, detail } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(status, moved);
+        assert!(detail.contains("http://other.test/home") && !detail.contains("canary"), "{detail}");
+    }
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "a port that accepts and says nothing",
         code: 1,
-        says: &["given up after 3 attempts, the last: no answer within", "are host and port right"],
+        says: &["given up after 3 attempts, the last: no answer within", "slower than limits.get_timeout: raise that"],
         make: |folder| other_protocol(folder, b""),
     },
     Case {

@@ -1,6 +1,6 @@
 //! What comes of a POST.
 
-use muster_pipeline::{PostOutcome, RecordAnswer, excerpt};
+use muster_pipeline::{Oddity, PostOutcome, RecordAnswer, excerpt};
 
 use super::without_query;
 use crate::plan::PostEnd;
@@ -49,22 +49,37 @@ pub(super) fn posted(outcome: PostOutcome, url: &str) -> Posted {
         PostOutcome::NotApplied { status, retry_after, detail } => {
             (PostEnd::NotApplied { retry_after }, Some(status), detail)
         }
-        PostOutcome::WrongContent { status, detail } => {
-            let (url, told) = (without_query(url), excerpt(&detail));
-            let check = "check load.request in the pipeline, and what credentials the target wants";
-            let words = match told.starts_with('<') {
-                true => format!("something answers a POST to {url} with {status} and HTML, not JSON: {told}; {check}"),
-                false => format!(
-                    "something answers a POST to {url} with {status} and what is not JSON: {told}; if that is how the \
-                     target says yes, write load.answer: any into the pipeline, else {check}"
-                ),
-            };
-            (PostEnd::WrongContent, Some(status), words)
+        PostOutcome::WrongContent { status, oddity, per_record, detail } => {
+            let answer = format!("something answers a POST to {} with {status}", without_query(url));
+            (PostEnd::WrongContent, Some(status), format!("{answer}{}", odd(oddity, per_record, &detail)))
         }
         PostOutcome::InDoubt { status, reason, detail } if detail.is_empty() => (PostEnd::InDoubt, status, reason),
         PostOutcome::InDoubt { status, reason, detail } => (PostEnd::InDoubt, status, format!("{reason}: {detail}")),
     };
     Posted { end, http_status: status.map_or(0, i32::from), words }
+}
+
+/// What is wrong with an answer, and what to do about it.
+fn odd(oddity: Oddity, per_record: bool, detail: &str) -> String {
+    let check = "check load.request in the pipeline, and what credentials the target wants";
+    // What says what became of each record has to be read.
+    let any = match per_record {
+        true => "",
+        false => "if that is how the target says yes, write load.answer: any into the pipeline, else ",
+    };
+    let told = match excerpt(detail) {
+        told if told.is_empty() => told,
+        told => format!(": {told}"),
+    };
+    match oddity {
+        Oddity::Html => format!(" and HTML, not JSON{told}; {check}"),
+        Oddity::Text => format!(" and what is not JSON{told}; {any}{check}"),
+        Oddity::Nothing => format!(" and nothing, where JSON was to be; {any}{check}"),
+        Oddity::TooLarge { limit } => {
+            format!(" and more than {limit} bytes{told}; {any}raise limits.record_size in the pipeline")
+        }
+        Oddity::Redirect => format!(", as after one that was applied{told}; {check}"),
+    }
 }
 
 /// What the target says of all records together, with its first reason.
@@ -106,5 +121,31 @@ mod tests {
         assert_eq!(each.words, "1 records applied, 1 refused, 1 not applied; the first reason: no colour");
         let unsent = posted(PostOutcome::NotSent { reason: "refused".into() }, URL);
         assert_eq!(unsent.end, PostEnd::NotSent);
+    }
+
+    #[test]
+    fn an_answer_that_settles_nothing_says_what_to_do() {
+        let words = |oddity, per_record, detail: &str| {
+            let detail = detail.to_owned();
+            let odd = posted(PostOutcome::WrongContent { status: 200, oddity, per_record, detail }, URL);
+            assert_eq!((odd.end, odd.http_status), (PostEnd::WrongContent, 200));
+            let answer = "something answers a POST to http://host.test/animals/7 with 200";
+            odd.words.strip_prefix(answer).unwrap().to_owned()
+        };
+        let large = Oddity::TooLarge { limit: 1_024 };
+        let any = "if that is how the target says yes, write load.answer: any into the pipeline, else ";
+        let check = "check load.request in the pipeline, and what credentials the target wants";
+        let raise = "raise limits.record_size in the pipeline";
+        for (oddity, per_record, detail, expected) in [
+            (Oddity::Html, false, "<html>", format!(" and HTML, not JSON: <html>; {check}")),
+            (Oddity::Text, false, "OK", format!(" and what is not JSON: OK; {any}{check}")),
+            (Oddity::Text, true, "OK", format!(" and what is not JSON: OK; {check}")),
+            (Oddity::Nothing, false, "", format!(" and nothing, where JSON was to be; {any}{check}")),
+            (large, false, "[1,", format!(" and more than 1024 bytes: [1,; {any}{raise}")),
+            (large, true, "[1,", format!(" and more than 1024 bytes: [1,; {raise}")),
+            (Oddity::Redirect, false, "", format!(", as after one that was applied; {check}")),
+        ] {
+            assert_eq!(words(oddity, per_record, detail), expected);
+        }
     }
 }

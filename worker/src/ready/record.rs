@@ -230,7 +230,7 @@ mod tests {
         assert!(matches!(fetch_failed(refused, URL), Fetched::PipelineWrong(reason)
             if reason.contains("401") && reason.contains("/animals/7") && !reason.contains("canary")));
         assert!(matches!(fetch_failed(FetchError::Gone { status: 410 }, URL), Fetched::Gone(_)));
-        let given_up = FetchError::GivenUp { attempts: 12, last: "reset".into(), status: None };
+        let given_up = FetchError::GivenUp { attempts: 12, last: "reset".into(), status: None, silent: false };
         assert!(matches!(fetch_failed(given_up, URL), Fetched::Failed(failure) if failure.http_status == 0));
     }
 

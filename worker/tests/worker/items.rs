@@ -155,6 +155,22 @@ async fn items_are_enriched_by_requests() {
 }
 
 #[tokio::test]
+async fn the_last_item_whose_parts_came_as_json_judges_one_that_is_alone_in_its_batch() {
+    let more = "  enrich:\n    visits: { request: { url: \"${param:base_url}/animals/v1/animals/${record:id}\" } }\n";
+    let stage = stage(more).await;
+    *stage.script.on_items.lock().unwrap() = Box::new(|_| Ok(animals(0..1)));
+    *stage.api.special.lock().unwrap() = Box::new(|id| (id == 1).then_some((200, "<html>oops</html>")));
+    stage.script.offer(lease(0, 0..1));
+    stage.script.report("token-0").await;
+    stage.script.offer(lease(1, 1..2));
+    let report = stage.script.report("token-1").await;
+    let [dead] = &report.records[..] else { panic!("{report:#?}") };
+    assert!(dead.reason.contains("enrich.visits") && report.pause_reason.is_empty(), "{report:#?}");
+    assert_eq!(*stage.api.fetching.borrow(), [0, 1, 0], "0 was read again");
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn under_a_lost_lease_nothing_is_sent_or_reported() {
     for answer in [Ok(RenewalState::Lost), Err(Status::invalid_argument("no such lease was ever granted"))] {
         let stage = stage("").await;

@@ -73,6 +73,23 @@ async fn a_record_that_alone_comes_without_json_is_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_alone_in_its_batch_is_judged_by_the_last_one_that_came_as_json() {
+    let stage = Stage::new().await;
+    *stage.api.special.lock().unwrap() = Box::new(|id| (id == 1).then_some((200, "<html>oops</html>")));
+    for (batch, ids) in [(0, 0..1), (1, 1..2)] {
+        stage.script.offer(lease(batch, ids));
+        let report = stage.script.report(&format!("token-{batch}")).await;
+        assert_eq!((report.records.len(), report.pause_reason.as_str()), (usize::from(batch == 1), ""), "{report:#?}");
+    }
+    assert_eq!((stage.api.ids(), stage.api.fetching.borrow().clone()), (vec![0], vec![0, 1, 0]), "0 was read again");
+    *stage.api.special.lock().unwrap() = Box::new(|_| Some((200, "<html>log in</html>")));
+    stage.script.offer(lease(2, 1..2));
+    let report = stage.script.report("token-2").await;
+    assert!(report.pause_reason.contains("log in") && report.records.is_empty(), "{report:#?}");
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_source_that_stops_answering_with_json_in_mid_batch_pauses_the_run() {
     let stage = Stage::new().await;
     // A session that ends: record 1 comes without JSON, and so does from then on what came with it before.
@@ -115,6 +132,19 @@ async fn a_target_that_answers_with_html_pauses_the_run_and_leaves_a_doubt() {
     assert_eq!(report.deliveries[0].outcome(), DeliveryOutcome::InDoubt);
     assert_eq!((stage.api.posts().len(), report.records.len()), (1, 0));
     stage.end().await;
+}
+
+#[tokio::test]
+async fn a_target_that_redirects_as_after_an_applied_post_pauses_the_run_and_leaves_a_doubt() {
+    for (status, outcome) in [(303, DeliveryOutcome::InDoubt), (308, DeliveryOutcome::NotApplied)] {
+        let stage = Stage::new().await;
+        *stage.api.answer.lock().unwrap() = Box::new(move |_| (status, ""));
+        stage.script.offer(lease(0, 0..3));
+        let report = stage.script.report("token-0").await;
+        assert!(report.pause_reason.contains(&format!("with {status}")), "{report:#?}");
+        assert_eq!((report.deliveries[0].outcome(), stage.api.posts().len()), (outcome, 1));
+        stage.end().await;
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ impl Requester {
             user_agent: &config.user_agent,
             proxy: config.proxy.as_ref(),
             connections: 2,
-            connect_timeout: limits.get_timeout,
+            connect_timeout: limits.connect_timeout(),
         })?;
         Ok(Self::with(recorder.before(transport), limits, credentials, config))
     }

@@ -153,9 +153,9 @@ pub(crate) struct AnswerPattern {
 /// What a 2xx must carry to count as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Whole JSON, or nothing at all where the answer says so (204, `content-length: 0`).
+    /// Whole JSON, or nothing at all where the answer says so (204, `content-length: 0`, an end of its own).
     Json,
-    /// Anything, to its end.
+    /// Anything, however large, that does not break off.
     Any,
 }
 

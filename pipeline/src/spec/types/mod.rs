@@ -102,6 +102,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Limits {
+    /// How long a connection may take: less than a GET, so that no connection is told from no answer.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.get_timeout.mul_f64(0.9)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
