@@ -1,5 +1,5 @@
-//! The sweeper: takes what nobody needs any more (deleted runs, idle hosts) out of the ledger, bit by bit, and gives free space
-//! back.
+//! The sweeper: takes what nobody needs any more (deleted runs, what closed listings have seen, idle hosts) out of the
+//! ledger, bit by bit, and gives free space back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) async fn run_once(store: &dyn Store) -> StoreResult<()> {
         tokio::time::sleep(PAUSE).await;
     }
     if rows > 0 {
-        tracing::info!(rows, "deleted runs are out of the ledger");
+        tracing::info!(rows, "what nobody needs any more is out of the ledger");
     }
     Ok(())
 }

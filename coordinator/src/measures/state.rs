@@ -17,8 +17,6 @@ const LOOKED_AT: u32 = 100;
 const SHOWN: usize = 20;
 /// ... those that are not over, and those that ended so short a time ago that their verdicts are still news.
 const NEWS: Duration = Duration::from_secs(3_600);
-/// Sessions that are counted.
-const SESSIONS: u32 = 1_000;
 
 /// What the ledger says of its runs and workers.
 pub(crate) struct States {
@@ -32,7 +30,7 @@ pub(crate) struct States {
 #[derive(Default)]
 struct Seen {
     runs: Vec<SeenRun>,
-    workers: Option<usize>,
+    workers: Option<i64>,
 }
 
 #[derive(Clone)]
@@ -68,13 +66,11 @@ impl States {
             return;
         }
         let before = lock(&self.seen).runs.clone();
-        let (runs, workers) = tokio::join!(self.runs(&before), self.store.workers(None, SESSIONS, false));
+        let (runs, workers) = tokio::join!(self.runs(&before), self.store.workers_heard());
         for error in [runs.as_ref().err(), workers.as_ref().err()].into_iter().flatten() {
             tracing::debug!(error = %error, "metrics lack what the ledger says");
         }
-        let runs = runs.unwrap_or_default();
-        let workers = workers.ok().map(|workers| workers.iter().filter(|worker| worker.ended_at.is_none()).count());
-        *lock(&self.seen) = Seen { runs, workers };
+        *lock(&self.seen) = Seen { runs: runs.unwrap_or_default(), workers: workers.ok() };
         *read_at = Some(Instant::now());
     }
 

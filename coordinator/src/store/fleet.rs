@@ -29,4 +29,6 @@ pub struct WorkerRow {
 pub trait Fleet: Send + Sync {
     /// Sessions below row `before`, newest first; without `include_gone` only those heard of in the last minute.
     async fn workers(&self, before: Option<i64>, limit: u32, include_gone: bool) -> StoreResult<Vec<WorkerRow>>;
+    /// How many sessions were heard of in the last minute and have not said goodbye.
+    async fn workers_heard(&self) -> StoreResult<i64>;
 }

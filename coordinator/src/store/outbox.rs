@@ -57,7 +57,7 @@ pub struct NoticeClaim {
     pub reason: String,
     /// When it happened.
     pub at: Timestamp,
-    /// The how-manieth try this is: also the fence.
+    /// Which try this is, counted from 1: also the fence.
     pub tries: u32,
 }
 

@@ -87,7 +87,8 @@ pub trait Transitions: Send + Sync {
     async fn settle(&self, id: &RunId, settle: Settle) -> StoreResult<Option<Settled>>;
     /// Takes a run that is over out of sight; `sweep` gives its space back. `None`: no such run.
     async fn delete_run(&self, id: &RunId) -> StoreResult<Option<Deleted>>;
-    /// Takes out some rows of deleted runs and gives free space back to the file system.
+    /// Takes out some rows of what nobody needs any more, such as deleted runs, and gives free space back to the file
+    /// system.
     async fn sweep(&self) -> StoreResult<Swept>;
     /// Notes that a run's audit folder is whole up to the acknowledgements in `run`.
     async fn files_whole(&self, run: &Run) -> StoreResult<Fenced<()>>;

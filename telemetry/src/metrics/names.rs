@@ -136,7 +136,7 @@ metrics! {
     NOTICES = "muster.notices", "{try}", Counter, Coordinator, &[EVENT, NOTICE_OUTCOME],
         "Tries of this coordinator to tell somebody outside of a run, by how they went.";
     FLEET_WORKERS = "muster.fleet.workers", "{worker}", Gauge, Coordinator, &[],
-        "Workers heard of in the last minute, up to 1,000.";
+        "Workers heard of in the last minute.";
     LEASES_GRANTED = "muster.leases.granted", "{lease}", Counter, Coordinator, &[PIPELINE],
         "Leases granted by this coordinator.";
     LEASES_EXPIRED = "muster.leases.expired", "{lease}", Counter, Coordinator, &[],

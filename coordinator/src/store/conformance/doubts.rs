@@ -22,6 +22,8 @@ pub async fn doubts(backend: &dyn Backend) {
     late_words_that_it_was_not_applied_end_the_waiting(&Bench::new(backend).await).await;
     held_doubts_end_the_batch(&Bench::new(backend).await).await;
     held_batches_go_on_with_the_rest(&Bench::new(backend).await).await;
+    what_records_hang_on_is_listed_past_all_else(&Bench::new(backend).await).await;
+    a_doubt_that_is_repeated_in_part_is_listed_for_the_rest(&Bench::new(backend).await).await;
 }
 
 fn places(lease: &GrantedLease) -> Vec<(Vec<u32>, i64)> {
@@ -202,4 +204,59 @@ async fn held_batches_go_on_with_the_rest(bench: &Bench) {
     assert_eq!(places(&attempt(bench, DeliveryState::Applied).await), [(vec![2, 3], 0)], "at once");
     let counts = bench.counts(&run).await;
     assert_eq!((counts.loaded, counts.in_doubt), (2, 2));
+}
+
+/// A page of doubts: their numbers and IDs.
+async fn listed(bench: &Bench, run: &Run, after: i64, limit: u32) -> Vec<(i64, String)> {
+    let doubts = bench.store().doubts(run, after, limit).await.unwrap();
+    doubts.iter().map(|doubt| (doubt.number, doubt.record_ids.join(" "))).collect()
+}
+
+async fn what_records_hang_on_is_listed_past_all_else(bench: &Bench) {
+    let ids: Vec<String> = (0..24).map(|id| id.to_string()).collect();
+    let run = bench.listed(new_run("one"), &[&ids.iter().map(String::as_str).collect::<Vec<_>>()]).await;
+    for lease in bench.acquire(A, &[], 6).await.leases {
+        bench.deliver(A, &lease, DeliveryState::InDoubt).await;
+    }
+    bench.pass(POST_TIMEOUT).await;
+    let mut leases = bench.acquire(A, &[], 6).await.leases;
+    leases.sort_by_key(|lease| lease.parts[0].0.retry_of);
+    let [applied, also, again, open, rest @ ..] = &leases[..] else { panic!("{leases:?}") };
+    bench.deliver(A, applied, DeliveryState::Applied).await;
+    bench.deliver(A, also, DeliveryState::Applied).await;
+    bench.deliver(A, again, DeliveryState::InDoubt).await;
+    bench.announce(A, open, begin(1, 0..4, 4)).await;
+    let told = |number: i64, lease: &GrantedLease| (number, lease.parts[0].1.join(" "));
+    let expected = [told(5, &rest[0]), told(6, &rest[1]), told(9, again)];
+    assert_eq!(listed(bench, &run, 0, 10).await, expected, "of the one on its way nothing is known yet");
+    assert_eq!(listed(bench, &run, 0, 1).await, expected[..1]);
+    assert_eq!(listed(bench, &run, 0, 2).await, expected[..2]);
+    assert_eq!(listed(bench, &run, 5, 2).await, expected[1..]);
+    assert!(listed(bench, &run, 9, 1).await.is_empty());
+    bench.complete(A, open, report(&[(1, DeliveryState::NotApplied)], &[])).await;
+    assert_eq!(listed(bench, &run, 0, 1).await, [told(4, open)], "it is where it was before");
+}
+
+async fn a_doubt_that_is_repeated_in_part_is_listed_for_the_rest(bench: &Bench) {
+    let run = bench.one_batch(run_with("one", |terms| terms.rules.max_attempts = 1), 4).await;
+    attempt(bench, DeliveryState::InDoubt).await;
+    bench.pass(POST_TIMEOUT).await;
+    let told = |number: i64, ids: &str| (number, ids.to_owned());
+    assert_eq!(listed(bench, &run, 0, 10).await, [told(1, "1 2 3 4")]);
+    let halves = bench.lease(A).await;
+    assert_eq!(places(&halves), [(vec![0, 1], 1), (vec![2, 3], 1)]);
+    bench.announce(A, &halves, begin(1, 0..2, 1)).await;
+    let next = Begin { settled: vec![evidence(1, DeliveryState::InDoubt)], ..begin(2, 2..4, 1) };
+    bench.announce(A, &halves, next).await;
+    let all = [(1, DeliveryState::InDoubt), (2, DeliveryState::NotApplied)];
+    bench.complete(A, &halves, report(&all, &[])).await;
+    assert_eq!(listed(bench, &run, 0, 10).await, [told(1, "3 4"), told(2, "1 2")]);
+    bench.pass(POST_TIMEOUT).await;
+    let singles = bench.lease(A).await;
+    bench.announce(A, &singles, begin(1, [2], 1)).await;
+    let next = Begin { settled: vec![evidence(1, DeliveryState::InDoubt)], ..begin(2, [3], 1) };
+    bench.announce(A, &singles, next).await;
+    let all = [(1, DeliveryState::InDoubt), (2, DeliveryState::InDoubt)];
+    bench.complete(A, &singles, report(&all, &[])).await;
+    assert_eq!(listed(bench, &run, 0, 10).await, [told(2, "1 2"), told(4, "3"), told(5, "4")]);
 }

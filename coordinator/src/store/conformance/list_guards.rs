@@ -2,7 +2,8 @@
 
 use super::Backend;
 use super::bench::{Bench, LISTING_TTL, item, new_run, page};
-use crate::domain::{ListedPage, ListingProgress, Problem, Run};
+use super::protecting::swept;
+use crate::domain::{ListedPage, ListingLease, ListingProgress, Problem, Run};
 use crate::store::{Fenced, PageOutcome};
 
 /// Ends, cursors, totals, and a second pass.
@@ -18,6 +19,7 @@ pub async fn list_guards(backend: &dyn Backend) {
     a_second_pass_names_what_differs(&Bench::new(backend).await).await;
     a_second_pass_that_brings_the_same_is_complete(&Bench::new(backend).await).await;
     a_second_pass_goes_on_where_it_was(&Bench::new(backend).await).await;
+    what_a_second_pass_has_seen_is_swept_once_it_is_closed(&Bench::new(backend).await).await;
 }
 
 async fn codes(bench: &Bench, run: &Run) -> Vec<String> {
@@ -32,7 +34,7 @@ fn led(number: u64, ids: &[&str], cursor: Option<&str>) -> ListedPage {
     ListedPage { last, cursor: cursor.map(str::to_owned), ..page(number, ids, None) }
 }
 
-async fn commit(bench: &Bench, lease: &crate::domain::ListingLease, page: ListedPage) -> PageOutcome {
+async fn commit(bench: &Bench, lease: &ListingLease, page: ListedPage) -> PageOutcome {
     match bench.store().commit_page(lease, page).await.unwrap() {
         Fenced::Committed(outcome) => outcome,
         Fenced::Stale => panic!("stale"),
@@ -207,4 +209,29 @@ async fn a_second_pass_goes_on_where_it_was(bench: &Bench) {
     commit(bench, &lease, led(2, &["2"], None)).await;
     store.close_listing(&lease).await.unwrap();
     assert_eq!(codes(bench, &run).await, Vec::<String>::new());
+}
+
+/// A run whose one page was listed twice, and is listed still.
+async fn twice(bench: &Bench, name: &str, ids: &[&str]) -> (Run, ListingLease) {
+    let run = bench.start(new_run(name)).await;
+    let lease = bench.take_listing(name).await;
+    commit(bench, &lease, page(1, ids, Some(1))).await;
+    bench.store().list_again(&lease).await.unwrap();
+    commit(bench, &lease, page(1, ids, Some(1))).await;
+    (run, lease)
+}
+
+async fn what_a_second_pass_has_seen_is_swept_once_it_is_closed(bench: &Bench) {
+    let store = bench.store();
+    let (one, closed) = twice(bench, "one", &["1", "2", "3"]).await;
+    let (two, open) = twice(bench, "two", &["1", "2"]).await;
+    assert_eq!(swept(bench).await, 0);
+    store.close_listing(&closed).await.unwrap();
+    assert_eq!(swept(bench).await, 3);
+    assert_eq!(swept(bench).await, 0);
+    store.close_listing(&open).await.unwrap();
+    for run in [one, two] {
+        assert_eq!(codes(bench, &run).await, Vec::<String>::new(), "what was seen was there until then");
+    }
+    assert_eq!(swept(bench).await, 2);
 }

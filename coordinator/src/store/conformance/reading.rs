@@ -211,7 +211,7 @@ async fn workers_are_listed(bench: &Bench) {
     bench.deliver(A, &leases[0], DeliveryState::Applied).await;
     let store = bench.store();
     let workers = store.workers(None, 10, false).await.unwrap();
-    assert_eq!(workers.len(), 1);
+    assert_eq!((workers.len(), store.workers_heard().await.unwrap()), (1, 1));
     assert_eq!((workers[0].session.id.as_str(), workers[0].session.name.as_str()), (A, "name of session-of-worker-a"));
     assert_eq!((workers[0].leases_held, workers[0].batches_completed), (1, 1));
     bench.pass(Duration::from_secs(50)).await;
@@ -220,11 +220,16 @@ async fn workers_are_listed(bench: &Bench) {
     assert_eq!(store.workers(None, 10, false).await.unwrap().len(), 1, "renewing is a sign of life");
     bench.pass(Duration::from_secs(11)).await;
     assert!(store.workers(None, 10, false).await.unwrap().is_empty(), "not heard of for a minute");
+    assert_eq!(store.workers_heard().await.unwrap(), 0);
     assert_eq!(store.workers(None, 10, true).await.unwrap().len(), 1);
     bench.acquire(A, &[], 0).await;
     assert_eq!(store.workers(None, 10, false).await.unwrap().len(), 1, "back again");
+    bench.acquire(B, &[], 0).await;
+    assert_eq!(store.workers_heard().await.unwrap(), 2);
+    store.release(B, &[], true).await.unwrap().unwrap();
     store.release(A, &[], true).await.unwrap().unwrap();
     assert!(store.workers(None, 10, false).await.unwrap().is_empty(), "it said goodbye");
+    assert_eq!(store.workers_heard().await.unwrap(), 0);
     assert!(store.workers(None, 10, true).await.unwrap()[0].ended_at.is_some());
 }
 

@@ -176,7 +176,8 @@ pub(super) fn again(tx: &Tx<'_>, lease: &ListingLease) -> SqlResult<Fenced<()>> 
     Ok(Fenced::Committed(()))
 }
 
-/// Closes a listing.
+/// Closes a listing. What its second pass has seen is left to the sweeper: of a long list, that takes longer to take
+/// out than a transition may last.
 pub(super) fn close(tx: &Tx<'_>, lease: &ListingLease) -> SqlResult<Fenced<()>> {
     let Some(mut listing) = Listing::held(tx, lease)? else { return Ok(Fenced::Stale) };
     if let Some(total) = listing.total.filter(|total| *total != listing.listed()) {
@@ -188,7 +189,6 @@ pub(super) fn close(tx: &Tx<'_>, lease: &ListingLease) -> SqlResult<Fenced<()>> 
         vanished(tx, &listing)?;
     }
     tx.connection.execute(sql!("cursors_forget"), params![listing.run])?;
-    tx.connection.execute(sql!("seen_forget"), params![listing.run])?;
     listing.cursor = None;
     listing.cut(tx, true)?;
     listing.write(tx)?;

@@ -1,4 +1,5 @@
-//! Runs that are not kept: out of sight at once, out of the file bit by bit, so that nobody waits for it.
+//! What is not kept, such as deleted runs: out of sight at once, out of the file bit by bit, so that nobody waits for
+//! it.
 
 use std::time::Duration;
 
@@ -25,12 +26,13 @@ pub(super) fn delete(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Deleted>> {
     Ok(Some(if deleted { Deleted::Done } else { Deleted::NotOver }))
 }
 
-/// Forgets hosts that nobody asks any more, takes out some rows of the oldest deleted run, what refers to others first; then gives free pages back.
+/// Forgets hosts that nobody asks any more; takes out some rows of the oldest deleted run, what refers to others first,
+/// or else of what closed listings have seen; when neither is left, gives free pages back.
 pub(super) fn sweep(tx: &Tx<'_>) -> SqlResult<Swept> {
     let idle_since = tx.now.as_millis().saturating_sub(i64::try_from(IDLE.as_millis()).unwrap_or(i64::MAX));
     tx.connection.execute(sql!("sweep_hosts"), params![idle_since.saturating_mul(1_000_000)])?;
     let run: Option<i64> = tx.connection.query_row(sql!("run_deleted"), params![], |row| row.get(0)).optional()?;
-    let Some(run) = run else { return tx.connection.give_space_back() };
+    let Some(run) = run else { return sweep_seen(tx) };
     let mut rows = 0;
     for table in [
         sql!("sweep_unknown_fields"),
@@ -53,4 +55,12 @@ pub(super) fn sweep(tx: &Tx<'_>) -> SqlResult<Swept> {
     tx.connection.execute(sql!("sweep_run"), params![run])?;
     tx.connection.execute(sql!("sweep_pipelines"), params![])?;
     Ok(Swept { rows: rows as u64 + 1, more: true })
+}
+
+/// What the second pass of a listing has seen says nothing any more once it is closed.
+fn sweep_seen(tx: &Tx<'_>) -> SqlResult<Swept> {
+    let run: Option<i64> = tx.connection.query_row(sql!("listing_seen"), params![], |row| row.get(0)).optional()?;
+    let Some(run) = run else { return tx.connection.give_space_back() };
+    let rows = tx.connection.execute(sql!("sweep_seen"), params![run, i64::try_from(ROWS).unwrap_or(0)])?;
+    Ok(Swept { rows: rows as u64, more: true })
 }

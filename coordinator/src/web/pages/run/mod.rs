@@ -28,7 +28,7 @@ use super::frame::Frame;
 use super::{Shown, page, run_of};
 use crate::words::numbers::{duration, from_wire};
 use crate::words::share::{DEFAULT_SHARE, share_in_words};
-use crate::words::{rounds, run_state};
+use crate::words::{rounds, run_state, short_revision};
 
 /// How something stands out, as a class of the style sheet.
 pub(super) type Tone = &'static str;
@@ -93,7 +93,7 @@ pub(super) async fn show(State(site): State<Site>, caller: Caller, Path(run_id):
     page(&RunPage {
         pipeline: run.pipeline.clone(),
         pipeline_address: format!("/pipelines/{}", encoded(&run.pipeline)),
-        revision: run.pipeline_revision.get(..12).unwrap_or(&run.pipeline_revision).to_owned(),
+        revision: short_revision(&run.pipeline_revision).to_owned(),
         revision_address: format!("/revisions/{}", encoded(&run.pipeline_revision)),
         since: Some(run.since_run.clone()).filter(|since| !since.is_empty()).map(|since| (of_run(&since, ""), since)),
         parameters,

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use muster_proto::v1::{
-    DeadLetterGroup, DeliveryInDoubt, ListDeadLettersRequest, ListInDoubtRequest, ListWorkersRequest, Run, Worker,
+    Counts, DeadLetterGroup, DeliveryInDoubt, ListDeadLettersRequest, ListInDoubtRequest, ListWorkersRequest, Progress,
+    Run, Worker,
 };
 
 use super::super::super::inside::Caller;
@@ -53,12 +54,15 @@ impl Group {
     }
 }
 
+/// Whether nothing of a kind is counted of the run. While a later round goes on, nothing counts those of earlier ones.
+fn has_none(run: &Run, in_all: impl Fn(Counts) -> i64, in_round: impl Fn(Progress) -> i64) -> bool {
+    let counted = run.overall.map(in_all).or(run.progress.map(in_round)).unwrap_or_default();
+    counted == 0 && (run.round <= 1 || run.overall.is_some())
+}
+
 /// Failures by reason; empty where there are none.
 pub(super) async fn failures(site: &Site, caller: &Caller, run: &Run) -> Result<String, Trouble> {
-    // While a later round goes on, nothing counts those of earlier ones.
-    let counts = run.overall.map(|counts| counts.dead_letter);
-    let dead = counts.or(run.progress.map(|progress| progress.dead_letter)).unwrap_or_default();
-    if dead == 0 && (run.round <= 1 || run.overall.is_some()) {
+    if has_none(run, |counts| counts.dead_letter, |progress| progress.dead_letter) {
         return Ok(String::new());
     }
     let request =
@@ -84,6 +88,9 @@ struct DoubtsPart {
 
 /// Deliveries in doubt; empty where there are none.
 pub(super) async fn in_doubt(site: &Site, caller: &Caller, run: &Run) -> Result<String, Trouble> {
+    if has_none(run, |counts| counts.in_doubt, |progress| progress.in_doubt) {
+        return Ok(String::new());
+    }
     let request = ListInDoubtRequest { run_id: run.run_id.clone(), page_size: DOUBTS, ..ListInDoubtRequest::default() };
     let found = site.inside.audits().list_in_doubt(caller.asks(request)).await?.into_inner();
     if found.deliveries.is_empty() {
@@ -117,4 +124,22 @@ pub(super) async fn workers(site: &Site, caller: &Caller, run: &Run) -> Result<S
         (clean(&worker.name), holds, done)
     };
     text(&WorkersPart { workers: found.workers.iter().map(told).collect(), more: !found.next_page_token.is_empty() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_as_none_is_not_asked_for() {
+        let has_none_in_doubt = |round, in_all: Option<i64>, in_round| {
+            let overall = in_all.map(|in_doubt| Counts { in_doubt, ..Counts::default() });
+            let progress = Some(Progress { in_doubt: in_round, ..Progress::default() });
+            let run = Run { round, overall, progress, ..Run::default() };
+            has_none(&run, |counts| counts.in_doubt, |progress| progress.in_doubt)
+        };
+        assert!(has_none_in_doubt(1, None, 0) && !has_none_in_doubt(1, None, 2));
+        assert!(!has_none_in_doubt(2, None, 0), "the first may have left some");
+        assert!(has_none_in_doubt(2, Some(0), 0) && !has_none_in_doubt(2, Some(1), 0));
+    }
 }

@@ -1,1 +1,0 @@
-DELETE FROM seen WHERE run = ?1

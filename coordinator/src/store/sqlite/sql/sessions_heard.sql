@@ -1,0 +1,1 @@
+SELECT count(*) FROM sessions WHERE ended_at IS NULL AND seen_at >= ?1
