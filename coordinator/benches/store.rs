@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use muster_coordinator::domain::{
     DeliveryReport, DeliveryState, Evidence, ListedItem, ListedPage, ListingLease, NewRun, OnDoubt, Positions, Rules,
-    RunId, Share, Terms,
+    RunId, Share, Terms, Timestamp,
 };
 use muster_coordinator::store::postgres::{self, PostgresStore};
 use muster_coordinator::store::sqlite::{self, SqliteStore};
@@ -162,6 +162,8 @@ fn run() -> NewRun {
         parameters: BTreeMap::new(),
         audit_mode: false,
         since: None,
+        alike: BTreeSet::new(),
+        wall_at: Timestamp::default(),
         share: Share::default(),
     }
 }

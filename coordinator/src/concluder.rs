@@ -1,8 +1,9 @@
 //! The concluder: ends rounds. When listing is closed and no batch is unfinished, the audit reads the ledger, the audit
 //! folder is made whole, and only then is the run over.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_telemetry::names;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Also without a change, e.g. after a failure.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 
+/// Runs at their end whose audit files are not whole, and when each was last looked at.
+type Waiting = HashMap<RunId, Instant>;
+
 /// Concludes runs until it is told to stop; of each there is a notice to those in `tell`.
 pub(crate) async fn start(
     store: Arc<dyn Store>,
@@ -27,8 +31,9 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) {
     let mut changed = store.events().changed();
+    let mut waiting = Waiting::new();
     loop {
-        match look(store.as_ref(), files.as_deref(), &tell).await {
+        match look(store.as_ref(), files.as_deref(), &tell, &mut waiting).await {
             Ok(failed) => failed.iter().for_each(|(run, error)| log_failed(store.as_ref(), Some(run), error)),
             Err(error) => log_failed(store.as_ref(), None, &error),
         }
@@ -44,7 +49,7 @@ pub(crate) async fn start(
 
 /// Ends what can be ended now, and writes verdicts anew. The error is the first one; it keeps no other run from being ended.
 pub(crate) async fn run_once(store: &dyn Store, files: Option<&AuditFiles>, tell: &[Destination]) -> StoreResult<()> {
-    let failed = look(store, files, tell).await?;
+    let failed = look(store, files, tell, &mut Waiting::new()).await?;
     failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
@@ -53,10 +58,13 @@ async fn look(
     store: &dyn Store,
     files: Option<&AuditFiles>,
     tell: &[Destination],
+    waiting: &mut Waiting,
 ) -> StoreResult<Vec<(RunId, StoreError)>> {
     let mut failed = Vec::new();
-    for run in store.concludable().await? {
-        if let Err(error) = end(store, files, tell, &run.id).await {
+    let runs = store.concludable().await?;
+    waiting.retain(|id, _| runs.iter().any(|run| run.id == *id));
+    for run in runs {
+        if let Err(error) = end(store, files, tell, &run, waiting).await {
             failed.push((run.id, error));
         }
     }
@@ -69,9 +77,19 @@ async fn look(
 }
 
 /// Ends a run's round, unless something was learnt while it was read.
-async fn end(store: &dyn Store, files: Option<&AuditFiles>, tell: &[Destination], id: &RunId) -> StoreResult<()> {
-    let Some((run, verdict)) = audit(store, id, None).await? else { return Ok(()) };
+async fn end(
+    store: &dyn Store,
+    files: Option<&AuditFiles>,
+    tell: &[Destination],
+    run: &Run,
+    waiting: &mut Waiting,
+) -> StoreResult<()> {
+    if run.audit_mode && !is_due(files, run, waiting) {
+        return Ok(());
+    }
+    let Some((run, verdict)) = audit(store, &run.id, None).await? else { return Ok(()) };
     if run.audit_mode && !files_are_whole(store, files, &run).await {
+        waiting.insert(run.id, Instant::now());
         return Ok(());
     }
     if store.conclude(&run, &verdict, tell).await? == Fenced::Committed(()) {
@@ -102,14 +120,27 @@ fn log_failed(store: &dyn Store, run: Option<&RunId>, error: &StoreError) {
     }
 }
 
+/// Whether a run in audit mode is worth an audit, which reads all of its round: not where its files have nowhere to go, and
+/// not where they could not be written a moment ago, however often something else changes.
+fn is_due(files: Option<&AuditFiles>, run: &Run, waiting: &mut Waiting) -> bool {
+    if files.is_some() {
+        return waiting.get(&run.id).is_none_or(|last| last.elapsed() >= AT_LEAST_EVERY);
+    }
+    // Said once.
+    if waiting.insert(run.id.clone(), Instant::now()).is_none() {
+        tracing::error!({ names::RUN } = %run.id,
+            { names::NEXT } = "start a coordinator on this ledger with --audit-dir: it ends the run",
+            "the run is in audit mode and this coordinator has no audit folder");
+    }
+    false
+}
+
 /// A run is not over before its audit folder says what the ledger says.
 async fn files_are_whole(store: &dyn Store, files: Option<&AuditFiles>, run: &Run) -> bool {
-    let Some(files) = files else {
-        tracing::error!({ names::RUN } = %run.id, { names::NEXT } = "start the coordinator with --audit-dir",
-            "the run is in audit mode and this coordinator has no audit folder");
-        return false;
-    };
-    files.make_whole(store, run).await
+    match files {
+        Some(files) => files.make_whole(store, run).await,
+        None => false,
+    }
 }
 
 fn log(run: &Run, verdict: &Verdict) {
@@ -128,7 +159,7 @@ fn log(run: &Run, verdict: &Verdict) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DeliveryState, RunState};
+    use crate::domain::{DeliveryState, NewRun, RunState};
     use crate::planted::Planted;
     use crate::store::conformance::Bench;
     use crate::store::conformance::bench::{A, new_run};
@@ -144,11 +175,47 @@ mod tests {
         }
         let ledger = rusqlite::Connection::open(folder.path().join("ledger-0.db")).unwrap();
         ledger.execute("UPDATE deliveries SET state = 99 WHERE run = ?1", [broken.key]).unwrap();
-        let failed = look(bench.store().as_ref(), None, &[]).await.unwrap();
+        let failed = look(bench.store().as_ref(), None, &[], &mut Waiting::new()).await.unwrap();
         let named: Vec<_> = failed.iter().map(|(run, _)| run).collect();
         assert_eq!(named, [&broken.id]);
         assert_eq!(bench.run(&whole.id).await.state, RunState::Finished);
         assert_eq!(bench.run(&broken.id).await.state, RunState::Running);
         assert!(run_once(bench.store().as_ref(), None, &[]).await.is_err(), "and it is said");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_waits_for_its_audit_files_is_not_read_at_every_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench::new(&SqliteBackend::new(folder.path().to_owned(), Planted::default())).await;
+        let run = bench.one_batch(NewRun { audit_mode: true, ..new_run("one") }, 2).await;
+        let lease = bench.lease(A).await;
+        bench.deliver(A, &lease, DeliveryState::Applied).await;
+        // A file stands where the folder should be.
+        let place = folder.path().join("audit");
+        std::fs::write(&place, "").unwrap();
+        let files = AuditFiles::new(place.clone());
+        let (store, mut waiting) = (bench.store(), Waiting::new());
+        assert!(look(store.as_ref(), Some(&files), &[], &mut waiting).await.unwrap().is_empty());
+        assert_eq!((bench.run(&run.id).await.state, waiting.len()), (RunState::Running, 1));
+
+        // Whoever reads it now fails.
+        let ledger = rusqlite::Connection::open(folder.path().join("ledger-0.db")).unwrap();
+        let set = |state: i64| ledger.execute("UPDATE deliveries SET state = ?2 WHERE run = ?1", [run.key, state]);
+        let applied: i64 = ledger.query_row("SELECT state FROM deliveries", [], |row| row.get(0)).unwrap();
+        set(99).unwrap();
+        assert!(look(store.as_ref(), Some(&files), &[], &mut waiting).await.unwrap().is_empty(), "tried just now");
+        for _ in 0..2 {
+            assert!(look(store.as_ref(), None, &[], &mut waiting).await.unwrap().is_empty(), "it has nowhere to go");
+        }
+        let long_ago = Instant::now().checked_sub(AT_LEAST_EVERY).unwrap();
+        waiting.insert(run.id.clone(), long_ago);
+        assert_eq!(look(store.as_ref(), Some(&files), &[], &mut waiting).await.unwrap().len(), 1, "it is tried again");
+
+        set(applied).unwrap();
+        std::fs::remove_file(&place).unwrap();
+        assert!(look(store.as_ref(), Some(&files), &[], &mut waiting).await.unwrap().is_empty());
+        assert_eq!(bench.run(&run.id).await.state, RunState::Finished);
+        look(store.as_ref(), Some(&files), &[], &mut waiting).await.unwrap();
+        assert!(waiting.is_empty(), "nobody waits any more");
     }
 }

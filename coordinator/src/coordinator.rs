@@ -17,7 +17,7 @@ use url::Url;
 use crate::access::Access;
 use crate::audit_files::AuditFiles;
 use crate::catalog::{Catalog, CatalogError};
-use crate::domain::{Clock, RunId, SystemClock, Timestamp};
+use crate::domain::{Clock, RunId, SystemClock, Timestamp, WallClock};
 use crate::notify::Notify;
 use crate::planted::Planted;
 use crate::service::{Audits, Fleets, Paces, Pipelines, Runs, Scaler, Workers};
@@ -94,7 +94,7 @@ pub(crate) struct Services {
 impl Services {
     pub fn runs(&self) -> Runs {
         let Self { store, catalog, files, clock, .. } = self.clone();
-        Runs { store, catalog, files, clock }
+        Runs { store, catalog, files, clock, wall: Arc::new(WallClock) }
     }
 
     pub fn audits(&self) -> Audits {

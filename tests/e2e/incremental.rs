@@ -161,6 +161,12 @@ async fn what_was_given_up_on_is_tried_again_and_files_name_the_rest() {
     let exported = muster(folder, &["export", second_id, "--db", "my.db"]).await.with_code(0).stdout;
     assert_eq!((exported.lines().count(), exported.matches("\"unchanged\"").count()), (200, 196));
 
+    // Other limits load the same records in the same way.
+    let hurried = dated("item").replace("hedge_after: 50ms", "hedge_after: 60ms");
+    std::fs::write(folder.join("hurried.yaml"), hurried).expect("a file");
+    let hurried = run(folder, &server, "./hurried.yaml", &["--since", second_id], 3).await;
+    assert_eq!(hurried["verdict"]["counts"]["unchanged"], 196);
+
     // Under another revision they may have to look otherwise.
     let mended = dated("item").replace("max_batch: 100", "max_batch: 50");
     std::fs::write(folder.join("mended.yaml"), mended).expect("a file");

@@ -7,10 +7,9 @@ use muster_proto::v1::{Report, Run};
 use serde_json::{Value, json};
 
 use super::paint::Tone;
-use super::run::short;
 use super::table::{Align, Table, toned_fields};
 use super::verdict::headline;
-use super::{clean, run_state, verdict};
+use super::{clean, run_state, short_revision, verdict};
 
 const FIGURE: &str = "figure";
 const CHANGE: &str = "change";
@@ -106,7 +105,8 @@ fn differences(first: &Run, second: &Run) -> Vec<String> {
         differ.push(format!("pipeline: {}, {}", clean(&first.pipeline), clean(&second.pipeline)));
     }
     if first.pipeline_revision != second.pipeline_revision {
-        differ.push(format!("revision: {}, {}", short(&first.pipeline_revision), short(&second.pipeline_revision)));
+        let revisions = [first, second].map(|run| short_revision(&run.pipeline_revision));
+        differ.push(format!("revision: {}", revisions.join(", ")));
     }
     let unset = || "not set".to_owned();
     for (name, [a, b]) in parameters(first, second) {

@@ -2,11 +2,10 @@
 
 use muster_proto::v1::{PipelineSummary, Worker};
 
-use super::clean;
 use super::fold::hanging;
 use super::numbers::{count, moment};
-use super::run::short;
 use super::table::{Align, Table, fields};
+use super::{clean, short_revision};
 
 /// Sessions of workers, a row each.
 pub fn list(workers: &[Worker], width: Option<usize>) -> String {
@@ -41,7 +40,7 @@ pub fn pipelines(pipelines: &[PipelineSummary]) -> String {
 }
 
 fn pipeline(pipeline: &PipelineSummary) -> String {
-    let mut text = format!("{} (revision {})\n", clean(&pipeline.name), clean(short(&pipeline.revision)));
+    let mut text = format!("{} (revision {})\n", clean(&pipeline.name), clean(short_revision(&pipeline.revision)));
     for line in pipeline.description.trim().lines() {
         text.push_str(&format!("  {}\n", hanging(2, &clean(line)).join("\n  ")));
     }

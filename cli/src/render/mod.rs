@@ -19,4 +19,4 @@ pub mod table;
 pub mod unknown;
 pub mod verdict;
 
-pub use muster_coordinator::words::{clean, numbers, record_state, run_state};
+pub use muster_coordinator::words::{clean, numbers, record_state, run_state, short_revision};

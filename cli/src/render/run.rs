@@ -10,7 +10,7 @@ pub use muster_coordinator::words::share::share_in_words;
 use super::numbers::{count, counted, duration, moment};
 use super::paint::Tone;
 use super::table::{Align, Table, toned_fields};
-use super::{clean, rounds, run_state, unknown, verdict};
+use super::{clean, rounds, run_state, short_revision, unknown, verdict};
 
 const STATE: &str = "state";
 const UNCHANGED: &str = "unchanged";
@@ -20,7 +20,7 @@ pub fn show(run: &Run) -> String {
     let mut lines = vec![
         ("run", run.run_id.clone()),
         ("pipeline", run.pipeline.clone()),
-        ("revision", short(&run.pipeline_revision).to_owned()),
+        ("revision", short_revision(&run.pipeline_revision).to_owned()),
         (STATE, state(run)),
         ("started", moment(run.created_at.as_ref())),
     ];
@@ -205,11 +205,6 @@ pub fn list(runs: &[Run], width: Option<usize>) -> String {
 
 fn exception_tone(number: &str) -> Option<Tone> {
     (number != "0").then_some(Tone::Attention)
-}
-
-/// The first digits of a revision: enough for people to tell two apart.
-pub fn short(revision: &str) -> &str {
-    revision.get(..12).unwrap_or(revision)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use rates::{Pace, Timetable};
 pub use run::{NewRun, OnDoubt, Progress, Run, RunId, RunState, Terms};
 pub use share::{Contender, Share, ShareChange, deal};
 pub use stock::{Holder, whom_to_ask};
-pub use time::{Clock, SystemClock, TimeSources, Timestamp};
+pub use time::{Clock, SystemClock, TimeSources, Timestamp, WallClock};
 pub use unknown::UnknownField;
 
 /// State of one record: the words of the conservation equation.

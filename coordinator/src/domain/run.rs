@@ -1,6 +1,6 @@
 //! Runs: one execution of a pipeline revision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -115,6 +115,10 @@ pub struct NewRun {
     pub audit_mode: bool,
     /// The run that it goes on from.
     pub since: Option<RunId>,
+    /// Other revisions of the pipeline that load alike, under which that run has worked: what they loaded counts too.
+    pub alike: BTreeSet<String>,
+    /// When that is by the machine's wall clock: the store's may be ahead of it.
+    pub wall_at: Timestamp,
     /// Its share of the workers.
     pub share: Share,
 }

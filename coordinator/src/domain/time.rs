@@ -1,6 +1,6 @@
 //! Time as an input: whoever decides by the clock is handed one.
 
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::planted::{Bug, Planted};
@@ -31,6 +31,14 @@ impl Add<Duration> for Timestamp {
 
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -79,7 +87,17 @@ impl SystemClock {
     }
 }
 
-/// The wall clock's time, for a store's first start and for display.
+/// The machine's wall clock, wherever somebody sets it: for what is held against the clocks of others, never for what
+/// expires.
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        wall_clock()
+    }
+}
+
+/// The wall clock's time now.
 fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::default() + since

@@ -42,7 +42,7 @@ pub(super) enum Sent {
 }
 
 impl Sent {
-    /// What follows from the how-manieth try, with a random number of 0 to 1.
+    /// What follows from a try, of which this is the number from 1, with a random number of 0 to 1.
     fn tried(self, tries: u32, random: f64) -> Tried {
         match self {
             Self::Accepted => Tried::Delivered,

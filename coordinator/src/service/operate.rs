@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::error::{invalid, run_unknown, status};
 use super::{parse, render};
-use crate::domain::{Run, Terms};
+use crate::domain::Run;
 use crate::store::{Deleted, Outcomes, Redrive, Redriven, Settle, SettleRefusal, Settled};
 use crate::words::numbers::moment;
 
@@ -16,8 +16,8 @@ const MAX_IDS: usize = 10_000;
 /// Deliveries that one call may settle.
 const MAX_DELIVERIES: usize = 1_000;
 
-/// A redrive, under these terms if under others.
-pub(super) fn redrive(request: &v1::RedriveRunRequest, terms: Option<Terms>) -> Result<Redrive, Status> {
+/// A redrive, under the terms as they are.
+pub(super) fn redrive(request: &v1::RedriveRunRequest) -> Result<Redrive, Status> {
     let wrong = |what: &str| invalid("REDRIVE_INVALID", what);
     if request.request_id.len() > 128 {
         return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
@@ -46,7 +46,7 @@ pub(super) fn redrive(request: &v1::RedriveRunRequest, terms: Option<Terms>) -> 
         stage: request.stage.clone(),
         reason: parse::bounded(&request.reason),
         record_ids: record_ids(&request.record_ids, "REDRIVE_INVALID")?,
-        terms,
+        terms: None,
         words: words(request, outcomes),
         dry_run: request.dry_run,
     })

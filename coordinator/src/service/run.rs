@@ -1,5 +1,7 @@
 //! RunService.
 
+mod mended;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use super::{operate, page, parse, render, share};
 use crate::audit_files::AuditFiles;
 use crate::catalog::Catalog;
 use crate::domain::{Clock, NewRun, OnDoubt, Rules, Run, RunId, Share, ShareChange, Terms, Timestamp};
-use crate::store::{Event, Round, Started, Store, StoreResult, StoredPipeline};
+use crate::store::{Event, Round, Started, Store, StoreResult};
 
 /// A stream sends a run at most this often.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
@@ -36,6 +38,8 @@ pub(crate) struct Runs {
     pub catalog: Arc<Catalog>,
     pub files: Option<Arc<AuditFiles>>,
     pub clock: Arc<dyn Clock>,
+    /// The machine's: sources are asked by it for what has changed.
+    pub wall: Arc<dyn Clock>,
 }
 
 impl Runs {
@@ -65,17 +69,17 @@ impl Runs {
             return Err(invalid("REQUEST_ID_INVALID", "request_id has at most 128 characters"));
         }
         let share = share::change(request.share)?.of(Share::default());
-        let pipeline = self.pipeline(&request.pipeline).await?;
         let digest = digest(&request, share);
         if !request.request_id.is_empty()
-            && !request.since_run.is_empty()
             && let Some((run, before)) = self.store.run_of_request(&request.request_id).await?
         {
-            // Whatever is the latest run by now, and whether it would still do.
+            // Whatever the pipeline, the audit folder and the latest run are like by now.
             return Ok(if before == digest { Started::Same(run) } else { Started::Conflict });
         }
+        let pipeline = self.pipeline(&request.pipeline).await?;
         let given = request.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let since = since::find(self.store.as_ref(), &pipeline, &given, &request.since_run).await?;
+        let meant = &request.since_run;
+        let since = since::find(self.store.as_ref(), &pipeline, &given, meant, self.wall.now()).await?;
         let new = self.new_run(&request, &pipeline, &given, since.as_ref())?;
         Ok(self.store.start_run(NewRun { request_digest: digest, share, ..new }).await?)
     }
@@ -107,44 +111,10 @@ impl Runs {
             parameters,
             audit_mode: request.audit_mode,
             since: since.map(|since| since.run.id.clone()),
+            alike: since.map(|since| since.alike.clone()).unwrap_or_default(),
+            wall_at: self.wall.now(),
             share: Share::default(),
         })
-    }
-
-    /// The terms of a run's pipeline as this coordinator has it now, if they are wanted.
-    async fn mended(&self, id: &RunId, wanted: bool) -> Result<Option<Terms>, Status> {
-        if !wanted {
-            return Ok(None);
-        }
-        let run = self.store.run(id).await?.ok_or_else(|| run_unknown(id.as_str()))?;
-        let pipeline = self.pipeline(&run.pipeline).await?;
-        let wrong = |error: muster_pipeline::SpecError| invalid("PIPELINE_INVALID", error.to_string());
-        pipeline.resolve_parameters(&run.parameters).and_then(|given| pipeline.compile(&given)).map_err(wrong)?;
-        if pipeline.source().lists_whole_records() {
-            self.has_items(&run).await?;
-        }
-        Ok(Some(terms(&pipeline)))
-    }
-
-    /// Items are kept when they are listed, or never.
-    async fn has_items(&self, run: &Run) -> Result<(), Status> {
-        let first = self.store.rounds(run).await?.into_iter().next().map(|round| round.revision);
-        let listed_by = match first {
-            Some(revision) => self.store.pipeline(&revision).await?,
-            None => None,
-        };
-        let keeps = |stored: StoredPipeline| {
-            Pipeline::from_canonical(&stored.canonical).is_ok_and(|pipeline| pipeline.source().lists_whole_records())
-        };
-        if listed_by.is_some_and(keeps) {
-            return Ok(());
-        }
-        let what = format!(
-            "the pipeline says source.detail: none now, but run {} was listed without keeping the items: start a new run, \
-             or say where a record is read",
-            run.id
-        );
-        Err(status(Code::FailedPrecondition, "ITEMS_NOT_KEPT", what))
     }
 
     /// The run now and whenever it has changed, until it is over.
@@ -349,11 +319,7 @@ impl RunService for Runs {
         &self,
         request: Request<v1::RedriveRunRequest>,
     ) -> Result<Response<v1::RedriveRunResponse>, Status> {
-        let request = request.into_inner();
-        let id = RunId::from_text(&request.run_id);
-        let terms = self.mended(&id, request.mended_pipeline).await?;
-        let redriven = self.store.redrive(&id, operate::redrive(&request, terms)?).await?;
-        let (run, records) = operate::redriven(id.as_str(), redriven)?;
+        let (run, records) = self.redrive(&request.into_inner()).await?;
         let run = self.render(&run).await?;
         Ok(Response::new(v1::RedriveRunResponse { run: Some(run), records: render::count(records) }))
     }
@@ -390,3 +356,6 @@ fn not_over(run: v1::Run) -> Result<v1::Run, Status> {
     }
     Ok(run)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use muster_pipeline::Pipeline;
 use tonic::{Code, Status};
 
 use super::error::{invalid, run_unknown, status};
-use crate::domain::{Run, RunId, RunState};
+use crate::domain::{Run, RunId, RunState, Timestamp};
 use crate::store::{Round, Store, StoredPipeline};
+use crate::words::short_revision;
 
 /// The newest run that will do, in place of an ID.
 const LATEST: &str = "latest";
@@ -18,22 +19,28 @@ const AT_ONCE: u32 = 50;
 /// The run that a new one goes on from.
 pub(super) struct Since {
     pub run: Run,
+    /// Revisions under which it has worked, other than the new run's: they load alike.
+    pub alike: BTreeSet<String>,
+    /// In real time.
+    started: Timestamp,
 }
 
 impl Since {
     /// When it was started: nothing that it lists was read before.
     pub fn started(&self) -> SystemTime {
-        let millis = u64::try_from(self.run.created_at.as_millis()).unwrap_or(0);
+        let millis = u64::try_from(self.started.as_millis()).unwrap_or(0);
         SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 }
 
-/// The run that was meant; none where none was, or where there is no latest one: then everything is loaded.
+/// The run that was meant, `wall` being the machine's time; none where none was, or where there is no latest one: then
+/// everything is loaded.
 pub(super) async fn find(
     store: &dyn Store,
     pipeline: &Pipeline,
     given: &BTreeMap<String, String>,
     meant: &str,
+    wall: Timestamp,
 ) -> Result<Option<Since>, Status> {
     if meant.is_empty() {
         return Ok(None);
@@ -48,25 +55,38 @@ pub(super) async fn find(
         return Err(invalid("SINCE_RUN_USELESS", text));
     }
     let wanted = Wanted::new(pipeline, given, &store.revisions(pipeline.name()).await?)?;
-    if meant == LATEST {
-        return latest(store, &wanted).await;
-    }
-    let run = store.run(&RunId::from_text(meant)).await?.ok_or_else(|| run_unknown(meant))?;
-    match wanted.unfit(&run, &store.rounds(&run).await?) {
-        None => Ok(Some(Since { run })),
+    let found = match meant {
+        LATEST => latest(store, &wanted).await?,
+        id => Some(named(store, &wanted, id).await?),
+    };
+    let Some((run, rounds)) = found else { return Ok(None) };
+    let revisions = rounds.into_iter().map(|round| round.revision);
+    let alike = revisions.filter(|revision| revision != pipeline.revision()).collect();
+    let started = store.started(&run, wall).await?;
+    Ok(Some(Since { run, alike, started }))
+}
+
+/// The run of this ID, and its rounds.
+async fn named(store: &dyn Store, wanted: &Wanted<'_>, id: &str) -> Result<(Run, Vec<Round>), Status> {
+    let run = store.run(&RunId::from_text(id)).await?.ok_or_else(|| run_unknown(id))?;
+    let rounds = store.rounds(&run).await?;
+    match wanted.unfit(&run, &rounds) {
+        None => Ok((run, rounds)),
         Some(why) => Err(status(Code::FailedPrecondition, "SINCE_RUN_UNFIT", why)),
     }
 }
 
-async fn latest(store: &dyn Store, wanted: &Wanted<'_>) -> Result<Option<Since>, Status> {
+/// The newest run that will do, and its rounds.
+async fn latest(store: &dyn Store, wanted: &Wanted<'_>) -> Result<Option<(Run, Vec<Round>)>, Status> {
     let mut before = None;
     loop {
         let runs = store.runs_over(wanted.pipeline.name(), before, AT_ONCE).await?;
         let Some(last) = runs.last() else { return Ok(None) };
         before = Some(last.key);
         for run in runs.into_iter().filter(|run| wanted.revisions.contains(&run.revision)) {
-            if wanted.unfit(&run, &store.rounds(&run).await?).is_none() {
-                return Ok(Some(Since { run }));
+            let rounds = store.rounds(&run).await?;
+            if wanted.unfit(&run, &rounds).is_none() {
+                return Ok(Some((run, rounds)));
             }
         }
     }
@@ -116,8 +136,8 @@ impl<'a> Wanted<'a> {
             return Some(format!(
                 "run {id} worked under revision {} of the pipeline, which is {} now: records that were loaded under another \
                  revision may have to look otherwise now; start in full, without since_run",
-                short(other),
-                short(revision)
+                short_revision(other),
+                short_revision(revision)
             ));
         }
         if let Some(what) = difference(&without_watermarks(self.pipeline, &run.parameters), &self.parameters) {
@@ -159,15 +179,10 @@ fn difference(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>)
     Some(format!("{name}: {} then, {} now", shown(before), shown(now)))
 }
 
-/// The first digits of a revision: enough for people to tell two apart.
-fn short(revision: &str) -> &str {
-    revision.get(..12).unwrap_or(revision)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Timestamp, Verdict};
+    use crate::domain::Verdict;
 
     const PIPELINE: &str = r#"
 muster: 1
@@ -240,7 +255,8 @@ load: { request: { url: "${param:host}/in" } }
     #[test]
     fn a_run_of_the_same_kind_will_do_whatever_its_watermark() {
         assert_eq!(unfit(&given(&[]), |_| {}), None);
-        let since = Since { run: over(&pipeline()) };
+        let run = over(&pipeline());
+        let since = Since { started: run.created_at, run, alike: BTreeSet::new() };
         let resolved = pipeline().resolve_parameters_since(&given(&[]), Some(since.started())).unwrap();
         assert_eq!(resolved["after"], "1970-01-01T00:00:00Z", "a minute before its start");
     }

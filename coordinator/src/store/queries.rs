@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     DeadLetter, DeadLetterFilter, DeadLetterGroup, Doubt, ExportFrom, ItemsRead, LedgerRow, RecordPlace, RecordStory,
-    ReportBounds, Round, RunReport, StaleRound, StoreResult, WorkerResult,
+    Redrive, Redriven, ReportBounds, Round, RunReport, StaleRound, StoreResult, WorkerResult,
 };
 use crate::domain::{BatchEvidence, LeaseToken, ListingEvidence, Progress, Run, RunId, Timestamp, UnknownField};
 
@@ -116,8 +116,10 @@ pub trait Queries: Send + Sync {
     async fn run(&self, id: &RunId) -> StoreResult<Option<Run>>;
     /// Runs with a number below `before`, newest first.
     async fn runs(&self, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
-    /// Runs of this pipeline and revision that are over and have a number below `before`, newest first.
+    /// Runs of this pipeline that are over and have a number below `before`, newest first.
     async fn runs_over(&self, pipeline: &str, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>>;
+    /// When a run was started, in real time: rather earlier than later. `wall` is the machine's wall clock now.
+    async fn started(&self, run: &Run, wall: Timestamp) -> StoreResult<Timestamp>;
     /// The run that this request started, and the digest of its arguments.
     async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>>;
     /// How far a run is.
@@ -133,6 +135,8 @@ pub trait Queries: Send + Sync {
     async fn concludable(&self) -> StoreResult<Vec<Run>>;
     /// Rounds whose verdict is older than what is known of them.
     async fn stale_rounds(&self) -> StoreResult<Vec<StaleRound>>;
+    /// What the same redrive gave before, by its request. `None`: it is not known, or there is no such run.
+    async fn redriven(&self, id: &RunId, redrive: &Redrive) -> StoreResult<Option<Redriven>>;
     /// A run's rounds, oldest first.
     async fn rounds(&self, run: &Run) -> StoreResult<Vec<Round>>;
     /// Reads a round of a run (`None`: the current one) into `sink`, in one consistent view. `None`: no such run, or no

@@ -41,6 +41,11 @@ pub fn record_state(state: RecordState) -> &'static str {
     }
 }
 
+/// The first digits of a revision: enough for people to tell two apart.
+pub fn short_revision(revision: &str) -> &str {
+    revision.get(..12).unwrap_or(revision)
+}
+
 /// The text with its control characters escaped: a hostile record must not steer the reader's terminal.
 pub fn clean(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut clean, c| {
@@ -55,6 +60,12 @@ pub fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn revisions_are_shortened_and_what_is_short_stays() {
+        assert_eq!(super::short_revision(&"0123456789abcdef".repeat(4)), "0123456789ab");
+        assert_eq!(super::short_revision("0123"), "0123");
+    }
+
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(super::clean("a\u{1b}[2J\nb é"), "a\\u{1b}[2J\\nb é");

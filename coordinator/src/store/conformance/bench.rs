@@ -1,6 +1,6 @@
 //! A store on the bench: what the cases say in one line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Backend, Harness};
 use crate::audit::audit;
 use crate::domain::{
     Counts, DeliveryReport, DeliveryState, Evidence, ExceptionKind, LeaseToken, ListedItem, ListedPage, ListingLease,
-    NewRun, OnDoubt, Positions, RecordState, Rules, Run, RunId, Share, Terms, Verdict,
+    NewRun, OnDoubt, Positions, RecordState, Rules, Run, RunId, Share, Terms, Timestamp, Verdict,
 };
 use crate::store::{
     Acquire, Acquired, Begin, Begun, Completion, Fenced, GrantedLease, Misuse, RecordReport, RecordStory, Report,
@@ -225,6 +225,8 @@ pub(crate) fn new_run(name: &str) -> NewRun {
         parameters: BTreeMap::from([("base_url".to_owned(), "http://localhost".to_owned())]),
         audit_mode: false,
         since: None,
+        alike: BTreeSet::new(),
+        wall_at: Timestamp::from_millis(1_700_000_000_000),
         share: Share::default(),
     }
 }

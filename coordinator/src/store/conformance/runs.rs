@@ -1,8 +1,10 @@
 //! Runs: started, paused, resumed, paged, concluded.
 
+use std::time::Duration;
+
 use super::bench::{A, Bench, new_run, report};
 use super::{Backend, bench};
-use crate::domain::{DeliveryState, NewRun, RunState};
+use crate::domain::{DeliveryState, NewRun, Run, RunState, Timestamp};
 use crate::store::{Event, Fenced, Started};
 
 /// Starting, pausing, resuming, finding and concluding runs.
@@ -11,6 +13,7 @@ pub async fn runs(backend: &dyn Backend) {
     a_request_with_other_arguments_conflicts(&Bench::new(backend).await).await;
     requests_without_an_id_are_never_the_same(&Bench::new(backend).await).await;
     a_run_keeps_what_it_was_started_with(&Bench::new(backend).await).await;
+    when_a_run_was_started_is_told_in_real_time(&Bench::new(backend).await).await;
     pausing_and_resuming_are_repeatable(&Bench::new(backend).await).await;
     unknown_runs_are_none(&Bench::new(backend).await).await;
     runs_are_paged_newest_first(&Bench::new(backend).await).await;
@@ -61,6 +64,20 @@ async fn a_run_keeps_what_it_was_started_with(bench: &Bench) {
         (new.pipeline, new.terms.revision, new.terms.canonical)
     );
     assert_eq!(bench.store().pipeline("no such revision").await.unwrap(), None);
+}
+
+async fn when_a_run_was_started_is_told_in_real_time(bench: &Bench) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let now = bench.start(new_run("first")).await.created_at;
+    let at = async |name: &str, wall_at: Timestamp| bench.start(NewRun { wall_at, ..new_run(name) }).await;
+    let (right, ahead) = (at("right", now - HOUR).await, at("ahead", now).await);
+    let started = async |run: &Run, wall: Timestamp| bench.store().started(run, wall).await.unwrap();
+    assert_eq!(started(&right, now - HOUR).await, now - HOUR, "the ledger's clock was ahead, and stays so");
+    assert_eq!(started(&right, now).await, now - HOUR, "the machine's is wrong by now");
+    bench.silence(HOUR).await;
+    assert_eq!(started(&ahead, now + HOUR).await, now, "all clocks agree");
+    assert_eq!(started(&ahead, now).await, now - HOUR, "both were ahead then, and the machine's was set right since");
+    assert_eq!(started(&ahead, now + 3 * HOUR).await, now, "whatever the machine's is like by now");
 }
 
 async fn pausing_and_resuming_are_repeatable(bench: &Bench) {

@@ -1,5 +1,7 @@
 //! Runs that go on from an earlier one: what that one has at the target is not loaded again.
 
+use std::collections::BTreeSet;
+
 use super::Backend;
 use super::bench::{A, Bench, LISTING_TTL, dead, gone, new_run, refused, report, versions};
 use crate::domain::{DeliveryState, NewRun, RecordState, Run, RunId, RunState};
@@ -12,6 +14,7 @@ pub async fn since(backend: &dyn Backend) {
     what_was_not_loaded_is_tried_again(&Bench::new(backend).await).await;
     the_newest_round_says_what_is_loaded(&Bench::new(backend).await).await;
     what_another_revision_loaded_is_loaded_again(&Bench::new(backend).await).await;
+    what_a_revision_that_loads_alike_loaded_is_unchanged(&Bench::new(backend).await).await;
     a_run_that_is_deleted_says_nothing(&Bench::new(backend).await).await;
     duplicates_are_found_whatever_they_are(&Bench::new(backend).await).await;
     a_list_held_against_itself_knows_what_is_unchanged(&Bench::new(backend).await).await;
@@ -146,6 +149,29 @@ async fn what_another_revision_loaded_is_loaded_again(bench: &Bench) {
     assert_eq!(unchanged(bench, &two).await, ["1"]);
     let three = listed(bench, NewRun { terms: mended, ..going_on("three", &one) }, &items).await;
     assert_eq!(unchanged(bench, &three).await, ["2"]);
+}
+
+async fn what_a_revision_that_loads_alike_loaded_is_unchanged(bench: &Bench) {
+    let items = [("1", "a"), ("2", "b")];
+    let under = |digit: &str, alike: &[&str], new: NewRun| NewRun {
+        terms: crate::domain::Terms { revision: digit.repeat(64), ..new.terms },
+        alike: alike.iter().map(|digit| digit.repeat(64)).collect::<BTreeSet<_>>(),
+        ..new
+    };
+    let one = listed(bench, under("1", &[], new_run("one")), &[("1", "a"), ("2", "a")]).await;
+    let one = loaded(bench, &one).await;
+    let two = listed(bench, under("2", &["1"], going_on("two", &one)), &items).await;
+    assert_eq!(unchanged(bench, &two).await, ["1"], "the other one has another version");
+    let two = loaded(bench, &two).await;
+    let three = listed(bench, under("3", &["2"], going_on("three", &two)), &items).await;
+    assert_eq!(unchanged(bench, &three).await, ["1", "2"], "whichever of them loaded it");
+    let three = loaded(bench, &three).await;
+    assert!(bench.verdict(&three).await.is_complete());
+    // It is said of each run for itself, and of these revisions alone.
+    let four = listed(bench, under("3", &[], going_on("four", &two)), &items).await;
+    assert_eq!(unchanged(bench, &four).await, ["1"], "as the run before found it");
+    let five = listed(bench, under("3", &["4", "5"], going_on("five", &one)), &items).await;
+    assert_eq!(unchanged(bench, &five).await, [""; 0]);
 }
 
 async fn a_run_that_is_deleted_says_nothing(bench: &Bench) {

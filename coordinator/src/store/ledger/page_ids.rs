@@ -20,8 +20,8 @@ pub(super) struct Brought {
 pub(super) fn insert(tx: &Tx<'_>, listing: &mut Listing, page: &ListedPage, number: i64) -> SqlResult<Brought> {
     let lost = usize::from(tx.planted.has(Bug::LosesLastId));
     let items = &page.items[..page.items.len().saturating_sub(lost)];
-    let revision = listing.revision.clone();
-    let mut since = listing.since.map(|since| Since::read(tx.connection, since, &revision, items)).transpose()?;
+    let (run, revision) = (listing.run, listing.revision.clone());
+    let mut since = listing.since.map(|since| Since::read(tx.connection, since, run, &revision, items)).transpose()?;
     let mut ids = Ids::read(tx, listing, items)?;
     let mut outcome = PageOutcome::default();
     let again = listing.pass > 1;

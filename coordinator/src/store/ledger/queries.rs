@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use super::batches::batch_row;
 use super::{
     Connection, Database, OptionalRow, Row, SqlResult, dead_letters, doubts, evidence, export, history, items, params,
-    rows, run_report, sql, stories, unknown,
+    rounds, rows, run_report, runs, sql, stories, unknown,
 };
-use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, UnknownField};
+use crate::domain::{BatchRef, LeaseToken, Progress, Run, RunId, Timestamp, UnknownField};
 use crate::store::{
     Acknowledgement, DeadLetter, DeadLetterFilter, DeadLetterGroup, Demand, Doubt, EvidenceSink, ExportFrom, History,
-    ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, ReportBounds, Round, RunDemand, RunReport, StaleRound,
-    StoreResult, StoredPipeline, WorkerResult,
+    ItemsRead, LedgerRow, Queries, RecordPlace, RecordStory, Redrive, Redriven, ReportBounds, Round, RunDemand,
+    RunReport, StaleRound, StoreResult, StoredPipeline, WorkerResult,
 };
 
 #[async_trait]
@@ -29,6 +29,11 @@ impl<D: Database> Queries for D {
     async fn runs_over(&self, pipeline: &str, before: Option<i64>, limit: u32) -> StoreResult<Vec<Run>> {
         let (pipeline, before) = (pipeline.to_owned(), before.unwrap_or(i64::MAX));
         self.read(move |view| view.query_map(sql!("runs_over"), params![pipeline, before, limit], rows::run)).await
+    }
+
+    async fn started(&self, run: &Run, wall: Timestamp) -> StoreResult<Timestamp> {
+        let run = run.clone();
+        self.read(move |view| runs::started(view, &run, wall)).await
     }
 
     async fn run_of_request(&self, request_id: &str) -> StoreResult<Option<(Run, [u8; 32])>> {
@@ -84,6 +89,15 @@ impl<D: Database> Queries for D {
                 Ok(StaleRound { key: row.get(0)?, run, round: row.get(2)?, learnt: row.get(3)? })
             };
             view.query_map(sql!("rounds_stale"), params![], stale)
+        })
+        .await
+    }
+
+    async fn redriven(&self, id: &RunId, redrive: &Redrive) -> StoreResult<Option<Redriven>> {
+        let (id, redrive) = (id.clone(), redrive.clone());
+        self.read(move |view| {
+            let run = view.query_row(sql!("run_by_id"), params![id.as_str()], rows::run).optional()?;
+            run.map_or(Ok(None), |run| rounds::same_request(view.connection, &run, &redrive))
         })
         .await
     }

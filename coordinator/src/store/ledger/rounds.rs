@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::batches::BatchRow;
 use super::deliveries::later;
 use super::runs::{by_id_alone, by_key, keep_pipeline, millis};
-use super::{OptionalRow, SqlResult, Tx, params, rows, sql};
+use super::{Connection, OptionalRow, SqlResult, Tx, params, rows, sql};
 use crate::domain::{BatchRef, RecordState, Run, RunId, Terms};
 use crate::store::{Redrive, Redriven};
 
@@ -20,7 +20,7 @@ pub(super) struct Taken {
 /// Over -> running, in the next round.
 pub(super) fn redrive(tx: &Tx<'_>, id: &RunId, redrive: &Redrive) -> SqlResult<Option<Redriven>> {
     let Some(run) = by_id_alone(tx, id)? else { return Ok(None) };
-    if let Some(before) = same_request(tx, &run, redrive)? {
+    if let Some(before) = same_request(tx.connection, &run, redrive)? {
         return Ok(Some(before));
     }
     if !run.state.is_over() {
@@ -42,9 +42,10 @@ pub(super) fn redrive(tx: &Tx<'_>, id: &RunId, redrive: &Redrive) -> SqlResult<O
     by_key(tx, run.key).map(|run| Some(Redriven::Opened(Box::new(run), records)))
 }
 
-fn same_request(tx: &Tx<'_>, run: &Run, redrive: &Redrive) -> SqlResult<Option<Redriven>> {
+/// What this redrive gave, if it was made before.
+pub(super) fn same_request(connection: &dyn Connection, run: &Run, redrive: &Redrive) -> SqlResult<Option<Redriven>> {
     let Some(request_id) = redrive.request_id.as_deref().filter(|_| !redrive.dry_run) else { return Ok(None) };
-    let before = tx.connection.query_row(sql!("round_by_request"), params![run.key, request_id], |row| {
+    let before = connection.query_row(sql!("round_by_request"), params![run.key, request_id], |row| {
         Ok((row.get::<[u8; 32]>(0)?, row.get::<i64>(1)?.unsigned_abs()))
     });
     Ok(before.optional()?.map(|(digest, records)| match digest == redrive.request_digest {

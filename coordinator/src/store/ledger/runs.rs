@@ -1,7 +1,7 @@
 //! Runs: started, paused, resumed, cancelled, concluded.
 
-use super::{Fault, Hold, OptionalRow, SqlResult, Tx, leases, outbox, params, rows, sql};
-use crate::domain::{NewRun, Run, RunId, Terms, Verdict};
+use super::{Fault, Hold, OptionalRow, SqlResult, Tx, View, leases, outbox, params, rows, sql};
+use crate::domain::{NewRun, Run, RunId, Terms, Timestamp, Verdict};
 use crate::planted::Bug;
 use crate::store::{Destination, Event, Fenced, StaleRound, Started};
 
@@ -64,14 +64,25 @@ pub(super) fn start(tx: &Tx<'_>, new: &NewRun) -> SqlResult<Started> {
         new.since.as_ref().map(RunId::as_str),
         new.share.priority,
         new.share.weight,
-        new.share.max_workers
+        new.share.max_workers,
+        new.wall_at.as_millis()
     ];
     let key: i64 = tx.connection.query_row(sql!("run_insert"), row, |row| row.get(0))?;
     tx.connection.execute(sql!("listing_insert"), params![key])?;
+    let alike: Vec<_> = new.alike.iter().map(|revision| params![revision].to_vec()).collect();
+    tx.connection.execute_each(sql!("alike_insert"), params![key], &alike)?;
     let first = params![key, 1, revision, now, "", None::<String>, None::<Vec<u8>>];
     tx.connection.execute(sql!("round_insert"), first)?;
     tx.tell_work();
     by_key(tx, key).map(Started::New)
+}
+
+/// When a run was started, in real time. The ledger's clock never goes back: it stays ahead where a clock was ahead for a
+/// while. The machine's may have been ahead at that very moment, and be right by now: then what has gone by since tells.
+pub(super) fn started(view: &View<'_>, run: &Run, wall: Timestamp) -> SqlResult<Timestamp> {
+    let by_machine = view.query_row(sql!("run_started"), params![run.key], |row| rows::time_opt(row, 0)).optional()?;
+    let by_age = wall - view.now()?.since(run.created_at);
+    Ok(by_machine.flatten().unwrap_or(run.created_at).min(run.created_at).min(by_age))
 }
 
 /// A pipeline revision stays in the ledger as long as a round used it.

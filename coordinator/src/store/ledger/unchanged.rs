@@ -12,16 +12,22 @@ pub(super) struct Since<'a> {
     run: i64,
     /// Version of those of the page's IDs that it found unchanged itself.
     unchanged: HashMap<String, String>,
-    /// Where the newest of its rounds that has an ID has it, by ID and version: only what is of this version, and of the
-    /// pipeline's revision as the run that is listed has it.
+    /// Where the newest of its rounds that has an ID has it, by ID and version: only what is of this version, and of a
+    /// revision of the pipeline that loads as that of the run that is listed does.
     records: HashMap<(String, String), (u32, i64)>,
     /// Of each batch that was asked for, by its round and its first record: which of its records are loaded.
     batches: BTreeMap<(u32, i64), Vec<bool>>,
 }
 
 impl<'a> Since<'a> {
-    /// Looks up the items of a page that have a version.
-    pub fn read(connection: &'a dyn Connection, run: i64, revision: &str, items: &[ListedItem]) -> SqlResult<Self> {
+    /// Looks up the items of a page that have a version, for the run `listed`, which works under this revision.
+    pub fn read(
+        connection: &'a dyn Connection,
+        run: i64,
+        listed: i64,
+        revision: &str,
+        items: &[ListedItem],
+    ) -> SqlResult<Self> {
         let versioned = items.iter().filter(|item| item.version.is_some());
         let each: Vec<_> = versioned.clone().map(|item| params![item.id].to_vec()).collect();
         let mut unchanged = HashMap::new();
@@ -30,7 +36,7 @@ impl<'a> Since<'a> {
         }
         let each: Vec<_> = versioned.map(|item| params![item.id, item.version].to_vec()).collect();
         let mut records = HashMap::new();
-        for row in connection.query_each(sql!("since_record"), params![run, revision], &each)? {
+        for row in connection.query_each(sql!("since_record"), params![run, revision, listed], &each)? {
             if row.get(4)? {
                 records.insert((row.get(0)?, row.get(1)?), (row.get(2)?, row.get(3)?));
             }
@@ -39,7 +45,7 @@ impl<'a> Since<'a> {
     }
 
     /// Is this version of the record at the target? So it is when that run found it unchanged, or when the newest of its
-    /// rounds that has the record loaded it, under the same revision of the pipeline.
+    /// rounds that has the record loaded it, under a revision of the pipeline that loads alike.
     pub fn loaded(&mut self, id: &str, version: &str) -> SqlResult<bool> {
         if let Some(before) = self.unchanged.get(id) {
             return Ok(before == version);

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_costs.sql"),
     include_str!("migrations/0009_notices.sql"),
     include_str!("migrations/0010_numbers.sql"),
+    include_str!("migrations/0011_since.sql"),
 ];
 
 /// Whoever looks at or changes the schema holds this lock: "MSTR", and the ledger of which schema.

@@ -225,11 +225,7 @@ impl Shared {
     /// A connection, and what its first statement gives. One that was kept may have been closed at the other end, by a
     /// restart for instance, or lead to nobody: then another is taken, since nothing was changed by it. A new one has just
     /// answered, so that what it is slow with is the statement.
-    fn first<T>(
-        &self,
-        source: Source<'_>,
-        first: impl Fn(&Wire<'_>) -> SqlResult<T>,
-    ) -> SqlResult<First<T>> {
+    fn first<T>(&self, source: Source<'_>, first: impl Fn(&Wire<'_>) -> SqlResult<T>) -> SqlResult<First<T>> {
         let mut spare = CONNECTIONS;
         loop {
             let (mut connection, kept) = source.take().map_err(|error| classify(&error))?;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_traces.sql"),
     include_str!("migrations/0009_costs.sql"),
     include_str!("migrations/0010_notices.sql"),
+    include_str!("migrations/0011_since.sql"),
 ];
 
 /// The version that a program must know to use a ledger that all of these were applied to. The one before only added to what

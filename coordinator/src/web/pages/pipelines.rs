@@ -13,7 +13,7 @@ use super::super::site::Site;
 use super::form::{encoded, with_query};
 use super::frame::Frame;
 use super::{Shown, Trouble, page};
-use crate::words::clean;
+use crate::words::{clean, short_revision};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
@@ -49,15 +49,11 @@ impl Known {
             name: clean(&summary.name),
             address: format!("/pipelines/{}", encoded(&summary.name)),
             start: with_query("/runs/new", &[("pipeline", &summary.name)]),
-            revision: short(&summary.revision),
+            revision: short_revision(&summary.revision).to_owned(),
             description: summary.description.trim().to_owned(),
             parameters: parameters.collect(),
         }
     }
-}
-
-fn short(revision: &str) -> String {
-    revision.get(..12).unwrap_or(revision).to_owned()
 }
 
 /// `/pipelines`.

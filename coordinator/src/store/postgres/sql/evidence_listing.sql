@@ -1,5 +1,6 @@
 -- What a round has to account for: the first what the pages brought, later ones what they took over. Last: whether what
--- was acknowledged while the run went on may have been lost with the power (see degraded).
+-- was acknowledged while the run went on may have been lost with the power (see degraded): not where the run was over before
+-- that began.
 -- Sums of bigint are numeric here; the casts make them bigint again.
 SELECT l.closed_at IS NOT NULL, l.total_pages,
        (SELECT count(*) FROM pages p WHERE p.run = l.run AND p.pass = 1 AND p.given_up = 0),
@@ -10,5 +11,6 @@ SELECT l.closed_at IS NOT NULL, l.total_pages,
        CASE $2 WHEN 1 THEN (SELECT count(*) FROM unchanged u WHERE u.run = l.run) ELSE 0 END,
        CASE $2 WHEN 1 THEN (SELECT count(*) FROM unchanged u JOIN records r ON r.run = u.run AND r.id = u.id
                             WHERE u.run = l.run) ELSE 0 END,
-       EXISTS (SELECT 1 FROM degraded d JOIN runs r ON r.run = l.run WHERE d.seen_at >= r.created_at)
+       EXISTS (SELECT 1 FROM degraded d JOIN runs r ON r.run = l.run
+               WHERE d.seen_at >= r.created_at AND (r.finished_at IS NULL OR d.began_at <= r.finished_at))
 FROM listings l WHERE l.run = $1

@@ -12,7 +12,7 @@ use crate::planted::Planted;
 use crate::store::conformance::Bench;
 use crate::store::conformance::bench::{A, new_run};
 use crate::store::postgres::{OpenError, Options, PostgresBackend, PostgresStore};
-use crate::store::{Completion, Queries, Started, Store, Transitions};
+use crate::store::{Completion, Fenced, Queries, Started, Store, Transitions};
 
 /// A database of its own: some of what is set here is set for a whole one.
 pub(super) fn database(server: &Postgres) -> String {
@@ -125,6 +125,10 @@ async fn a_database_that_loses_commits_is_refused_or_said_aloud() {
     let Started::New(before) = first.start_run(new_run("before")).await.unwrap() else { panic!("it is new") };
     let (_, verdict) = audit(&first, &before.id, None).await.unwrap().unwrap();
     assert!(!verdict.degraded);
+    let Started::New(over) = first.start_run(new_run("over")).await.unwrap() else { panic!("it is new") };
+    first.cancel_run(&over.id).await.unwrap();
+    let (read, verdict) = audit(&first, &over.id, None).await.unwrap().unwrap();
+    assert_eq!(first.conclude(&read, &verdict, &[]).await.unwrap(), Fenced::Committed(()));
     first.close().await;
 
     server().sql(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
@@ -134,12 +138,16 @@ async fn a_database_that_loses_commits_is_refused_or_said_aloud() {
     let degraded = PostgresStore::open(&url, options).await.unwrap();
     let (_, verdict) = audit(&degraded, &before.id, None).await.unwrap().unwrap();
     assert!(verdict.degraded, "the run goes on without what protects it");
+    let (_, verdict) = audit(&degraded, &over.id, None).await.unwrap().unwrap();
+    assert!(!verdict.degraded, "it was over before");
     degraded.close().await;
 
     server().sql(&format!("ALTER DATABASE {name} SET synchronous_commit = on"));
     let again = PostgresStore::open(&url, Options::default()).await.unwrap();
     let (_, verdict) = audit(&again, &before.id, None).await.unwrap().unwrap();
     assert!(verdict.degraded, "what was lost then is not back");
+    let (_, verdict) = audit(&again, &over.id, None).await.unwrap().unwrap();
+    assert!(!verdict.degraded, "and nothing was of one that was over before");
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ async fn an_older_ledger_is_upgraded_and_a_copy_kept() {
     assert_eq!((verdict.counts.loaded, verdict.counts.dead_letter), (22, 2));
     assert_eq!(over.verdict.as_ref().map(|verdict| verdict.counts), Some(verdict.counts), "as it was written then");
     assert_eq!(bench.store().rounds(over).await.unwrap().len(), 1);
+    let much_later = crate::domain::Timestamp::from_millis(i64::MAX);
+    assert_eq!(bench.store().started(over, much_later).await.unwrap(), over.created_at, "all that is known of it");
     assert_eq!(bench.counts(waiting).await.pending, 24);
     let lease = bench.lease(A).await;
     assert_eq!(bench.deliver(A, &lease, DeliveryState::Applied).await, Completion::Done);

@@ -1,0 +1,1 @@
+SELECT wall_at FROM runs WHERE run = $1

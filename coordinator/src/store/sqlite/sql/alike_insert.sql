@@ -1,0 +1,1 @@
+INSERT INTO loads_alike (run, revision) VALUES (?1, ?2)
