@@ -66,6 +66,8 @@ async fn random_sequences_notice_a_missing_guard() {
         Bug::NoReplayAnswer,
         Bug::BeginWhenStopped,
         Bug::LosesLastId,
+        Bug::LosesDeadLetters,
+        Bug::NeverReap,
         Bug::GoesOnInSecondPass,
         Bug::OverlooksVanished,
         Bug::CountsFieldsAgain,

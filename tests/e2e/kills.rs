@@ -9,7 +9,7 @@ use muster_proto::v1::RunState;
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::within;
 use muster_tests::judge::assert_nothing_lost;
-use muster_tests::ledger::{Ledger, State, open_deliveries};
+use muster_tests::ledger::{Ledger, State, assert_sound, open_deliveries};
 use muster_tests::pipelines::{folder, impatient};
 use muster_tests::process::Process;
 use muster_tests::turn;
@@ -91,6 +91,7 @@ impl Scene {
         self.some_moment(in_delivery).await;
         self.cluster.kill().await;
         let open = open_deliveries(&self.cluster.database(), None) > 0;
+        assert_sound(&self.cluster.database());
         self.cluster.restart();
         open
     }
@@ -104,6 +105,7 @@ impl Scene {
         let book = &self.server.book();
         let ledger = Ledger::read(&self.cluster.database(), &self.run_id);
         assert_nothing_lost(book, &ledger);
+        assert_sound(&self.cluster.database());
         let verdict = self.cluster.verify(&self.run_id).await;
         assert!(verdict.complete && verdict.balanced, "{verdict:?}");
         let copies = book.summary().copies;

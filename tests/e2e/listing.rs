@@ -191,6 +191,11 @@ async fn a_cancelled_run_is_not_listed_on() {
     let asked = || source.asked.load(Ordering::Relaxed);
     until_some("pages are asked for", async || (asked() > 4).then_some(())).await;
     cluster.runs().cancel_run(CancelRunRequest { run_id: run_id.clone() }).await.expect("cancelled");
+    cluster.watch_until(&run_id, |run| run.state() == RunState::Cancelled).await;
+    // However busy the machine is: a coordinator that has listed another run meanwhile has heard of it.
+    let sound = stand_in(Config::calm(20));
+    let other = cluster.start_run("hasty", &sound.base_url()).await;
+    cluster.watch_until(&other, |run| run.progress.is_some_and(|progress| progress.listing_closed)).await;
     tokio::time::sleep(STOPPED).await;
     let before = asked();
     tokio::time::sleep(LISTENED).await;

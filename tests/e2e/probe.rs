@@ -9,6 +9,7 @@ use animals_api::{ChaosOn, Config, Server};
 use muster_proto::v1::{Run, Verdict};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::within;
+use muster_tests::judge::differences;
 use muster_tests::ledger::{Ledger, State, open_deliveries};
 use muster_tests::pipelines::{folder, impatient};
 use muster_tests::turn;
@@ -69,6 +70,7 @@ fn judge(case: &str, policy: &str, server: &Server, run: &Run, verdict: &Verdict
     let counts = verdict.counts.as_ref().expect("counts");
     let case = format!("{case} with {policy}");
     assert!(verdict.balanced, "{case}: {verdict:#?}");
+    assert_eq!(differences(&book, ledger), Vec::<String>::new(), "{case}");
     assert_eq!((book.wrong(), book.unexpected()), (vec![], vec![]), "{case}");
     assert!(
         ledger.deliveries.iter().any(|delivery| delivery.state == State::InDoubt || delivery.retry_of > 0)

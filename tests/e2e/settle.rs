@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use animals_api::{Book, ChaosOn, Config, Disconnect, Server};
 use muster_tests::cluster::Cluster;
-use muster_tests::deadline::within;
+use muster_tests::deadline::{until_some, within};
 use muster_tests::judge::assert_nothing_lost;
 use muster_tests::ledger::{Delivery, Ledger, State};
 use muster_tests::pipelines::{HOLD, folder as pipeline_folder, variant};
@@ -143,12 +143,11 @@ async fn what_was_applied_in_part_is_sent_in_part() {
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let line = [&["settle", run_id][..], &numbers, &["--ids-file", "ids", "--db", "my.db", "--json"]].concat();
     // The stand-in has answered: it does not act any more, but the time for it has to pass.
-    let said = loop {
+    let said = until_some("the target can act no more", async || {
         let said = muster(folder, &line).await;
-        if !said.stderr.contains("may still act") {
-            break said.with_code(0).json();
-        }
-    };
+        (!said.stderr.contains("may still act")).then_some(said)
+    });
+    let said = said.await.with_code(0).json();
     assert_eq!((&said["loaded"], &said["to_send"]), (&json!(there.len()), &json!(not.len())));
     let again = muster(folder, &line).await.with_code(0).json();
     assert_eq!((&again["loaded"], &again["to_send"]), (&json!(0), &json!(0)));

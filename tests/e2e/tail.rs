@@ -19,8 +19,9 @@ const SLOTS: u64 = 10;
 const PER_BATCH: u64 = 2;
 /// The first worker has all of them and waits for more.
 const ANIMALS: u64 = 2 * SLOTS - PER_BATCH;
-/// Of one answer: so long a worker's slots are busy, and what it has leased ahead waits.
-const SLOW_MS: u64 = 10_000;
+/// Of one answer: so long a worker's slots are busy, and what it has leased ahead waits. In this time another worker
+/// has to start and get what it waits for, on a machine that is busy with something else, too.
+const SLOW_MS: u64 = 20_000;
 
 /// Animals two by two, of a source that takes its time.
 fn pipeline(place: &TempDir) -> String {

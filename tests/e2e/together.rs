@@ -10,7 +10,7 @@ use muster_proto::v1::{Durability, RunState};
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::{until_some, within};
 use muster_tests::judge::assert_nothing_lost;
-use muster_tests::ledger::{Ledger, State};
+use muster_tests::ledger::{Ledger, State, assert_sound_in};
 use muster_tests::pipelines::{folder, impatient};
 use muster_tests::postgres::Postgres;
 use muster_tests::process::Process;
@@ -122,6 +122,7 @@ impl Scene {
         let book = &self.server.book();
         let ledger = Ledger::read_shared(&self.database, &self.run_id);
         assert_nothing_lost(book, &ledger);
+        assert_sound_in(&self.database);
         let verdict = asked.verify(&self.run_id).await;
         assert!(verdict.complete && verdict.balanced, "{verdict:?}");
         assert_eq!(verdict.durability(), Durability::Full);

@@ -7,6 +7,8 @@ use muster_proto::v1::{
 };
 use muster_tests::cluster::Cluster;
 use muster_tests::deadline::until_some;
+use muster_tests::judge::assert_nothing_lost;
+use muster_tests::ledger::Ledger;
 use muster_tests::pipelines::{self, variant};
 use muster_tests::turn;
 use tonic::{Code, Status};
@@ -77,6 +79,10 @@ async fn an_older_worker_gets_what_it_can_do() {
         (counts.loaded, counts.dead_letter)
     };
     assert_eq!((counts(&sending).await, counts(&probing).await), ((200, 100), (300, 0)));
+    // Both loaded into one home: what one of them gave up on, the other brought.
+    let [sending, probing] = [&sending, &probing].map(|run_id| Ledger::read(&cluster.database(), run_id));
+    assert_nothing_lost(&server.book(), &sending.and(probing));
+    assert_eq!(server.book().summary().copies, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +99,7 @@ async fn a_worker_that_would_not_share_a_rate_gets_no_batch_of_it() {
     let _worker = cluster.worker("w1", &[]);
     assert_eq!(cluster.watch(&limited).await.state(), RunState::Finished);
     assert!(server.book().is_perfect(), "{:?}", server.book().summary());
+    assert_nothing_lost(&server.book(), &Ledger::read(&cluster.database(), &limited));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A coordinator and its workers as processes, asked over gRPC.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 pub use muster_postgres::free_port;
@@ -248,12 +249,45 @@ fn launch(
 fn unless_away<T>(answer: Result<T, Status>) -> Option<T> {
     match answer {
         Ok(answer) => Some(answer),
-        // How hyper names a connection that broke depends on where it broke.
-        Err(status)
-            if matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) =>
-        {
-            None
-        }
+        Err(status) if status.code() == Code::Unavailable || broke_off(&status) => None,
         Err(status) => panic!("the coordinator refuses: {status}"),
+    }
+}
+
+/// Whether it was not the coordinator who said so, but the way to it. How tonic names a connection that broke depends
+/// on where it broke; what broke is the status's source then, which none has that came over the wire. A stream that was
+/// closed without a word has no source, but words of tonic's own.
+fn broke_off(status: &Status) -> bool {
+    let may_be = matches!(status.code(), Code::Unknown | Code::Cancelled | Code::Internal);
+    let words = ["missing grpc-status trailer", "Unexpected EOF decoding stream", "Missing response message"];
+    may_be && (status.source().is_some() || words.iter().any(|words| status.message().contains(words)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_coordinator_that_cannot_be_reached_is_away() {
+        let nowhere = Endpoint::from_shared(format!("http://127.0.0.1:{}", free_port())).expect("a URL");
+        let asked = RunServiceClient::new(nowhere.connect_lazy()).get_run(GetRunRequest::default()).await;
+        assert!(asked.is_err() && unless_away(asked).is_none());
+        let broken: Box<dyn Error + Send + Sync> = "connection reset".into();
+        for status in [Status::from_error(broken), Status::unavailable("it is starting")] {
+            assert_eq!(unless_away::<()>(Err(status)), None);
+        }
+    }
+
+    #[test]
+    fn a_coordinator_that_is_at_fault_is_not_away() {
+        for code in [Code::Internal, Code::Unknown, Code::Cancelled] {
+            assert!(!broke_off(&Status::new(code, "the ledger is damaged")), "{code:?}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the coordinator refuses")]
+    fn what_a_coordinator_says_of_itself_ends_the_test() {
+        unless_away::<()>(Err(Status::internal("the ledger is damaged")));
     }
 }

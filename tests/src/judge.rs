@@ -55,9 +55,21 @@ pub fn copies_not_admitted(book: &Book, ledger: &Ledger) -> Vec<(u64, u32, u32)>
     accepted.filter(|(_, times, possible)| times > possible).collect()
 }
 
-/// Everything in which book and ledger differ, in words.
+/// How many POSTs reached the target beyond those that were announced, whatever became of them: of those that stored
+/// nothing the book knows no more than that they came.
+pub fn beyond_the_announced(book: &Book, ledger: &Ledger) -> Option<u64> {
+    let more = book.counters().posts.checked_sub(ledger.deliveries.len() as u64);
+    more.filter(|more| *more > 0)
+}
+
+/// Everything in which book and ledger differ, in words. The ledger is of all that was sent to this target; see
+/// [`Ledger::and`].
 pub fn differences(book: &Book, ledger: &Ledger) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
+    found.extend(
+        beyond_the_announced(book, ledger)
+            .map(|more| format!("more POSTs reached the target than were announced: by {more}")),
+    );
     found.extend(
         unannounced(book, ledger).into_iter().map(|post| format!("in the book and not in the ledger: a POST {post}")),
     );
@@ -97,4 +109,27 @@ pub fn assert_nothing_lost(book: &Book, ledger: &Ledger) {
     );
     assert_eq!(book.wrong(), Vec::<u64>::new(), "animals with wrong content");
     assert_eq!(book.unexpected(), Vec::<u64>::new(), "animals that should not have been sent");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use animals_api::{Config, Server};
+    use serde_json::json;
+
+    use super::*;
+    use crate::http;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_post_that_stored_nothing_has_to_be_announced_as_well() {
+        let server = Server::start(Config::calm(10), ([127, 0, 0, 1], 0).into()).expect("a stand-in");
+        let book = server.book();
+        let nothing = Ledger { listed: Vec::new(), deliveries: Vec::new(), endings: BTreeMap::new() };
+        assert_eq!(differences(&book, &nothing), Vec::<String>::new());
+        let home = format!("{}/animals/v1/home", server.base_url());
+        http::post(&home, &json!({})).await.expect_err("these are no animals");
+        assert!(book.posts().is_empty());
+        assert_eq!(differences(&book, &nothing), ["more POSTs reached the target than were announced: by 1"]);
+    }
 }

@@ -83,6 +83,17 @@ impl Ledger {
         }
         times
     }
+
+    /// This run and another one as if they were one: for a target that both have sent something.
+    #[must_use]
+    pub fn and(mut self, other: Ledger) -> Ledger {
+        self.listed.extend(other.listed);
+        self.deliveries.extend(other.deliveries);
+        for (ending, leases) in other.endings {
+            *self.endings.entry(ending).or_default() += leases;
+        }
+        self
+    }
 }
 
 impl Ledger {
@@ -184,6 +195,23 @@ pub fn assert_sound(file: &Path) {
         .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
         .expect("it can be checked");
     assert_eq!(orphans, 0, "rows without what they belong to in {}", file.display());
+}
+
+/// The same of PostgreSQL, about its tables and what they are looked up by.
+pub fn assert_sound_in(server: &Postgres) {
+    // OFFSET 0: only what is meant is looked at.
+    let of = |kind: char| {
+        format!(
+            "(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
+              WHERE n.nspname = current_schema() AND c.relkind = '{kind}' AND a.amname IN ('btree', 'heap')
+              OFFSET 0) own"
+        )
+    };
+    server.sql("CREATE EXTENSION IF NOT EXISTS amcheck");
+    // What it finds is an error.
+    server.sql(&format!("SELECT bt_index_check(own.oid, true) FROM {}", of('i')));
+    let found = server.sql(&format!("SELECT own.oid::regclass, v.* FROM {}, verify_heapam(own.oid) v", of('r')));
+    assert_eq!(found, "", "the ledger's tables");
 }
 
 /// The most often that a batch of this run was leased and charged for it.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-const BUILD: &str = "cargo build --release --workspace --bins --features muster-tests/planted-bugs";
+/// What builds them.
+pub const BUILD: &str = "cargo build --release --workspace --bins --features muster-tests/planted-bugs";
 
 /// The `muster` that was built with these tests.
 pub fn muster() -> PathBuf {

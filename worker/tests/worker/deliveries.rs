@@ -84,6 +84,21 @@ async fn what_was_announced_too_long_ago_is_not_sent_but_announced_anew() {
     stage.end().await;
 }
 
+/// The guard is switched off for a whole process: the test above, by itself.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_deadline_that_is_ignored_is_noticed() {
+    let test = "deliveries::what_was_announced_too_long_ago_is_not_sent_but_announced_anew";
+    let said = |bug: &str| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        let ran = command.args(["--exact", test]).env("MUSTER_PLANTED_BUG", bug).output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    let (kept, ignored) = (said(""), said("ignore_deadline"));
+    assert!(kept.contains("1 passed"), "{kept}");
+    assert!(ignored.contains("1 failed"), "nobody noticed: {ignored}");
+}
+
 #[tokio::test]
 async fn nothing_is_sent_for_a_run_that_is_over() {
     for reason in [DeliveryRefusal::RunCancelled, DeliveryRefusal::RunPaused] {

@@ -88,3 +88,26 @@ pub trait Harness: Send + Sync {
     /// The coordinator's process ends, and another one starts on the same database.
     async fn restart(&mut self);
 }
+
+#[cfg(test)]
+mod tests {
+    const BACKENDS: [(&str, &str); 2] =
+        [("SQLite", include_str!("../sqlite/tests.rs")), ("PostgreSQL", include_str!("../postgres/tests.rs"))];
+
+    /// Of what a group is about, a backend that leaves it out agrees with the others only on paper.
+    #[test]
+    fn every_backend_runs_every_group() {
+        let exported = |line: &'static str| line.strip_prefix("pub use ")?.split_once("::");
+        let exported = include_str!("mod.rs").lines().filter_map(exported);
+        let names = exported.flat_map(|(_, names)| names.trim_matches(['{', '}', ';']).split(", "));
+        // The others are a type, and what campaigns must have met.
+        let is_group = |name: &&str| name.starts_with(char::is_lowercase) && !name.starts_with("assert_");
+        let groups: Vec<&str> = names.filter(is_group).collect();
+        assert!(groups.len() >= 29, "{groups:?}");
+        for (backend, tests) in BACKENDS {
+            let is_missing = |group: &&&str| !tests.contains(&format!("conformance::{group}("));
+            let missing: Vec<_> = groups.iter().filter(is_missing).collect();
+            assert!(missing.is_empty(), "{backend} does not run {missing:?}");
+        }
+    }
+}

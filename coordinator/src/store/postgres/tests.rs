@@ -1,6 +1,7 @@
 //! PostgreSQL under the conformance suite, and what only PostgreSQL can get wrong. One server for all tests of the process.
 
 mod groups;
+mod lanes;
 mod opening;
 mod outages;
 mod plans;
@@ -44,6 +45,11 @@ async fn since() {
 }
 
 #[tokio::test]
+async fn unknown_fields() {
+    conformance::unknown_fields(&backend()).await;
+}
+
+#[tokio::test]
 async fn acquiring() {
     conformance::acquiring(&backend()).await;
 }
@@ -66,6 +72,11 @@ async fn rates() {
 #[tokio::test]
 async fn holding() {
     conformance::holding(&backend()).await;
+}
+
+#[tokio::test]
+async fn items() {
+    conformance::items(&backend()).await;
 }
 
 #[tokio::test]

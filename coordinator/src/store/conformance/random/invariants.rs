@@ -12,7 +12,10 @@ impl Sequence {
     pub(super) async fn check(&mut self) {
         // Conservation, and one open delivery at most: the audit names what it finds.
         let verdict = self.bench.verdict(&self.run).await;
-        for (batch, position, state) in self.states().await {
+        let states = self.states().await;
+        self.check_doubts(&states).await;
+        self.check_what_stays(&states);
+        for (batch, position, state) in states {
             let applied = self.applied.contains(&(batch, position));
             match state {
                 RecordState::Loaded => assert!(applied, "{batch}/{position} is loaded, and nobody said so"),
@@ -42,6 +45,39 @@ impl Sequence {
         assert_eq!(distinct.len(), ids.len(), "an ID is in two acknowledgements");
         assert_eq!(ids.len(), self.applied.len());
         assert!(verdict.counts.loaded <= self.applied.len() as u64);
+    }
+
+    /// What is in doubt by one delivery stays so, whatever others are, until it is loaded; what was given up on is
+    /// never sent any more; and there is no doubt about what was never announced.
+    fn check_what_stays(&self, states: &[(i64, u32, RecordState)]) {
+        let doubted: BTreeSet<(i64, u32)> = self.doubted.values().flatten().copied().collect();
+        let announced = |(batch, position): (i64, u32)| {
+            let of_it = self.known.iter().filter(|known| known.lease.token.lease().batch.batch == batch);
+            of_it.flat_map(|known| &known.deliveries).any(|sent| sent.announced.positions.contains(position))
+        };
+        for (batch, position, state) in states {
+            let place = (*batch, *position);
+            match state {
+                RecordState::Loaded | RecordState::Delivering => {}
+                RecordState::InDoubt => assert!(announced(place), "{place:?} is in doubt, and nobody announced it"),
+                _ => assert!(!doubted.contains(&place), "{place:?} is {state:?}, and the target may have it"),
+            }
+            let waits = *state == RecordState::Pending;
+            assert!(!waits || !self.given_up.contains(&place), "{place:?} was given up on, and waits again");
+        }
+    }
+
+    /// Each record in doubt hangs on one delivery, which the pages of doubts tell of, however short they are.
+    async fn check_doubts(&self, states: &[(i64, u32, RecordState)]) {
+        let (mut told, mut after) = (0, 0);
+        loop {
+            let page = self.bench.store().doubts(&self.run, after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.is_sorted_by_key(|doubt| doubt.number) && last.number > after, "{page:?}");
+            told += page.iter().map(|doubt| doubt.record_ids.len()).sum::<usize>();
+            after = last.number;
+        }
+        assert_eq!(told, states.iter().filter(|(_, _, state)| *state == RecordState::InDoubt).count());
     }
 
     /// Each record counts once for each of its fields; the sample is the first of them in the order of the list.

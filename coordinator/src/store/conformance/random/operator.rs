@@ -37,6 +37,7 @@ impl Sequence {
             }
             None => panic!("the run is there"),
         }
+        self.doubted.insert(doubt.number, Vec::new());
         self.seen.insert(match (applied, present == positions) {
             (false, _) => "settled as not applied",
             (true, true) => "settled as applied",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::Backend;
-use super::super::bench::{A, Bench, dead, new_run, signed, versions};
+use super::super::bench::{A, Bench, POST_TIMEOUT, dead, new_run, signed, versions};
 use super::Random;
 use super::lister::Lister;
 use super::workers::{Known, Made};
@@ -28,6 +28,11 @@ pub(super) struct Sequence {
     /// Places (batch, position) by what workers reported.
     pub(super) applied: BTreeSet<(i64, u32)>,
     pub(super) excepted: BTreeSet<(i64, u32, bool)>,
+    /// Those of which it was reported in time that nothing more is to be done with them.
+    pub(super) given_up: BTreeSet<(i64, u32)>,
+    /// Deliveries of which something was told, by number, with the places that this left in doubt: none once it is
+    /// certain.
+    pub(super) doubted: BTreeMap<i64, Vec<(i64, u32)>>,
     /// Unknown fields of records that were announced: by path, the places of those that have it.
     pub(super) unknown: BTreeMap<String, BTreeSet<(i64, u32)>>,
     pub(super) cancelled: bool,
@@ -76,6 +81,8 @@ impl Sequence {
             epochs: HashMap::new(),
             applied: BTreeSet::new(),
             excepted: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            doubted: BTreeMap::new(),
             unknown: BTreeMap::new(),
             cancelled: false,
             before,
@@ -109,13 +116,19 @@ impl Sequence {
     async fn wait(&mut self) {
         let span = self.random.pick(&[Duration::from_secs(3), LEASE_TTL, LEASE_TTL * 2, LEASE_TTL * 4]);
         let open_before = self.bench.counts(&self.run).await.delivering;
-        if self.random.chance(70) {
+        let served = self.random.chance(70);
+        if served {
             self.bench.pass(span).await
         } else {
             self.bench.silence(span).await
         }
-        if self.bench.counts(&self.run).await.delivering < open_before {
+        let after = self.bench.counts(&self.run).await;
+        if after.delivering < open_before {
             self.seen.insert("doubt after an expiry");
+        }
+        // Longer than any lease holds that nobody renews.
+        if served && span > POST_TIMEOUT + LEASE_TTL {
+            assert_eq!((after.leased, after.delivering), (0, 0), "leases outlived their time by far");
         }
     }
 

@@ -90,7 +90,7 @@ impl Sequence {
         let (session, token) = (known.session, known.lease.token);
         let answer = self.bench.begin(session, &known.lease, announced.clone()).await;
         if answer.is_ok() {
-            self.note_applied(token, index, &announced.settled);
+            self.note_told(token, index, &announced.settled);
         }
         self.seen.insert(name(&answer));
         if let Ok(Begun::Announced { number, .. }) = answer {
@@ -119,15 +119,25 @@ impl Sequence {
         }
     }
 
-    fn note_applied(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
+    /// What is told of deliveries counts, whoever has their batch by then.
+    fn note_told(&mut self, token: LeaseToken, index: usize, reports: &[DeliveryReport]) {
         let batch = token.lease().batch.batch;
         for report in reports {
             let sent = &self.known[index].deliveries[report.ordinal as usize - 1];
+            let carried = &sent.announced.positions;
             let present = match report.evidence.state {
-                DeliveryState::Applied => &sent.announced.positions,
+                DeliveryState::Applied => carried,
                 _ => &report.evidence.present,
             };
             self.applied.extend(present.iter().map(|place| (batch, place)));
+            match report.evidence.state {
+                // What is certain stays so.
+                DeliveryState::InDoubt => {
+                    let places = || carried.iter().map(|place| (batch, place)).collect();
+                    self.doubted.entry(sent.number).or_insert_with(places);
+                }
+                _ => drop(self.doubted.insert(sent.number, Vec::new())),
+            }
         }
     }
 
@@ -165,10 +175,14 @@ impl Sequence {
         let (session, token) = (known.session, known.lease.token);
         let answer = self.bench.store().complete(session, token, report.clone()).await.unwrap();
         if answer.is_ok() {
-            self.note_applied(token, index, &report.deliveries);
+            self.note_told(token, index, &report.deliveries);
             let excepted =
                 report.records.iter().map(|record| (batch, record.position, record.kind == ExceptionKind::Gone));
             self.excepted.extend(excepted);
+            // Nothing of a cancelled run is judged any more, and whoever is late has no say.
+            if !self.cancelled && answer != Ok(Completion::Late) {
+                self.given_up.extend(report.records.iter().map(|record| (batch, record.position)));
+            }
         }
         match &answer {
             Ok(Completion::Late) => {
@@ -238,7 +252,7 @@ impl Sequence {
                 let (token, announced) = (*token, announced.clone());
                 let index = self.known.iter().position(|known| known.lease.token == token).unwrap();
                 if again.is_ok() {
-                    self.note_applied(token, index, &announced.settled);
+                    self.note_told(token, index, &announced.settled);
                 }
                 let deliveries = &mut self.known[index].deliveries;
                 let is_new = announced.ordinal as usize == deliveries.len() + 1;

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use futures::future::join_all;
 
-use super::backend;
-use crate::domain::{DeliveryState, Run, ShareChange};
+use super::{backend, server};
+use crate::domain::{Counts, DeliveryState, Run, ShareChange};
 use crate::store::conformance::Bench;
 use crate::store::conformance::bench::{A, B, begin, dead, page, report, run_with, worker};
-use crate::store::{Acquire, Begun, Completion, GrantedLease, Misuse, Renewal};
+use crate::store::{
+    Acquire, Begun, Completion, GrantedLease, Misuse, Renewal, Store, StoreError, StoreResult, WorkerResult,
+};
 
 /// A run of so many batches of two records, all of them leased by one session.
 async fn leased(bench: &Bench, batches: u32) -> (Run, Vec<GrantedLease>) {
@@ -53,6 +55,74 @@ async fn each_has_its_own_answer() {
     let verdict = bench.verdict(&run).await;
     assert!(verdict.is_balanced(), "{:?}", verdict.discrepancies);
     assert_eq!((verdict.counts.loaded, verdict.counts.dead_letter), (u64::from(BATCHES), u64::from(BATCHES)));
+}
+
+/// From here on the server ends whoever changes deliveries so, while it commits that.
+fn end_at_commit(url: &str, change: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER at_commit AFTER {change} ON deliveries DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION at_commit();"
+    );
+    server().run_in(url, &trigger);
+}
+
+fn let_commit(url: &str) {
+    server().run_in(url, "DROP TRIGGER at_commit ON deliveries; DROP FUNCTION at_commit();");
+}
+
+async fn begin_all(store: &dyn Store, leases: &[GrantedLease]) -> Vec<WorkerResult<Begun>> {
+    join_all(leases.iter().map(|lease| store.begin(A, lease.token, begin(1, 0..2, 0)))).await
+}
+
+async fn complete_all(store: &dyn Store, leases: &[GrantedLease]) -> Vec<WorkerResult<Completion>> {
+    let applied = || report(&[(1, DeliveryState::Applied)], &[]);
+    join_all(leases.iter().map(|lease| store.complete(A, lease.token, applied()))).await
+}
+
+fn is_unknown<T>(answer: &StoreResult<T>) -> bool {
+    matches!(answer, Err(StoreError::Unavailable(words)) if words.contains("not known whether it was committed"))
+}
+
+/// None of those whom a COMMIT carried that was not answered is told that it went well; repeated, each goes through
+/// once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_not_answered_is_acknowledged_to_none_of_those_it_carried() {
+    const BATCHES: u32 = 20;
+    const RECORDS: u64 = 40;
+    let harness = backend().next().await;
+    let url = harness.url.clone();
+    let bench = Bench::on(Box::new(harness));
+    let (run, leases) = leased(&bench, BATCHES).await;
+    let store = bench.store();
+
+    end_at_commit(&url, "INSERT");
+    let begun = begin_all(store.as_ref(), &leases).await;
+    assert!(begun.iter().all(is_unknown), "{begun:?}");
+    let untouched = Counts { listed: RECORDS, leased: RECORDS, ..Counts::default() };
+    assert_eq!(bench.counts(&run).await, untouched);
+    let_commit(&url);
+    let begun = begin_all(store.as_ref(), &leases).await;
+    let number = |begun: WorkerResult<Begun>| match begun.unwrap() {
+        Ok(Begun::Announced { number, .. }) => number,
+        other => panic!("{other:?}"),
+    };
+    let mut numbers: Vec<i64> = begun.into_iter().map(number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=i64::from(BATCHES)).collect::<Vec<_>>());
+
+    end_at_commit(&url, "UPDATE");
+    let done = complete_all(store.as_ref(), &leases).await;
+    assert!(done.iter().all(is_unknown), "{done:?}");
+    assert_eq!(bench.counts(&run).await, Counts { listed: RECORDS, delivering: RECORDS, ..Counts::default() });
+    let_commit(&url);
+    let done = complete_all(store.as_ref(), &leases).await;
+    assert!(done.into_iter().all(|done| done.unwrap() == Ok(Completion::Done)));
+    assert_eq!(bench.run(&run.id).await.acknowledged, i64::from(BATCHES));
+    let verdict = bench.verdict(&run).await;
+    assert!(verdict.is_complete(), "{:?}", verdict.discrepancies);
+    assert_eq!((verdict.counts.loaded, verdict.possible_copies), (RECORDS, 0));
 }
 
 /// Who does what nobody may takes nobody else along.
