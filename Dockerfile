@@ -64,8 +64,8 @@ USER 10001:10001
 # A ledger, where nothing else is said, is /data/muster.db. Not a VOLUME: workers have no use for one.
 WORKDIR /data
 EXPOSE 7470
-# A coordinator's. A worker has none to ask: it drains when it is told to, and waits for a coordinator that is away.
-HEALTHCHECK --interval=5s --timeout=11s --start-period=30s CMD ["muster", "health"]
+# No HEALTHCHECK: `muster health` asks a coordinator, so whoever runs one says it (docker-compose.yml does, Kubernetes has its
+# probes); a worker or a command in this image would be called unhealthy by it.
 ENTRYPOINT ["muster"]
 CMD ["coordinator", "--help"]
 

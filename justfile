@@ -31,6 +31,6 @@ screens *FLAGS="docs/dashboard":
     cargo build --release --workspace --bins --features muster-tests/planted-bugs
     cargo run --release -p muster-tests --features planted-bugs --bin screens -- {{FLAGS}}
 
-# Licences, bans and sources of all dependencies.
+# Licences, bans and sources of all dependencies; advisories where their database can be reached.
 deny:
-    cargo deny --all-features check licenses bans sources
+    ./tests/deny

@@ -89,6 +89,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn the_readme_has_the_same_codes() {
+        const README: &str = include_str!("../../README.md");
+        let rows = HELP.lines().filter_map(|line| line.strip_prefix("  ")?.split_once("  "));
+        let missing: Vec<_> =
+            rows.filter(|(code, meaning)| !README.contains(&format!("| {code} | {meaning}"))).collect();
+        assert!(missing.is_empty(), "README.md says otherwise of {missing:?}");
+        assert!(README.contains(&format!("| {KILLED} | a second Ctrl-C")), "README.md lacks {KILLED}");
+        assert!(HELP.contains("4 before 5 before 3") && README.contains("4 before 5 before 3"));
+    }
+
     fn verdict(complete: bool, balanced: bool, counts: Counts) -> Verdict {
         Verdict { complete, balanced, counts: Some(counts), ..Verdict::default() }
     }

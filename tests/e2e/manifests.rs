@@ -1,6 +1,7 @@
 //! What is deployed is locked down as docs/SECURITY.md promises: read from the files themselves. What runs in the end is
 //! asked by tests/containers/run.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -154,6 +155,39 @@ fn all_manifests_are_locked_down() {
 fn every_service_of_compose_is_locked_down() {
     let text = std::fs::read_to_string(root().join("docker-compose.yml")).expect("a file");
     assert_eq!(compose_violations(&text), Vec::<String>::new());
+}
+
+#[test]
+fn coordinators_are_asked_for_their_health_and_nobody_else() {
+    let text = std::fs::read_to_string(root().join("docker-compose.yml")).expect("a file");
+    let services = &documents(&text)[0]["services"];
+    for name in ["coordinator", "coordinator-a", "coordinator-b"] {
+        assert_eq!(services[name]["healthcheck"]["test"], serde_json::json!(["CMD", "muster", "health"]), "{name}");
+    }
+    for name in ["worker", "worker-postgres"] {
+        assert!(services[name]["command"].is_array() && services[name].get("healthcheck").is_none(), "{name}");
+    }
+    // What the image asks, it asks of workers and commands, too.
+    let dockerfile = std::fs::read_to_string(root().join("Dockerfile")).expect("a file");
+    let (_, image) = dockerfile.split_once(" AS muster\n").expect("the image of all programs");
+    let (image, _) = image.split_once("\nFROM ").expect("another image");
+    assert!(!image.lines().any(|line| line.starts_with("HEALTHCHECK ")), "{image}");
+}
+
+#[test]
+fn what_scripts_read_at_the_root_is_in_the_image_of_the_tests() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).expect("a file");
+    let ignored = read(".dockerignore");
+    let allowed: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let scripts = ["tests/run", "tests/protos", "tests/deny", "tests/containers/manifests"].map(read).concat();
+    let words = scripts.split(|c: char| !c.is_ascii_alphanumeric() && !"._-/".contains(c));
+    let named: BTreeSet<&str> = words.map(|word| word.trim_end_matches('.')).collect();
+    let here = root().read_dir().expect("the root").map(|entry| entry.expect("an entry").path());
+    let names = here.filter(|path| path.is_file()).filter_map(|path| path.file_name()?.to_str().map(str::to_owned));
+    let read: Vec<String> = names.filter(|name| named.contains(name.as_str())).collect();
+    assert!(read.len() >= 5, "{read:?}");
+    let missing: Vec<&String> = read.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), ".dockerignore keeps {missing:?} out");
 }
 
 #[test]

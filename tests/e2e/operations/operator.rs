@@ -130,7 +130,7 @@ impl Operator {
             }
             "ini" => self.writes(&block.text),
             // What a file looks like; `muster token` makes it.
-            "yaml" if section == "Install / Who may come in" => {}
+            "yaml" if section == "Install / Authentication and roles" => {}
             // A receiver's; tests/e2e/notices/signed.rs runs it.
             "python" if section == "Runs / Be told when a run ends or stalls" => {}
             // cron takes a % for the end of a line.

@@ -29,7 +29,7 @@ pub const SECTIONS: &[(&str, Who)] = &[
     ("Install / The programs", Who::Elsewhere("tests/run")),
     ("Install / On one machine", Who::OneMachine),
     ("Install / In a browser, and by curl", Who::OneMachine),
-    ("Install / Who may come in", Who::Postgres),
+    ("Install / Authentication and roles", Who::Postgres),
     ("Install / A ledger on PostgreSQL", Who::Postgres),
     ("Install / In containers", CONTAINERS),
     ("Install / In Kubernetes", Who::Kubernetes),

@@ -80,7 +80,7 @@ async fn on_postgresql_it_is_scaled_backed_up_rotated_and_restored_amid_a_run() 
     server.turn(|knobs| knobs.latency_ms = SLOW_MS);
     let database = self::server();
     let operator = &mut operator(&server.base_url(), &database);
-    operator.does("Install / Who may come in").await;
+    operator.does("Install / Authentication and roles").await;
     assert_eq!(operator.stops("muster").await, 3, "a coordinator and two workers");
 
     operator.does("Install / A ledger on PostgreSQL").await;
