@@ -111,7 +111,8 @@ impl Seen {
         self.empty = if page.items.is_empty() { self.empty + 1 } else { 0 };
         let is_new = self.ids.len() > known;
         match (style, &page.cursor) {
-            (ListStyle::Numbered, _) => is_new,
+            // Where the end is known, a page behind this one may have what is new.
+            (ListStyle::Numbered, _) => is_new || (page.last.is_some() && !page.items.is_empty()),
             (ListStyle::Sequential, None) => false,
             (ListStyle::Sequential, Some(cursor)) => {
                 self.cursors.insert(self.hasher.hash_one(cursor)) && (is_new || (1..EMPTY_PAGES).contains(&self.empty))

@@ -75,10 +75,15 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
         }
     }
     drop(fetching);
-    if let Some(record) = ready.iter().flatten().next() {
+    let sound = ready.iter().flatten().next();
+    if let Some(record) = sound {
         work.pipeline.keep_sound(record.id.clone(), items.get(&record.position).cloned());
     }
     if let Some((_, _, pause)) = odd.first() {
+        // One of an earlier batch says little of many at once: more likely the source answers everybody so just now.
+        if sound.is_none() && odd.len() > 1 {
+            return Err(Interrupted::PipelineWrong(pause.clone()));
+        }
         let alone = tokio::select! {
             biased;
             _ = &mut stopped => return Err(Interrupted::Stopped),

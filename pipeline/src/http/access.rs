@@ -280,13 +280,13 @@ fn encoded(basic: &SecretString) -> SecretString {
 /// The value of a header. One that is secret is marked, so that no layer below logs it.
 fn header_value(text: &SecretString, secret: bool, key: &str) -> Result<HeaderValue, String> {
     let text = text.expose_secret();
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        let what = match text.is_ascii() {
-            true => "line ends or other control characters",
-            false => "characters outside ASCII (a byte order mark, perhaps)",
-        };
-        format!("{key} has a value that cannot stand in a header: there are {what} in it")
-    })?;
+    let cannot = |what: &str| format!("{key} has a value that cannot stand in a header: {what} in it");
+    // Some editors put one before what they save: nobody sees it, and no server takes it.
+    if text.contains('\u{feff}') {
+        return Err(cannot("there is a byte order mark"));
+    }
+    let mut value =
+        HeaderValue::from_str(text).map_err(|_| cannot("there are line ends or other control characters"))?;
     value.set_sensitive(secret);
     Ok(value)
 }

@@ -231,6 +231,7 @@ pub(crate) fn post(loader: &Loader, records: usize, result: Result<Answer, Trans
     }
     if matches!(answer.status, StatusCode::FOUND | StatusCode::SEE_OTHER) {
         // The latter leads to what came of a POST (RFC 9110, section 15.4.4), and the former is used so by many.
+        let detail = leads_to(&answer).map_or(detail, |location| format!("it leads to {location}"));
         return PostOutcome::WrongContent { status, oddity: Oddity::Redirect, per_record: false, detail };
     }
     // Every other 3xx and 4xx: the request itself is wrong, and so it would be with other records.
@@ -260,11 +261,15 @@ fn said(loader: &Loader, records: usize, answer: &Answer) -> Result<PostOutcome,
     Ok(PostOutcome::PerRecord { status, answers, retry_after: retry_after(&answer.headers) })
 }
 
+/// Whether an answer says that there is nothing in it; `reading.rs` notes every way to say so as a length.
+fn says_empty(answer: &Answer) -> bool {
+    matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+        || answer.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0")
+}
+
 /// Whether an answer is JSON, or nothing and says so.
 fn check_json(answer: &Answer) -> Result<(), String> {
-    let says_empty = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
-        || answer.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
-    if answer.body.is_empty() && says_empty {
+    if answer.body.is_empty() && says_empty(answer) {
         return Ok(());
     }
     serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body)
@@ -295,8 +300,12 @@ fn oddity(loader: &Loader, answer: &Answer) -> Option<Oddity> {
         (BodyEnd::Broken(_), _) => None,
         (_, Some(b'<')) => Some(Oddity::Html),
         (BodyEnd::TooLarge, _) => Some(Oddity::TooLarge { limit: loader.answer_size }),
+        // Where the end of the connection was the end of the answer, it may have come too soon.
+        (BodyEnd::Whole, None) if answer.body.is_empty() && !says_empty(answer) => None,
         (BodyEnd::Whole, None) => Some(Oddity::Nothing),
         (BodyEnd::Whole, Some(b'{' | b'[' | b'"')) if !is_html(answer) => None,
+        // A number, or null: it tells nothing of each record.
+        (BodyEnd::Whole, Some(_)) if check_json(answer).is_ok() => None,
         (BodyEnd::Whole, Some(_)) => Some(Oddity::Text),
     }
 }
@@ -342,11 +351,16 @@ pub(crate) fn told(body: &[u8]) -> String {
 }
 
 fn refusal(answer: &Answer) -> String {
-    match answer.headers.get(LOCATION).and_then(|location| location.to_str().ok()) {
+    match leads_to(answer) {
         Some(location) if answer.status.is_redirection() => {
-            let location: String = location.split(['?', '#']).next().unwrap_or("").chars().take(200).collect();
             format!("it redirects to {location}; redirects are not followed: put the final URL into the pipeline")
         }
         _ => told(&answer.body),
     }
+}
+
+/// Where an answer says to look on, without what may be secret.
+fn leads_to(answer: &Answer) -> Option<String> {
+    let location = answer.headers.get(LOCATION)?.to_str().ok()?;
+    Some(location.split(['?', '#']).next().unwrap_or("").chars().take(200).collect())
 }

@@ -135,11 +135,12 @@ impl Requester {
         let question = Question::at_once(&host);
         // An IPv6 address stands in brackets in a URL.
         let name = name.trim_start_matches('[').trim_end_matches(']');
-        let connecting = tokio::time::timeout(shared.limits.get_timeout, TcpStream::connect((name, port)));
+        let within = shared.limits.connect_timeout();
+        let connecting = tokio::time::timeout(within, TcpStream::connect((name, port)));
         let reason = match connecting.await {
             Ok(Ok(_)) => return true,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {} ms", shared.limits.get_timeout.as_millis()),
+            Err(_) => format!("no connection within {} ms", within.as_millis()),
         };
         host.saw(None, &Err(TransportError::NotSent(reason)));
         question.into_iter().for_each(|mut question| question.asked());

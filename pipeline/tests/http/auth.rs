@@ -172,11 +172,9 @@ async fn a_missing_secret_is_named_with_its_process_and_only_where_it_is_needed(
 
 #[test]
 fn what_cannot_stand_in_a_header_is_named_without_the_secret() {
-    for (text, words) in [
-        ("s3cr\u{fc}t", "outside ASCII"),
-        ("\u{feff}s3cret", "a byte order mark"),
-        ("s3cr\net", "line ends or other control characters"),
-    ] {
+    for (text, words) in
+        [("\u{feff}s3cret", "a byte order mark"), ("s3cr\net", "line ends or other control characters")]
+    {
         let secret = Secret::new("header", text);
         let auth = format!("  auth: {{ bearer: '{}' }}", secret.reference());
         let error = pipeline("http://127.0.0.1:1", &auth, "").check_secrets(Process::Worker).unwrap_err().to_string();

@@ -78,7 +78,10 @@ fn odd(oddity: Oddity, per_record: bool, detail: &str) -> String {
         Oddity::TooLarge { limit } => {
             format!(" and more than {limit} bytes{told}; {any}raise limits.record_size in the pipeline")
         }
-        Oddity::Redirect => format!(", as after one that was applied{told}; {check}"),
+        Oddity::Redirect => format!(
+            ", as after one that was applied{told}; {check}; if it applies nothing when it answers so, write its status under \
+             load.not_applied"
+        ),
     }
 }
 
@@ -136,6 +139,7 @@ mod tests {
         let any = "if that is how the target says yes, write load.answer: any into the pipeline, else ";
         let check = "check load.request in the pipeline, and what credentials the target wants";
         let raise = "raise limits.record_size in the pipeline";
+        let declare = "if it applies nothing when it answers so, write its status under load.not_applied";
         for (oddity, per_record, detail, expected) in [
             (Oddity::Html, false, "<html>", format!(" and HTML, not JSON: <html>; {check}")),
             (Oddity::Text, false, "OK", format!(" and what is not JSON: OK; {any}{check}")),
@@ -143,7 +147,7 @@ mod tests {
             (Oddity::Nothing, false, "", format!(" and nothing, where JSON was to be; {any}{check}")),
             (large, false, "[1,", format!(" and more than 1024 bytes: [1,; {any}{raise}")),
             (large, true, "[1,", format!(" and more than 1024 bytes: [1,; {raise}")),
-            (Oddity::Redirect, false, "", format!(", as after one that was applied; {check}")),
+            (Oddity::Redirect, false, "", format!(", as after one that was applied; {check}; {declare}")),
         ] {
             assert_eq!(words(oddity, per_record, detail), expected);
         }

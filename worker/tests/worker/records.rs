@@ -90,6 +90,19 @@ async fn a_record_that_is_alone_in_its_batch_is_judged_by_the_last_one_that_came
 }
 
 #[tokio::test]
+async fn many_records_are_not_judged_by_one_of_an_earlier_batch() {
+    let stage = Stage::new().await;
+    // Record 0 goes on coming as JSON: out of a cache, or because the moment is over by then.
+    *stage.api.special.lock().unwrap() = Box::new(|id| (id > 0).then_some((200, "<html>back soon</html>")));
+    stage.script.offer(lease(0, 0..1));
+    assert!(stage.script.report("token-0").await.pause_reason.is_empty());
+    stage.script.offer(lease(1, 1..4));
+    let report = stage.script.report("token-1").await;
+    assert!(report.pause_reason.contains("back soon") && report.records.is_empty(), "{report:#?}");
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_source_that_stops_answering_with_json_in_mid_batch_pauses_the_run() {
     let stage = Stage::new().await;
     // A session that ends: record 1 comes without JSON, and so does from then on what came with it before.
