@@ -14,6 +14,7 @@ pub async fn protecting(backend: &dyn Backend) {
     batches_of_very_few_say_little_of_others(&Bench::new(backend).await).await;
     a_few_refused_batches_at_the_end_stand(&Bench::new(backend).await).await;
     whoever_resumes_accepts_what_is_gone(&Bench::new(backend).await).await;
+    what_is_gone_is_counted_once(&Bench::new(backend).await).await;
     a_paused_run_says_that_too_many_are_gone(&Bench::new(backend).await).await;
     a_batch_that_takes_workers_down_goes_on_record_by_record(&Bench::new(backend).await).await;
     a_record_that_takes_workers_down_alone_is_given_up(&Bench::new(backend).await).await;
@@ -120,6 +121,21 @@ async fn whoever_resumes_accepts_what_is_gone(bench: &Bench) {
     bench.complete(A, &lease, report(&[], &[gone(3)])).await;
     let paused = bench.run(&run.id).await;
     assert!(paused.state == RunState::Paused && paused.state_reason.contains("2 more"), "{}", paused.state_reason);
+}
+
+/// Whatever a report repeats, and whatever is said of a record later.
+async fn what_is_gone_is_counted_once(bench: &Bench) {
+    let run = bench.one_batch(run_with("one", |terms| terms.max_gone = 0.5), 4).await;
+    for records in [vec![gone(0), gone(0)], vec![gone(0), gone(1)], vec![dead(1)], vec![gone(2)]] {
+        let lease = bench.lease(A).await;
+        bench.complete(A, &lease, report(&[], &records)).await;
+        assert_eq!(bench.run(&run.id).await.state, RunState::Running, "at most two of four are gone");
+    }
+    let lease = bench.lease(A).await;
+    bench.complete(A, &lease, report(&[], &[gone(3)])).await;
+    let paused = bench.run(&run.id).await;
+    assert!(paused.state == RunState::Paused && paused.state_reason.contains("3 of 4"), "{}", paused.state_reason);
+    assert_eq!(bench.counts(&run).await.gone, 3);
 }
 
 async fn a_paused_run_says_that_too_many_are_gone(bench: &Bench) {

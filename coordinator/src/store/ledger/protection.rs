@@ -25,10 +25,11 @@ pub(super) fn pause(tx: &Tx<'_>, held: &Held, reason: &str) -> SqlResult<bool> {
 
 /// More records gone than the pipeline allows: more likely the source is wrong than the records. Whoever resumes the run
 /// accepts those that are gone by then, so a run that is paused already says it too: once, when the report with `new` gone
-/// records is the one that is too many.
-pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held, new: usize) -> SqlResult<()> {
+/// records is the one that is too many. They are counted as they come: all of them at each report would be a cost that grows
+/// with the run, while nobody else may report.
+pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held, new: i64) -> SqlResult<()> {
     let run = held.lease.batch.run;
-    let all: i64 = tx.connection.query_row(sql!("exceptions_gone"), params![run], |row| row.get(0))?;
+    let all: i64 = tx.connection.query_row(sql!("run_gone"), params![run, new], |row| row.get(0))?;
     let gone = all - held.facts.gone_accepted;
     let (listed, closed): (i64, bool) =
         tx.connection.query_row(sql!("listing_size"), params![run], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -42,7 +43,7 @@ pub(super) fn judge_gone(tx: &Tx<'_>, held: &Held, new: usize) -> SqlResult<()> 
              allows: see that the source is whole, then resume the run, which accepts them as gone",
             held.facts.max_gone * 100.0
         );
-        if !pause(tx, held, &reason)? && !too_many(gone - i64::try_from(new).unwrap_or(i64::MAX)) {
+        if !pause(tx, held, &reason)? && !too_many(gone - new) {
             tx.connection.execute(sql!("run_pause_also"), params![run, reason])?;
         }
     }

@@ -1,6 +1,6 @@
 //! The report that ends a lease.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::batches::{BatchRow, LeaseEnd, end_lease, facts_changed, settle_batch};
 use super::deliveries::{PROBE, doubt_open, find_out, settle};
@@ -63,9 +63,7 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     // What was cancelled stays so: the run's audit may be under way.
     let judged = !held.facts.state.is_cancelled();
     let refused = protection::refused_whole(held, ledger, report);
-    if judged {
-        write_exceptions(tx, held, &report.records, refused)?;
-    }
+    let gone = if judged { write_exceptions(tx, held, ledger, &report.records, refused)? } else { 0 };
     end_lease(tx.connection, batch, held.lease.epoch, LeaseEnd::Completed, tx.now)?;
     let row = match judged {
         true => declined::after_report(tx, held, ledger, report)?,
@@ -73,8 +71,7 @@ fn take_report(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, report: &Repo
     };
     let earliest = tx.now + report.retry_after;
     let mut done = settle_batch(tx.connection, &row, &held.facts, earliest)?;
-    let gone = report.records.iter().filter(|record| record.kind == ExceptionKind::Gone).count();
-    if gone > 0 {
+    if gone != 0 {
         protection::judge_gone(tx, held, gone)?;
     }
     if judged && refused {
@@ -108,26 +105,38 @@ fn take_probes(tx: &Tx<'_>, held: &Held, ledger: &mut BatchLedger, probes: &[Fin
     Ok(())
 }
 
-/// Writes exceptions, all at once. Of several that name the same record the last counts.
-fn write_exceptions(tx: &Tx<'_>, held: &Held, records: &[RecordReport], refused: bool) -> Result<(), Halt> {
+/// Writes exceptions, all at once. Of several that name the same record the last counts. Gives how many more are gone now.
+fn write_exceptions(
+    tx: &Tx<'_>,
+    held: &Held,
+    ledger: &BatchLedger,
+    records: &[RecordReport],
+    refused: bool,
+) -> Result<i64, Halt> {
     let beyond = records.iter().find(|record| record.position >= held.row.size);
     if let Some(record) = beyond {
         let detail = format!("the batch has {} records, none at {}", held.row.size, record.position);
         return Err(Misuse::ReportInvalid(detail).into());
     }
     if tx.planted.has(Bug::LosesDeadLetters) {
-        return Ok(());
+        return Ok(0);
     }
     let exception = |record: &RecordReport| {
         let provisional = refused && record.stage == protection::LOAD;
         let RecordReport { position, kind, stage, reason, http_status, body } = record;
         params![position, exception_code(*kind), stage, reason, http_status, body, provisional].to_vec()
     };
-    let by_position: BTreeMap<u32, _> = records.iter().map(|record| (record.position, exception(record))).collect();
+    let by_position: BTreeMap<u32, _> = records.iter().map(|record| (record.position, record)).collect();
+    let known = ledger.exceptions.iter().filter(|known| known.kind == ExceptionKind::Gone);
+    let known: BTreeSet<u32> = known.map(|known| known.position).collect();
+    let more = |record: &RecordReport| {
+        i64::from(record.kind == ExceptionKind::Gone) - i64::from(known.contains(&record.position))
+    };
     let BatchRef { run, round, batch } = held.lease.batch;
     let key = params![run, round, batch, tx.now.as_millis()];
-    tx.connection.execute_each(sql!("exception_insert"), key, &by_position.into_values().collect::<Vec<_>>())?;
-    Ok(())
+    let rows: Vec<_> = by_position.values().map(|record| exception(record)).collect();
+    tx.connection.execute_each(sql!("exception_insert"), key, &rows)?;
+    Ok(by_position.values().map(|record| more(record)).sum())
 }
 
 fn completion_code(completion: Completion) -> i64 {

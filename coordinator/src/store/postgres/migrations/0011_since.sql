@@ -10,3 +10,7 @@ CREATE TABLE loads_alike (
     revision text NOT NULL,
     PRIMARY KEY (run, revision)
 );
+
+-- Records of the run that are gone, counted as they come: not by an older program beside this one.
+ALTER TABLE run_counters ADD COLUMN gone bigint NOT NULL DEFAULT 0;
+UPDATE run_counters c SET gone = (SELECT count(*) FROM exceptions e WHERE e.run = c.run AND e.kind = 1);

@@ -10,3 +10,7 @@ CREATE TABLE loads_alike (
     revision TEXT NOT NULL,
     PRIMARY KEY (run, revision)
 ) STRICT, WITHOUT ROWID;
+
+-- Records of the run that are gone, counted as they come.
+ALTER TABLE runs ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET gone = (SELECT count(*) FROM exceptions e INDEXED BY exceptions_gone WHERE e.run = runs.run AND e.kind = 1);

@@ -1,1 +1,0 @@
-SELECT count(*) FROM exceptions INDEXED BY exceptions_gone WHERE run = ?1 AND kind = 1
