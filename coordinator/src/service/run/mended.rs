@@ -15,7 +15,8 @@ impl Runs {
     pub(super) async fn redrive(&self, request: &v1::RedriveRunRequest) -> Result<(Run, u64), Status> {
         let id = RunId::from_text(&request.run_id);
         let redrive = operate::redrive(request)?;
-        let before = self.store.redriven(&id, &redrive).await?;
+        let is_repeatable = redrive.request_id.is_some() && !redrive.dry_run;
+        let before = if is_repeatable { self.store.redriven(&id, &redrive).await? } else { None };
         let redriven = match before {
             // Whatever the pipeline is like by now.
             Some(before) => Some(before),

@@ -157,7 +157,7 @@ impl PostgresStore {
         let permits = |connections: u32| Arc::new(Semaphore::new(connections as usize));
         let (writers, readers) = (permits(WRITERS), permits(READERS));
         let (closing, running) = (CancellationToken::new(), TaskTracker::new());
-        let lanes = Lanes { pool: pool(1), connect, closing: closing.clone(), running: running.clone() };
+        let lanes = Lanes { pool: pool(2), connect, closing: closing.clone(), running: running.clone() };
         let threads = |error| StoreError::Unavailable(format!("no thread for transactions of many: {error}"));
         let groups = groups::start(&shared, &writers, &lanes).map_err(threads)?;
         let acquisitions = acquisitions::start(&shared, &lanes).map_err(threads)?;
