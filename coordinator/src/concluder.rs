@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster_telemetry::crash::{self, Point};
 use muster_telemetry::names;
 use tokio_util::sync::CancellationToken;
 
@@ -84,14 +85,19 @@ async fn end(
     run: &Run,
     waiting: &mut Waiting,
 ) -> StoreResult<()> {
-    if run.audit_mode && !is_due(files, run, waiting) {
+    let now = Instant::now();
+    if run.audit_mode && !is_due(files, run, waiting, now) {
         return Ok(());
     }
     let Some((run, verdict)) = audit(store, &run.id, None).await? else { return Ok(()) };
-    if run.audit_mode && !files_are_whole(store, files, &run).await {
-        waiting.insert(run.id, Instant::now());
+    // It is not over before its audit folder says what the ledger says.
+    if let Some(files) = files.filter(|_| run.audit_mode)
+        && !files.make_whole(store, &run).await
+    {
+        waiting.insert(run.id, now);
         return Ok(());
     }
+    crash::pass(Point::BeforeVerdict);
     if store.conclude(&run, &verdict, tell).await? == Fenced::Committed(()) {
         measures::concluded(&run, &verdict);
         log(&run, &verdict);
@@ -122,25 +128,17 @@ fn log_failed(store: &dyn Store, run: Option<&RunId>, error: &StoreError) {
 
 /// Whether a run in audit mode is worth an audit, which reads all of its round: not where its files have nowhere to go, and
 /// not where they could not be written a moment ago, however often something else changes.
-fn is_due(files: Option<&AuditFiles>, run: &Run, waiting: &mut Waiting) -> bool {
+fn is_due(files: Option<&AuditFiles>, run: &Run, waiting: &mut Waiting, now: Instant) -> bool {
     if files.is_some() {
-        return waiting.get(&run.id).is_none_or(|last| last.elapsed() >= AT_LEAST_EVERY);
+        return waiting.get(&run.id).is_none_or(|last| now.duration_since(*last) >= AT_LEAST_EVERY);
     }
     // Said once.
-    if waiting.insert(run.id.clone(), Instant::now()).is_none() {
+    if waiting.insert(run.id.clone(), now).is_none() {
         tracing::error!({ names::RUN } = %run.id,
             { names::NEXT } = "start a coordinator on this ledger with --audit-dir: it ends the run",
             "the run is in audit mode and this coordinator has no audit folder");
     }
     false
-}
-
-/// A run is not over before its audit folder says what the ledger says.
-async fn files_are_whole(store: &dyn Store, files: Option<&AuditFiles>, run: &Run) -> bool {
-    match files {
-        Some(files) => files.make_whole(store, run).await,
-        None => false,
-    }
 }
 
 fn log(run: &Run, verdict: &Verdict) {

@@ -11,6 +11,7 @@ use muster_pipeline::{
     ClosedHosts, CompiledPipeline, FetchError, Fleet, ListError, Nameless, Page, Pipeline, Process, Requester,
     RequesterConfig,
 };
+use muster_telemetry::crash::{self, Point};
 use muster_telemetry::names;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -246,6 +247,7 @@ impl<'a> Listing<'a> {
             (listed.last, listed.cursor) = (Some(number), None);
         }
         listed.last = listed.last.map(|last| last.min(most));
+        crash::pass(Point::BeforePage);
         let outcome = fenced(self.store.commit_page(&self.granted.lease, listed).await)?;
         self.last = outcome.last;
         self.cursor = cursor.filter(|_| self.last.is_none());

@@ -10,6 +10,7 @@ mod otlp;
 mod stderr;
 mod text;
 
+pub mod crash;
 pub mod metrics;
 pub mod names;
 pub mod spans;
@@ -100,6 +101,9 @@ pub enum InitError {
     },
     /// The process has a subscriber already.
     AlreadySet(TryInitError),
+    /// A test names a place to die at that is none.
+    #[cfg(feature = "planted-bugs")]
+    CrashPoint(crash::NoPoint),
 }
 
 impl std::fmt::Display for InitError {
@@ -111,6 +115,8 @@ impl std::fmt::Display for InitError {
                 f.write_str("give a level such as debug, or directives such as muster_worker=debug,warn")
             }
             InitError::AlreadySet(_) => f.write_str("logging was set up before in this process"),
+            #[cfg(feature = "planted-bugs")]
+            InitError::CrashPoint(none) => write!(f, "{none}"),
         }
     }
 }
@@ -122,6 +128,8 @@ impl std::error::Error for InitError {}
 /// # Errors
 /// [`InitError`] when the filter does not parse or the process has a subscriber already.
 pub fn init(logging: Logging) -> Result<(), InitError> {
+    #[cfg(feature = "planted-bugs")]
+    crash::check().map_err(InitError::CrashPoint)?;
     let filter = filter(std::env::var(FILTER_VARIABLE).ok(), logging.default_filter)?;
     let layer = layer(logging.format, logging.coloured, logging.writer);
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(InitError::AlreadySet)

@@ -26,16 +26,16 @@ fn text_of(path: &Path) -> String {
     if path.extension().is_some_and(|extension| extension == "rs") { read(path) } else { String::new() }
 }
 
-/// The names of an enum `Bug`.
-fn bugs(source: &str) -> Vec<String> {
-    let (_, rest) = source.split_once("enum Bug {\n").expect("an enum");
+/// The names in an enum.
+pub fn names(source: &str, of: &str) -> Vec<String> {
+    let (_, rest) = source.split_once(&format!("enum {of} {{\n")).expect("an enum");
     let (names, _) = rest.split_once("\n}").expect("its end");
     let names = names.lines().map(str::trim).filter(|line| !line.starts_with("//"));
     names.filter_map(|line| line.strip_suffix(',').map(str::to_owned)).collect()
 }
 
 /// As the environment has it: `NoEpochCheck` is `no_epoch_check`.
-fn in_the_environment(bug: &str) -> String {
+pub fn in_the_environment(bug: &str) -> String {
     let letters = bug.chars().enumerate().flat_map(|(place, letter)| {
         let apart = (place > 0 && letter.is_uppercase()).then_some('_');
         apart.into_iter().chain(letter.to_lowercase())
@@ -48,7 +48,7 @@ fn each_bug_is_planted_by_a_test() {
     let tests: String = TESTS.iter().map(|folder| all_of(&project().join(folder))).collect();
     for file in PLANTED {
         let source = read(&project().join(file));
-        let bugs = bugs(&source);
+        let bugs = names(&source, "Bug");
         assert!(bugs.len() >= 4, "{file}: {bugs:?}");
         for bug in bugs {
             let name = format!("\"{}\"", in_the_environment(&bug));

@@ -1,6 +1,7 @@
 //! Processes: started without the environment's opinions, heard, signalled, and never left behind.
 
 use std::ffi::OsStr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,6 +38,8 @@ pub struct Process {
 pub struct Ended {
     /// Its exit code; nothing when a signal ended it.
     pub code: Option<i32>,
+    /// The number of that signal.
+    pub signal: Option<i32>,
     /// All that it printed.
     pub stdout: String,
     /// All that it said.
@@ -146,7 +149,8 @@ impl Process {
     pub async fn ended(&mut self) -> Ended {
         let status =
             within(&format!("{} ends", self.name), self.child.wait()).await.expect("a child can be waited for");
-        Ended { code: status.code(), stdout: read(&self.stdout), stderr: read(&self.stderr) }
+        let (stdout, stderr) = (read(&self.stdout), read(&self.stderr));
+        Ended { code: status.code(), signal: status.signal(), stdout, stderr }
     }
 
     /// Waits until it has ended by itself, and gives what it has used. Its end is still to be taken note of.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_pipeline::{Delivery, RecordAnswer, Turn, excerpt, idempotency_key, sha256};
 use muster_proto::v1::RecordOutcome;
+use muster_telemetry::crash::{self, Point};
 use muster_telemetry::names;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -171,6 +172,7 @@ async fn send(work: &Work, chunk: &Chunk, turn: Turn, book: &mut Book) -> Result
         true => (Some(post(work, chunk, &message, turn, (0, ordinal)).await), None),
         false => (None, Some(turn)),
     };
+    crash::pass(Point::BeforeBegin);
     let posted = match announce(work, chunk, &message, book).await {
         Announced::Refused(ending) => return Err(ending),
         Announced::Begun { deadline, number } => match (early, still_allowed(work, deadline), turn) {
@@ -209,7 +211,9 @@ async fn post(work: &Work, chunk: &Chunk, message: &Message, turn: Turn, numbers
     let records = chunk.records.iter().map(|record| &record.body[..]).collect();
     let delivery = Delivery { run, ids, records, body: message.body.clone(), key: &key };
     let traced = work.lease.trace().map(|trace| (trace, Instant::now()));
+    crash::pass(Point::BeforePost);
     let mut posted = work.pipeline.deliver(delivery, turn).await;
+    crash::pass(Point::AfterPost);
     if let Some((trace, from)) = traced {
         let (number, ordinal) = numbers;
         let (records, body_size) = (chunk.records.len(), message.body.len());

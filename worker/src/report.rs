@@ -9,6 +9,7 @@ use muster_proto::v1::{
     CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, ProbeReport, RecordOutcome, RecordReport,
     WorkStats,
 };
+use muster_telemetry::crash::{self, Point};
 use muster_telemetry::names;
 use tonic::Status;
 use tracing::{debug, error, info, warn};
@@ -218,7 +219,10 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
     let mut backoff = session.call_backoff();
     loop {
         match session.coordinator.complete(request.clone()).await {
-            Ok(answer) => return log_completed(session, lease, &request, answer.state()),
+            Ok(answer) => {
+                crash::pass(Point::AfterReport);
+                return log_completed(session, lease, &request, answer.state());
+            }
             Err(status) if is_final(&status) => {
                 session.leases.refused(lease);
                 measures::batch_ended(BatchEnd::Refused);

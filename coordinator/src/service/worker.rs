@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use muster_proto::v1::{self, worker_service_server::WorkerService};
+use muster_telemetry::crash::{self, Point};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_stream::wrappers::BroadcastStream;
@@ -273,6 +274,7 @@ impl WorkerService for Workers {
         let session = self.session(identity.as_ref(), &request.session_id).await?;
         let token = parse::token(&request.lease_token)?;
         let completion = self.store.complete(&session, token, parse::report(request)?).await??;
+        crash::pass(Point::BeforeAnswer);
         Ok(Response::new(v1::CompleteBatchResponse { state: render::completion(completion).into() }))
     }
 

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_telemetry::crash::{self, Point};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 use tokio::runtime::Handle;
@@ -156,12 +157,11 @@ impl Shared {
             let (mut connection, times) = self.first(source, |wire| self.time.seen(wire))?;
             let wire = Wire::new(&mut connection, source.driver(), STATEMENT);
             let done = self.attempt(&wire, begin, times, transition);
-            if !matches!(done, Err(Fault::InTheWay(_)) | Ok(_)) {
+            match &done {
+                Err(Fault::InTheWay(_)) | Ok(_) => source.give_back(connection),
                 // In what state it is, nobody knows.
-                connection.close_on_drop();
-                return done;
+                Err(_) => connection.close_on_drop(),
             }
-            source.give_back(connection);
             match done {
                 Err(Fault::InTheWay(reason)) if tried < tries => {
                     tracing::debug!(reason, tried, "a transition is tried again");
@@ -189,7 +189,9 @@ impl Shared {
         let (work, pushes) = (tx.work.get(), tx.pushes.into_inner());
         let halt = match done.and_then(|value| Ok((value, self.notices.send(wire, work, &pushes)?))) {
             Ok((value, ())) => {
+                crash::pass(Point::BeforeCommit);
                 wire.script("COMMIT").map_err(unknown)?;
+                crash::pass(Point::AfterCommit);
                 self.events.tell(work, pushes);
                 return Ok(Ok(value));
             }

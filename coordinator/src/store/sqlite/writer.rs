@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use muster_telemetry::crash::{self, Point};
 use muster_telemetry::names;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -182,7 +183,9 @@ impl Group {
                     next = queue.try_recv().ok();
                 }
             }
+            crash::pass(Point::BeforeCommit);
             self.connection.execute_batch("COMMIT")?;
+            crash::pass(Point::AfterCommit);
             Ok((tx.work.get(), tx.pushes.into_inner()))
         };
         let result = body();
