@@ -15,13 +15,9 @@ use muster_tests::process::Process;
 use muster_tests::turn;
 use tempfile::TempDir;
 
-use crate::stand_in;
+use crate::{from_env, stand_in};
 
 const CREW: usize = 3;
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
 
 /// Half of the POSTs stall, so that many a delivery is open at any moment; none stalls so long that it is a doubt.
 fn target(animals: u64) -> Server {

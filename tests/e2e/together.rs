@@ -17,16 +17,12 @@ use muster_tests::process::Process;
 use muster_tests::turn;
 use tempfile::TempDir;
 
-use crate::stand_in;
+use crate::{from_env, stand_in};
 
 const COORDINATORS: usize = 3;
 const CREW: usize = 6;
 /// The password in the database's URL: nobody may ever say it.
 const CANARY: &str = "canary-password";
-
-fn from_env(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
 
 /// A run under way.
 struct Scene {

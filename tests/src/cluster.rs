@@ -120,6 +120,12 @@ impl Cluster {
         self.process = launch(&self.program, &self.folder, database, self.port, &self.flags, &self.env);
     }
 
+    /// The same without an environment variable.
+    pub fn restart_without(&mut self, name: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.restart();
+    }
+
     /// Stops it as a rolling update does, and starts a program of another version where it was.
     pub async fn becomes(&mut self, program: &Path) {
         self.process.signal(Signal::Terminate);

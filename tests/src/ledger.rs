@@ -164,6 +164,14 @@ pub fn open_deliveries(file: &Path, worker: Option<&str>) -> i64 {
     connection.query_row(sql, [worker], |row| row.get(0)).expect("the ledger can be read")
 }
 
+/// How many leases hold, of one worker or of all.
+pub fn held_leases(file: &Path, worker: Option<&str>) -> i64 {
+    let connection = open(file).expect("the ledger can be read");
+    let sql = "SELECT count(*) FROM leases l LEFT JOIN sessions s ON s.session = l.session
+               WHERE l.ending IS NULL AND (?1 IS NULL OR s.name = ?1)";
+    connection.query_row(sql, [worker], |row| row.get(0)).expect("the ledger can be read")
+}
+
 /// Of the reports under leases that had run out: how many were answered as late, and how many were taken as if from the
 /// present holder.
 pub fn fenced_reports(file: &Path) -> (usize, usize) {

@@ -22,5 +22,6 @@ pub mod prometheus;
 pub mod scale;
 pub mod terminal;
 pub mod turn;
+pub mod wire;
 
 pub use muster_postgres as postgres;
