@@ -56,7 +56,7 @@ fn codes(text: &str) -> BTreeSet<&str> {
 }
 
 /// A document's lines outside of blocks of code.
-fn prose(text: &str) -> impl Iterator<Item = &str> {
+pub fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_block = false;
     text.lines().filter(move |line| {
         let border = line.starts_with("```");

@@ -7,6 +7,8 @@ mod auth;
 mod bad_input;
 mod cancel;
 mod commands;
+#[cfg(feature = "planted-bugs")]
+mod crash_points;
 mod declined;
 mod demo;
 mod dependencies;
@@ -36,6 +38,7 @@ mod pause;
 mod pipeline_tools;
 mod planted;
 mod probe;
+mod readme;
 mod records;
 mod reports;
 mod resume;
@@ -54,6 +57,7 @@ mod upgrade;
 mod versions;
 mod web;
 mod whole_items;
+mod wire;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -73,6 +77,11 @@ const SHORT: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Du
 /// A stand-in in this process, on a port of its own.
 fn stand_in(config: Config) -> Server {
     Server::start(config, ([127, 0, 0, 1], 0).into()).expect("a stand-in")
+}
+
+/// A number that the environment may say.
+fn from_env(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// A scripted server that fails as well: whatever is asked for the first time is answered with an error, unread.

@@ -152,7 +152,7 @@ async fn dead_letters_are_redriven_under_a_mended_schema_at_a_coordinator() {
 }
 
 /// The loaded IDs of an export, and how many rows it has.
-fn loaded_in(export: &str) -> (Vec<u64>, usize) {
+pub fn loaded_in(export: &str) -> (Vec<u64>, usize) {
     let rows: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let loaded = rows.iter().filter(|row| row["state"] == "loaded");
     let mut ids: Vec<u64> = loaded.map(|row| row["record_id"].as_u64().expect("a number")).collect();

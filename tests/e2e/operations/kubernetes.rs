@@ -1,7 +1,7 @@
 //! What the page says of Kubernetes, as far as it goes without a cluster.
 
 use super::operator::Operator;
-use super::page::{Who, commands, root, section};
+use super::page::{OPERATIONS, Who, commands, root};
 use crate::skipped;
 
 const SECTION: &str = "Install / In Kubernetes";
@@ -11,14 +11,14 @@ async fn what_kubectl_is_told_can_be_done_and_the_overlay_has_use_for_it() {
     if !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|at| at.join("kubectl").is_file()) {
         return skipped("there is no kubectl: nobody runs what the page says of it");
     }
-    let mut operator = Operator::new(Who::Kubernetes, "");
+    let mut operator = Operator::new(&OPERATIONS, Who::Kubernetes, "");
     operator.has_muster();
     for folder in ["deploy", "pipelines"] {
         std::os::unix::fs::symlink(root().join(folder), operator.folder().join(folder)).expect("a link");
     }
     operator.does(SECTION).await;
     let rendered = std::fs::read_to_string(operator.folder().join("muster.yaml")).expect("what kustomize made");
-    let blocks = section(SECTION, Who::Kubernetes);
+    let blocks = OPERATIONS.section(SECTION, Who::Kubernetes);
     let told: Vec<String> = blocks.iter().flat_map(|block| commands(&block.text)).collect();
     let names = told.iter().filter_map(|line| line.split_once("create secret generic ")?.1.split(' ').next());
     let mut secrets = 0;

@@ -2,8 +2,8 @@
 
 mod kubernetes;
 mod one_machine;
-mod operator;
-mod page;
+pub mod operator;
+pub mod page;
 mod postgres;
 mod runs;
 

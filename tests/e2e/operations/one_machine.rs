@@ -8,7 +8,7 @@ use muster_tests::turn;
 use serde_json::Value;
 
 use super::operator::Operator;
-use super::page::{Who, root};
+use super::page::{OPERATIONS, Who, root};
 use super::{SLOW_MS, assert_restored, assert_untroubled, some_progress};
 use crate::stand_in;
 
@@ -27,7 +27,7 @@ async fn run_id(operator: &mut Operator) -> String {
 }
 
 async fn installed(server: &Server) -> Operator {
-    let mut operator = Operator::new(Who::OneMachine, &server.base_url());
+    let mut operator = Operator::new(&OPERATIONS, Who::OneMachine, &server.base_url());
     operator.env("MUSTER_COORDINATOR", &format!("http://127.0.0.1:{}", operator.port()));
     std::os::unix::fs::symlink(root().join("deploy"), operator.folder().join("deploy")).expect("a link");
     operator.does("Install / On one machine").await;

@@ -1,4 +1,4 @@
-//! Somebody who does what the page says, line by line, in a folder that stands for a machine.
+//! Somebody who does what a page says, line by line, in a folder that stands for a machine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use muster_tests::deadline::until_some;
 use muster_tests::process::{Ended, Process, Signal, Start};
 use muster_tests::{postgres, programs};
 
-use super::page::{self, Who};
+use super::page::{self, Page, Who};
 
 /// Folders of the page: here they are below the operator's own.
 const FOLDERS: [&str; 5] =
@@ -17,6 +17,7 @@ const FOLDERS: [&str; 5] =
 
 pub struct Operator {
     place: tempfile::TempDir,
+    page: &'static Page,
     who: Who,
     path: OsString,
     /// Commands that end well with another code than 0, by how their lines begin.
@@ -38,7 +39,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn new(who: Who, base_url: &str) -> Operator {
+    pub fn new(page: &'static Page, who: Who, base_url: &str) -> Operator {
         let place = tempfile::tempdir().expect("a folder");
         let before = [place.path().join("usr/local/bin"), postgres::programs()];
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -46,6 +47,7 @@ impl Operator {
         let ports = [free_port(), free_port()];
         let mut operator = Operator {
             place,
+            page,
             who,
             path,
             codes: Vec::new(),
@@ -79,8 +81,9 @@ impl Operator {
         operator
     }
 
-    /// On the page it is called so, here otherwise.
+    /// On the page it is called so, here otherwise, whatever it meant before. What was said first is looked for first.
     pub fn means(&mut self, there: &str, here: &str) {
+        self.names.retain(|(known, _)| known != there);
         self.names.push((there.to_owned(), here.to_owned()));
     }
 
@@ -114,14 +117,14 @@ impl Operator {
 
     /// Does all that a section says.
     pub async fn does(&mut self, section: &str) {
-        for index in 0..page::section(section, self.who).len() {
+        for index in 0..self.page.section(section, self.who).len() {
             self.does_block(section, index).await;
         }
     }
 
     /// Does what one block of a section says, for a test that does something before the next.
     pub async fn does_block(&mut self, section: &str, index: usize) {
-        let block = &page::section(section, self.who)[index];
+        let block = &self.page.section(section, self.who)[index];
         match block.language.as_str() {
             "sh" => {
                 for command in page::commands(&block.text) {
@@ -153,10 +156,10 @@ impl Operator {
         let here = self.here(line);
         let ended = if let Some(told) = here.strip_prefix("systemctl ") {
             self.systemctl(told).await;
-            Ended { code: Some(0), stdout: String::new(), stderr: String::new() }
+            Ended { code: Some(0), signal: None, stdout: String::new(), stderr: String::new() }
         } else if ["muster coordinator ", "muster worker "].iter().any(|start| here.starts_with(start)) {
             self.starts(&here).await;
-            Ended { code: Some(0), stdout: String::new(), stderr: String::new() }
+            Ended { code: Some(0), signal: None, stdout: String::new(), stderr: String::new() }
         } else {
             self.shell(&here).run().await
         };

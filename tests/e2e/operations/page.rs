@@ -1,8 +1,8 @@
-//! What the page has: its blocks, and who runs which.
+//! What a page has: its blocks, and who runs which.
 
 use std::path::Path;
 
-/// A block of the page.
+/// A block of a page.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// The section it is in: `Scale / In containers`.
@@ -24,8 +24,16 @@ pub enum Who {
 
 const CONTAINERS: Who = Who::Elsewhere("tests/containers/run");
 
-/// Every section that has commands, in the order of the page.
-pub const SECTIONS: &[(&str, Who)] = &[
+/// A page, and every section of it that has commands, in its order.
+#[derive(Debug)]
+pub struct Page {
+    pub file: &'static str,
+    pub sections: &'static [(&'static str, Who)],
+}
+
+pub static OPERATIONS: Page = Page { file: "docs/OPERATIONS.md", sections: SECTIONS };
+
+const SECTIONS: &[(&str, Who)] = &[
     ("Install / The programs", Who::Elsewhere("tests/run")),
     ("Install / On one machine", Who::OneMachine),
     ("Install / In a browser, and by curl", Who::OneMachine),
@@ -67,44 +75,58 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace")
 }
 
-/// All blocks in their order.
-pub fn blocks() -> Vec<Block> {
-    let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).expect("the page");
-    let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
-    let (mut chapter, mut section) = (String::new(), String::new());
-    for line in page.lines() {
-        match (&mut open, line.strip_prefix("```")) {
-            (None, Some(language)) => {
-                let (section, language) = (section.clone(), language.to_owned());
-                open = Some(Block { section, language, text: String::new() });
-            }
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (Some(block), None) => block.text += &format!("{line}\n"),
-            (None, None) => {
-                if let Some(name) = line.strip_prefix("## ") {
-                    name.clone_into(&mut chapter);
-                    name.clone_into(&mut section);
-                } else if let Some(name) = line.strip_prefix("### ") {
-                    section = format!("{chapter} / {name}");
+impl Page {
+    /// All that it says.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(root().join(self.file)).unwrap_or_else(|error| panic!("{}: {error}", self.file))
+    }
+
+    /// All blocks in their order.
+    pub fn blocks(&self) -> Vec<Block> {
+        let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
+        let (mut chapter, mut section) = (String::new(), String::new());
+        for line in self.text().lines() {
+            match (&mut open, line.strip_prefix("```")) {
+                (None, Some(language)) => {
+                    let (section, language) = (section.clone(), language.to_owned());
+                    open = Some(Block { section, language, text: String::new() });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(block), None) => block.text += &format!("{line}\n"),
+                (None, None) => {
+                    if let Some(name) = line.strip_prefix("## ") {
+                        name.clone_into(&mut chapter);
+                        name.clone_into(&mut section);
+                    } else if let Some(name) = line.strip_prefix("### ") {
+                        section = format!("{chapter} / {name}");
+                    }
                 }
             }
         }
+        assert!(open.is_none(), "{}: a block is not closed", self.file);
+        blocks
     }
-    assert!(open.is_none(), "a block is not closed");
-    blocks
-}
 
-/// Those of one section, which this test runs.
-pub fn section(name: &str, who: Who) -> Vec<Block> {
-    assert!(SECTIONS.contains(&(name, who)), "{name} is not {who:?}'s");
-    let found: Vec<Block> = blocks().into_iter().filter(|block| block.section == name).collect();
-    assert!(!found.is_empty(), "{name} has nothing to run");
-    found
-}
+    /// Those of one section, which this test runs.
+    pub fn section(&self, name: &str, who: Who) -> Vec<Block> {
+        assert!(self.sections_of(who).contains(&name), "{}: {name} is not {who:?}'s", self.file);
+        let found: Vec<Block> = self.blocks().into_iter().filter(|block| block.section == name).collect();
+        assert!(!found.is_empty(), "{}: {name} has nothing to run", self.file);
+        found
+    }
 
-/// The names of the sections that are run by one.
-pub fn sections_of(who: Who) -> Vec<&'static str> {
-    SECTIONS.iter().filter(|(_, by)| *by == who).map(|(name, _)| *name).collect()
+    /// The names of the sections that are run by one.
+    pub fn sections_of(&self, who: Who) -> Vec<&'static str> {
+        self.sections.iter().filter(|(_, by)| *by == who).map(|(name, _)| *name).collect()
+    }
+
+    /// Fails where commands stand that nobody is said to run.
+    pub fn assert_somebody_runs_all(&self) {
+        let mut with_commands: Vec<String> =
+            self.blocks().into_iter().filter(|block| block.language == "sh").map(|block| block.section).collect();
+        with_commands.dedup();
+        assert_eq!(with_commands, self.sections.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{}", self.file);
+    }
 }
 
 /// The commands of a block: what the shell takes for one line.
@@ -114,12 +136,9 @@ pub fn commands(text: &str) -> Vec<String> {
 
 #[test]
 fn every_section_with_commands_has_somebody_who_runs_them() {
-    let mut with_commands: Vec<String> =
-        blocks().into_iter().filter(|block| block.language == "sh").map(|block| block.section).collect();
-    with_commands.dedup();
-    assert_eq!(with_commands, SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    OPERATIONS.assert_somebody_runs_all();
     // Nothing hides among them that could be run here.
-    for block in blocks().iter().filter(|block| block.language == "sh") {
+    for block in OPERATIONS.blocks().iter().filter(|block| block.language == "sh") {
         let Some((_, Who::Elsewhere(place))) = SECTIONS.iter().find(|(name, _)| *name == block.section) else {
             continue;
         };
@@ -140,7 +159,7 @@ fn every_section_with_commands_has_somebody_who_runs_them() {
 
 #[test]
 fn an_operator_finds_the_operations_by_their_names() {
-    let page = std::fs::read_to_string(root().join("docs/OPERATIONS.md")).expect("the page");
+    let page = OPERATIONS.text();
     let chapters: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert_eq!(chapters, ["Install", "Scale", "Drain", "Upgrade", "Back up", "Restore", "Rotate", "Observe", "Runs"]);
 }

@@ -7,7 +7,7 @@ use muster_tests::postgres::Postgres;
 use muster_tests::{programs, turn};
 
 use super::operator::Operator;
-use super::page::{self, Who};
+use super::page::{OPERATIONS, Who};
 use super::{SLOW_MS, assert_restored, assert_untroubled, some_progress};
 use crate::stand_in;
 
@@ -26,7 +26,7 @@ fn url(database: &Postgres, name: &str) -> String {
 
 /// Somebody who has PostgreSQL's programs, and may use them.
 fn operator(base_url: &str, database: &Postgres) -> Operator {
-    let mut operator = Operator::new(Who::Postgres, base_url);
+    let mut operator = Operator::new(&OPERATIONS, Who::Postgres, base_url);
     operator.has_muster();
     std::os::unix::fs::symlink(programs::grpcurl(), operator.below("/usr/local/bin/grpcurl")).expect("a link");
     for name in ["muster", "restored"] {
@@ -54,7 +54,7 @@ fn takes_out(operator: &Operator, name: &str) {
 /// that workers have to connect anew.
 async fn certificates_are_rotated(operator: &mut Operator) {
     let section = "Rotate / Certificates";
-    assert_eq!(page::section(section, Who::Postgres).len(), 2);
+    assert_eq!(OPERATIONS.section(section, Who::Postgres).len(), 2);
     let old = std::fs::read_to_string(operator.folder().join("certs/ca.pem")).expect("the old authority");
     std::fs::write(operator.folder().join("old.pem"), old).expect("a file");
     operator.does_block(section, 0).await;

@@ -12,7 +12,7 @@ use muster_tests::turn;
 use super::super::notices::receiver::{Receiver, SECRET};
 use super::SLOW_MS;
 use super::operator::Operator;
-use super::page::{Who, sections_of};
+use super::page::{OPERATIONS, Who};
 use crate::stand_in;
 
 const ANIMALS: u64 = 400;
@@ -52,7 +52,7 @@ impl Scene {
         let late = Config { chaos: 1.0, stall_share: 1.0, chaos_on: ChaosOn::Posts, stall, ..Config::calm(ANIMALS) };
         let server = stand_in(Config { disconnect: Disconnect::Process, ..late });
         let other = stand_in(Config::calm(ANIMALS));
-        let mut operator = Operator::new(Who::Runs, "");
+        let mut operator = Operator::new(&OPERATIONS, Who::Runs, "");
         operator.has_muster();
         let write = |name: &str, text: String| {
             let file = operator.folder().join(name);
@@ -162,7 +162,7 @@ async fn what_is_done_to_runs() {
     scene.operator.may_end("muster verify latest --round 1", 3);
     // Nobody sits at a terminal.
     scene.operator.means("muster delete latest --db", "muster delete latest --yes --db");
-    for section in sections_of(Who::Runs) {
+    for section in OPERATIONS.sections_of(Who::Runs) {
         match section {
             "Runs / Doubts: settle them" => scene.settles().await,
             "Runs / On a timer" => scene.on_a_timer().await,
