@@ -9,8 +9,7 @@ use muster_proto::v1::{
     CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, ProbeReport, RecordOutcome, RecordReport,
     WorkStats,
 };
-use muster_telemetry::crash::{self, Point};
-use muster_telemetry::names;
+use muster_telemetry::{crash, names};
 use tonic::Status;
 use tracing::{debug, error, info, warn};
 
@@ -220,7 +219,7 @@ async fn complete(session: &Session, lease: &HeldLease, book: Book, end: &End) {
     loop {
         match session.coordinator.complete(request.clone()).await {
             Ok(answer) => {
-                crash::pass(Point::AfterReport);
+                crash::pass(crash::Point::AfterReport);
                 return log_completed(session, lease, &request, answer.state());
             }
             Err(status) if is_final(&status) => {
