@@ -204,6 +204,10 @@ impl Write for Line {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        // A request without a body is one piece, for which the plain call is the cheaper one.
+        match bytes {
+            [one] => Pin::new(&mut self.stream).poll_write(context, one),
+            many => Pin::new(&mut self.stream).poll_write_vectored(context, many),
+        }
     }
 }

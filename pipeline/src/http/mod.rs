@@ -16,6 +16,7 @@ mod cassette;
 mod circuit;
 pub(crate) mod classify;
 mod connect;
+mod connections;
 mod counters;
 mod credentials;
 mod fleet;

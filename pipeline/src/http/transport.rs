@@ -1,29 +1,22 @@
 //! One exchange on the wire, behind a [`tower::Service`], so that another transport can take its place.
 
 use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, PROXY_AUTHORIZATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HOST, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::client::conn::TrySendError;
 use tower::util::BoxCloneSyncService;
 use url::Url;
 
 use super::RequesterError;
 use super::connect::{Connector, Proxy};
+use super::connections::{Connection, Host, Sending};
 use super::reading::read;
-
-/// How long an unused connection is kept: less than the 5 s after which common servers close theirs, so that hardly a
-/// request meets a connection that is being closed under it.
-const IDLE: Duration = Duration::from_secs(4);
-
-/// A connection of HTTP/2 that was quiet for so long is asked whether it is there, and given up when it does not say so within as
-/// long again: everything goes over it.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// A request and how much of its answer is wanted.
 #[derive(Debug)]
@@ -84,7 +77,7 @@ pub(crate) struct TransportConfig<'a> {
     pub(crate) connect_timeout: Duration,
 }
 
-/// HTTP by hyper and its pool of connections: each exchange is one request, and an answer is handed on as it came. What was
+/// HTTP by hyper, over connections that are kept: each exchange is one request, and an answer is handed on as it came. What was
 /// not sent at all, because its connection had been closed meanwhile, goes over another one.
 pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, RequesterError> {
     let proxy = config.proxy.map(Proxy::at).transpose().map_err(RequesterError)?;
@@ -92,33 +85,42 @@ pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, Requ
         .map_err(|_| RequesterError(format!("{:?} cannot be sent as a User-Agent", config.user_agent)))?;
     let proxy_authorization = proxy.as_ref().and_then(Proxy::authorization);
     let connector = Connector::new(proxy, config.connect_timeout)?;
-    let client = Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .http2_keep_alive_interval(QUIET)
-        .http2_keep_alive_timeout(QUIET)
-        // What had not begun when its connection was found closed: it has left nothing anywhere.
-        .retry_canceled_requests(true)
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(config.connections)
-        .build(connector);
-    Ok(BoxCloneSyncService::new(OverHyper { client, user_agent, proxy_authorization }))
+    let hosts = RwLock::default();
+    let inner = Inner { hosts, connector, connections: config.connections, user_agent, proxy_authorization };
+    Ok(BoxCloneSyncService::new(OverHyper(Arc::new(inner))))
 }
 
 #[derive(Clone)]
-struct OverHyper {
-    client: Client<Connector, Full<Bytes>>,
+struct OverHyper(Arc<Inner>);
+
+struct Inner {
+    hosts: RwLock<Vec<Arc<Host>>>,
+    connector: Connector,
+    /// The most unused connections to a host.
+    connections: usize,
     user_agent: HeaderValue,
     /// For requests that a proxy reads; where it only passes on what is encrypted, the connector tells it.
     proxy_authorization: Option<HeaderValue>,
 }
 
-impl OverHyper {
-    fn request(&self, exchange: Exchange) -> Result<Request<Full<Bytes>>, TransportError> {
-        let is_plain = exchange.url.scheme() == "http";
-        let uri = Uri::from_maybe_shared(Bytes::from(String::from(exchange.url)))
-            .map_err(|error| TransportError::NotSent(format!("the URL cannot be asked for: {error}")))?;
-        let mut headers = exchange.headers;
+impl Inner {
+    fn host(&self, url: &Url) -> Result<Arc<Host>, http::Error> {
+        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = known.iter().find(|host| host.serves(url)) {
+            return Ok(Arc::clone(host));
+        }
+        drop(known);
+        let mut known = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = known.iter().find(|host| host.serves(url)) {
+            return Ok(Arc::clone(host));
+        }
+        let host = Arc::new(Host::of(url, self.connector.clone(), self.connections)?);
+        known.push(Arc::clone(&host));
+        Ok(host)
+    }
+
+    /// The request, without where it goes.
+    fn request(&self, method: Method, url: &Url, mut headers: HeaderMap, body: Bytes) -> Sending {
         for (name, value) in [
             (USER_AGENT, &self.user_agent),
             (ACCEPT, &HeaderValue::from_static("*/*")),
@@ -127,15 +129,64 @@ impl OverHyper {
             headers.entry(name).or_insert_with(|| value.clone());
         }
         if let Some(authorization) = &self.proxy_authorization
-            && is_plain
+            && url.scheme() == "http"
         {
             headers.insert(PROXY_AUTHORIZATION, authorization.clone());
         }
-        let mut request = Request::new(Full::new(exchange.body));
-        *request.method_mut() = exchange.method;
-        *request.uri_mut() = uri;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
         *request.headers_mut() = headers;
-        Ok(request)
+        request
+    }
+
+    async fn carry(&self, exchange: Exchange) -> Result<Answer, TransportError> {
+        let Exchange { method, url, headers, body, limit } = exchange;
+        let unasked = |error: http::Error| TransportError::NotSent(format!("the URL cannot be asked for: {error}"));
+        let host = self.host(&url).map_err(unasked)?;
+        let mut request = self.request(method, &url, headers, body);
+        let names_host = request.headers().contains_key(HOST);
+        loop {
+            let connection = host.connection().await.map_err(|error| TransportError::NotSent(reason_of(&*error)))?;
+            let (sent, is_used) = match connection {
+                Connection::Own(mut own) => {
+                    *request.uri_mut() = host.uri(&url, own.is_proxied).map_err(unasked)?;
+                    request.headers_mut().entry(HOST).or_insert_with(|| host.header.clone());
+                    let sent = match own.send(request).await {
+                        Ok(response) => {
+                            let answer = own.drive(read(response, limit)).await;
+                            host.give_back(own);
+                            return Ok(answer);
+                        }
+                        Err(error) => error,
+                    };
+                    (sent, own.is_used)
+                }
+                Connection::Shared(mut sender, is_used) => {
+                    *request.uri_mut() = host.uri(&url, true).map_err(unasked)?;
+                    if !names_host {
+                        // It is a part of the URL there.
+                        request.headers_mut().remove(HOST);
+                    }
+                    match sender.try_send_request(request).await {
+                        Ok(response) => return Ok(read(response, limit).await),
+                        Err(error) => (error, is_used),
+                    }
+                }
+            };
+            request = unsent(sent, is_used)?;
+        }
+    }
+}
+
+/// A request that did not go out because its connection, which was used before, had been closed meanwhile: it goes over another.
+/// Only what had not begun is certain not to have been sent: a reset of a connection that was used before says nothing.
+fn unsent(mut error: TrySendError<Sending>, is_used: bool) -> Result<Sending, TransportError> {
+    let request = error.take_message();
+    let reason = || reason_of(error.error());
+    match request {
+        Some(request) if is_used => Ok(request),
+        Some(_) => Err(TransportError::NotSent(reason())),
+        None => Err(TransportError::Broken(reason())),
     }
 }
 
@@ -149,26 +200,9 @@ impl tower::Service<Exchange> for OverHyper {
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        let limit = exchange.limit;
-        let answering = self.request(exchange).map(|request| self.client.request(request));
-        Box::pin(async move {
-            let response = answering?.await.map_err(|error| failure(&error))?;
-            Ok(read(response, limit).await)
-        })
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.carry(exchange).await })
     }
-}
-
-/// Only what failed before there was a connection, or what the connection gave back unbegun, is certain not to have been sent. A
-/// reset of a connection that was used before says nothing.
-fn failure(error: &Error) -> TransportError {
-    let reason = reason_of(error);
-    let is_unsent = error.is_connect() || std::error::Error::source(error).is_some_and(is_unbegun);
-    if is_unsent { TransportError::NotSent(reason) } else { TransportError::Broken(reason) }
-}
-
-/// Whether hyper says that it had not begun to send: its dispatcher cancels only what it gives back.
-fn is_unbegun(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref().is_some_and(hyper::Error::is_canceled)
 }
 
 /// How hyper says that what came back is no HTTP/1.
@@ -194,29 +228,4 @@ pub(crate) fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     reason
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper_util::rt::TokioIo;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_a_closed_connection_gives_back_was_not_sent_and_what_it_began_may_have_been() {
-        for begins in [false, true] {
-            let (near, far) = tokio::io::duplex(64);
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
-            let serving = begins.then(|| tokio::spawn(connection));
-            let request = Request::new(Full::new(Bytes::from(vec![b'x'; 1_000])));
-            let answering = sender.send_request(request);
-            if begins {
-                let mut far = far;
-                tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap();
-            }
-            let error = answering.await.unwrap_err();
-            assert_eq!(is_unbegun(&error), !begins, "{error:?}");
-            drop(serving);
-        }
-    }
 }

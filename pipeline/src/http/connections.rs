@@ -1,0 +1,298 @@
+//! Connections to one host, kept between requests.
+//!
+//! Over HTTP/1.1 whoever asks drives the connection itself until its answer is there: no task of its own stands between a request
+//! and the socket, so that nothing has to be handed over and nobody be woken for it. Over HTTP/2 all share one connection, which a
+//! task drives.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::client::legacy::connect::Connection as _;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use tower::{BoxError, Service};
+use url::{Position, Url};
+
+use super::connect::{Connector, Line};
+
+/// How long an unused connection is kept: less than the 5 s after which common servers close theirs, so that hardly a
+/// request meets a connection that is being closed under it.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A connection of HTTP/2 that was quiet for so long is asked whether it is there, and given up when it does not say so within as
+/// long again: everything goes over it.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What goes out.
+pub(super) type Sending = Request<Full<Bytes>>;
+type Sent = Result<Response<Incoming>, TrySendError<Sending>>;
+type Stream = MaybeHttpsStream<Line>;
+
+/// The connections to one host.
+pub(super) struct Host {
+    scheme: Scheme,
+    authority: Authority,
+    /// The same as a header.
+    pub(super) header: HeaderValue,
+    connector: Connector,
+    /// The most unused ones that are kept.
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Unused ones, and since when: the last that was given back is the first that is used again.
+    idle: VecDeque<(Instant, Box<Own>)>,
+    shared: Option<Shared>,
+    /// Requests that wait for a connection, in their order.
+    waiting: VecDeque<oneshot::Sender<Result<Connection, BoxError>>>,
+    /// Connections that are being made.
+    connecting: usize,
+    /// A task closes what is unused for too long.
+    is_watched: bool,
+}
+
+/// One of HTTP/2, and when it was last used.
+struct Shared {
+    sender: http2::SendRequest<Full<Bytes>>,
+    used: Instant,
+}
+
+/// A connection to ask over.
+pub(super) enum Connection {
+    /// Of this request alone.
+    Own(Box<Own>),
+    /// Of all requests to the host, and whether it was there before.
+    Shared(http2::SendRequest<Full<Bytes>>, bool),
+}
+
+/// A connection of HTTP/1.1.
+pub(super) struct Own {
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Until it is over.
+    driven: Option<http1::Connection<Stream, Full<Bytes>>>,
+    /// A proxy at its other end reads the requests, and wants whole URLs in them.
+    pub(super) is_proxied: bool,
+    /// Another request went over it before.
+    pub(super) is_used: bool,
+}
+
+impl Host {
+    /// The host of this URL.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub(super) fn of(url: &Url, connector: Connector, most: usize) -> Result<Self, http::Error> {
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        Ok(Self {
+            scheme: url.scheme().parse()?,
+            authority: authority.parse()?,
+            header: HeaderValue::from_str(authority)?,
+            connector,
+            most,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn serves(&self, url: &Url) -> bool {
+        *self.authority.as_str() == url[Position::BeforeHost..Position::AfterPort]
+            && self.scheme.as_str() == url.scheme()
+    }
+
+    /// A URL of this host, whole or as the host itself wants it.
+    pub(super) fn uri(&self, url: &Url, whole: bool) -> Result<Uri, http::Error> {
+        let path = Bytes::copy_from_slice(url[Position::BeforePath..Position::AfterQuery].as_bytes());
+        let path = PathAndQuery::from_maybe_shared(path)?;
+        if !whole {
+            return Ok(path.into());
+        }
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        uri.path_and_query(path).build()
+    }
+
+    /// A connection: an unused one, or the first that is made or given back.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Connection, BoxError> {
+        let told = {
+            let mut state = super::lock(&self.state);
+            if let Some(connection) = state.at_once() {
+                return Ok(connection);
+            }
+            let (tell, told) = oneshot::channel();
+            state.waiting.push_back(tell);
+            // By a task of its own: when one is given back earlier, this one is there for the next.
+            state.connecting += 1;
+            let host = Arc::clone(self);
+            tokio::spawn(async move {
+                let made = host.connect().await;
+                host.made(made);
+            });
+            told
+        };
+        // Whoever waits is told, unless the program ends.
+        told.await.unwrap_or_else(|_| Err("the program ends".into()))
+    }
+
+    async fn connect(&self) -> Result<Connection, BoxError> {
+        let to = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query("/");
+        let stream = self.connector.clone().call(to.build()?).await?;
+        let connected = stream.connected();
+        if connected.is_negotiated_h2() {
+            let mut speaking = http2::Builder::new(TokioExecutor::new());
+            speaking.timer(TokioTimer::new()).keep_alive_interval(QUIET).keep_alive_timeout(QUIET);
+            let (sender, driven) = speaking.handshake(stream).await?;
+            // Whoever asks over it hears how it ends.
+            tokio::spawn(async { drop(driven.await) });
+            return Ok(Connection::Shared(sender, false));
+        }
+        let (sender, driven) = http1::handshake(stream).await?;
+        let own = Own { sender, driven: Some(driven), is_proxied: connected.is_proxied(), is_used: false };
+        Ok(Connection::Own(Box::new(own)))
+    }
+
+    /// A connection was made, or could not be.
+    fn made(self: &Arc<Self>, made: Result<Connection, BoxError>) {
+        let mut state = super::lock(&self.state);
+        state.connecting -= 1;
+        match made {
+            Ok(Connection::Own(own)) => self.keep(&mut state, own),
+            Ok(Connection::Shared(sender, _)) => self.share(&mut state, sender),
+            // Each that waits has one that is being made: this error is for the one that has none any more.
+            Err(error) => {
+                let mut error = Err(error);
+                while state.connecting < state.waiting.len() {
+                    let Some(tell) = state.waiting.pop_front() else { return };
+                    match tell.send(error) {
+                        Ok(()) => return,
+                        Err(back) => error = back,
+                    }
+                }
+            }
+        }
+    }
+
+    /// An answer is there: its connection is for the next.
+    pub(super) fn give_back(self: &Arc<Self>, mut own: Box<Own>) {
+        // One that is not ready has been closed, or an answer was not read to its end.
+        if own.driven.is_some() && own.sender.is_ready() {
+            own.is_used = true;
+            self.keep(&mut super::lock(&self.state), own);
+        }
+    }
+
+    fn keep(self: &Arc<Self>, state: &mut State, own: Box<Own>) {
+        let mut connection = Ok(Connection::Own(own));
+        while let Some(tell) = state.waiting.pop_front() {
+            match tell.send(connection) {
+                Ok(()) => return,
+                // It waits no more.
+                Err(back) => connection = back,
+            }
+        }
+        if let Ok(Connection::Own(own)) = connection
+            && state.idle.len() < self.most
+        {
+            state.idle.push_back((Instant::now(), own));
+            self.watch(state);
+        }
+    }
+
+    fn share(self: &Arc<Self>, state: &mut State, sender: http2::SendRequest<Full<Bytes>>) {
+        // Several may have been made before it was known that one is enough.
+        let shared = match state.shared.take() {
+            Some(shared) if shared.sender.is_ready() => shared.sender,
+            _ => sender,
+        };
+        for tell in state.waiting.drain(..) {
+            // One that waits no more needs none.
+            let _ = tell.send(Ok(Connection::Shared(shared.clone(), false)));
+        }
+        state.shared = Some(Shared { sender: shared, used: Instant::now() });
+        self.watch(state);
+    }
+
+    /// Sees to it that what is unused for too long is closed.
+    fn watch(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_watched, true) {
+            tokio::spawn(watch(Arc::downgrade(self), Instant::now() + IDLE));
+        }
+    }
+}
+
+/// Closes what is unused for too long, for as long as there is anything.
+async fn watch(host: Weak<Host>, mut next: Instant) {
+    loop {
+        sleep_until(next).await;
+        let Some(host) = host.upgrade() else { return };
+        let mut state = super::lock(&host.state);
+        match state.close(Instant::now()) {
+            Some(time) => next = time,
+            None => {
+                state.is_watched = false;
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn at_once(&mut self) -> Option<Connection> {
+        if let Some(shared) = self.shared.as_mut().filter(|shared| shared.sender.is_ready()) {
+            shared.used = Instant::now();
+            return Some(Connection::Shared(shared.sender.clone(), true));
+        }
+        self.idle.pop_back().map(|(_, own)| Connection::Own(own))
+    }
+
+    /// Closes what is unused for too long; gives when the next will be.
+    fn close(&mut self, now: Instant) -> Option<Instant> {
+        while self.idle.pop_front_if(|(since, _)| *since + IDLE <= now).is_some() {}
+        self.shared = self.shared.take().filter(|shared| shared.sender.is_ready() && shared.used + IDLE > now);
+        let unused =
+            self.idle.front().map(|(since, _)| *since).into_iter().chain(self.shared.as_ref().map(|it| it.used));
+        unused.min().map(|since| since + IDLE)
+    }
+}
+
+impl Own {
+    /// Sends a request, and drives the connection until the head of its answer is there. An error that has the request in it
+    /// says that nothing of it was sent.
+    pub(super) async fn send(&mut self, request: Sending) -> Sent {
+        let answering = self.sender.try_send_request(request);
+        self.drive(answering).await
+    }
+
+    /// What this future gives, which waits for this connection and for nothing else.
+    pub(super) async fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            // What it ends with, the request hears; and it hears it when the connection is gone.
+            if let Some(driven) = &mut self.driven
+                && let Poll::Ready(_) = Pin::new(driven).poll(context)
+            {
+                self.driven = None;
+            }
+            future.as_mut().poll(context)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;
