@@ -4,11 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use url::Url;
+
 use crate::error::{SpecError, suggest};
-use crate::record_id::RecordId;
 use crate::spec::field::Field;
 use crate::spec::types::Parameter;
-use url::Url;
+
+mod record_url;
+
+pub(crate) use record_url::RecordUrl;
 
 /// A URL template, checked when the pipeline is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +46,6 @@ pub(crate) enum Allowed {
     Value,
     /// Secrets: a parameter would put one into the ledger.
     Secret,
-}
-
-/// A template with its parameters filled in: only the record's ID is still open.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordUrl {
-    literals: Vec<String>,
 }
 
 impl Template {
@@ -85,7 +83,7 @@ impl Template {
                 last.push_str(text);
             }
         }
-        let filled = RecordUrl { literals };
+        let filled = RecordUrl::new(literals);
         let wrong = |what: String| Err(SpecError::new("the pipeline with these parameters", what).key(key));
         let (one, other) = (filled.text_for("0"), filled.text_for("1"));
         match (http_url(&one), http_url(&other)) {
@@ -109,22 +107,6 @@ fn fill_parts(parts: &[Part], parameters: &BTreeMap<String, String>) -> String {
         Part::RecordId | Part::Env(_) | Part::File(_) => String::new(),
     };
     parts.iter().map(part).collect()
-}
-
-impl RecordUrl {
-    fn text_for(&self, segment: &str) -> String {
-        self.literals.join(segment)
-    }
-
-    /// The URL of one record. The ID is percent-encoded, so the rest of the URL is what [`Template::fill`] checked.
-    pub(crate) fn of(&self, id: &RecordId) -> Result<Url, url::ParseError> {
-        Url::parse(&self.text_for(&id.path_segment()))
-    }
-
-    /// The URL of a template without a record.
-    pub(crate) fn fixed(&self) -> Result<Url, url::ParseError> {
-        Url::parse(&self.text_for(""))
-    }
 }
 
 /// An absolute http or https URL without credentials; the error says what to do.
