@@ -66,10 +66,16 @@ impl Requester {
     /// What a request carries to tell who asks. Where that is a token and there is none, one request fetches it and all
     /// others wait for that.
     pub(super) async fn pass(&self, purpose: Purpose, url: &Url) -> Result<Arc<Pass>, FetchError> {
-        let credentials = &self.shared.credentials;
-        if let Some(pass) = credentials.pass(purpose, url) {
+        if let Some(pass) = self.shared.credentials.pass(purpose, url) {
             return Ok(pass);
         }
+        // In a box, like all that seldom happens: else the future of each request would have room for it.
+        Box::pin(self.pass_by_token(purpose, url)).await
+    }
+
+    /// The same, once somebody has fetched a token.
+    async fn pass_by_token(&self, purpose: Purpose, url: &Url) -> Result<Arc<Pass>, FetchError> {
+        let credentials = &self.shared.credentials;
         let _turn = credentials.keys(purpose.side()).fetching.lock().await;
         if let Some(pass) = credentials.pass(purpose, url) {
             return Ok(pass);

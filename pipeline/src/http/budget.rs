@@ -1,6 +1,7 @@
 //! What may be sent beyond the first copy of each request: retries, which are delayed, and hedges, which are not sent.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -19,41 +20,67 @@ const HEDGE_SHARE: f64 = 0.05;
 /// Hedges that may be sent at once, and saved up.
 const HEDGE_BURST: f64 = 10.0;
 
+/// What is there to spend: the bits of a number. Every request pays in, so that is done without a lock.
+#[derive(Debug)]
+struct Tokens(AtomicU64);
+
+impl Tokens {
+    fn new(tokens: f64) -> Self {
+        Self(AtomicU64::new(tokens.to_bits()))
+    }
+
+    fn left(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Adds so many, up to `most`. When there are that many nothing is written, which other threads would have to wait for.
+    fn add(&self, amount: f64, most: f64) {
+        let added = |bits| {
+            let after = (f64::from_bits(bits) + amount).min(most).to_bits();
+            (after != bits).then_some(after)
+        };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+
+    /// Takes one; gives how much there is when that is less.
+    fn take(&self) -> Result<(), f64> {
+        let taken = |bits| {
+            let tokens = f64::from_bits(bits);
+            // Five shares of 0.2 are a whole, whatever floating point says.
+            (tokens >= 1.0 - 1e-9).then(|| (tokens - 1.0).to_bits())
+        };
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        before.map(|_| ()).map_err(f64::from_bits)
+    }
+}
+
 /// Delays retries, first come first served; it never refuses one.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     share: f64,
-    purse: Mutex<Purse>,
+    tokens: Tokens,
+    /// Until when there is in them what time has earned.
+    filled: Mutex<Instant>,
     queue: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Purse {
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Purse {
-    /// Adds what time has earned, and gives all that is there.
-    fn fill(&mut self) -> f64 {
-        let now = Instant::now();
-        let earned = now.duration_since(self.filled).as_secs_f64() * PROBES_PER_SECOND;
-        self.tokens = (self.tokens + earned).min(RETRY_SAVINGS);
-        self.filled = now;
-        self.tokens
-    }
 }
 
 impl RetryBudget {
     pub(crate) fn new(share: f64) -> Self {
-        let purse = Mutex::new(Purse { tokens: RETRY_BURST, filled: Instant::now() });
-        Self { share, purse, queue: tokio::sync::Mutex::new(()) }
+        let (tokens, filled) = (Tokens::new(RETRY_BURST), Mutex::new(Instant::now()));
+        Self { share, tokens, filled, queue: tokio::sync::Mutex::new(()) }
     }
 
     /// A new request pays its share.
     pub(crate) fn deposit(&self) {
-        let mut purse = super::lock(&self.purse);
-        purse.tokens = (purse.tokens + self.share).min(RETRY_SAVINGS);
+        self.tokens.add(self.share, RETRY_SAVINGS);
+    }
+
+    /// Adds what time has earned.
+    fn fill(&self) {
+        let mut filled = super::lock(&self.filled);
+        let now = Instant::now();
+        self.tokens.add(now.duration_since(*filled).as_secs_f64() * PROBES_PER_SECOND, RETRY_SAVINGS);
+        *filled = now;
     }
 
     /// Waits until there is room for one more retry.
@@ -66,57 +93,43 @@ impl RetryBudget {
 
     /// How many may go out now.
     pub(crate) fn left(&self) -> f64 {
-        super::lock(&self.purse).fill()
+        self.fill();
+        self.tokens.left()
     }
 
     fn try_take(&self) -> Result<(), Duration> {
-        let mut purse = super::lock(&self.purse);
-        purse.fill();
-        // Five shares of 0.2 are a whole, whatever floating point says.
-        if purse.tokens >= 1.0 - 1e-9 {
-            purse.tokens -= 1.0;
-            return Ok(());
-        }
+        self.fill();
         // Never zero, so that a waiter always lets time pass.
-        Err(Duration::from_secs_f64((1.0 - purse.tokens) / PROBES_PER_SECOND).max(Duration::from_millis(1)))
+        let wait = |left: f64| Duration::from_secs_f64((1.0 - left) / PROBES_PER_SECOND).max(Duration::from_millis(1));
+        self.tokens.take().map_err(wait)
     }
 }
 
 /// Allows hedges; one that is not allowed is just not sent.
 #[derive(Debug)]
 pub(crate) struct HedgeBudget {
-    tokens: Mutex<f64>,
+    tokens: Tokens,
 }
 
 impl HedgeBudget {
     pub(crate) fn new() -> Self {
-        Self { tokens: Mutex::new(HEDGE_BURST) }
+        Self { tokens: Tokens::new(HEDGE_BURST) }
     }
 
     /// A new request pays its share.
     pub(crate) fn deposit(&self) {
-        self.add(HEDGE_SHARE);
+        self.tokens.add(HEDGE_SHARE, HEDGE_BURST);
     }
 
     pub(crate) fn try_take(&self) -> bool {
-        let mut tokens = super::lock(&self.tokens);
-        let allowed = *tokens >= 1.0 - 1e-9;
-        if allowed {
-            *tokens -= 1.0;
-        }
-        allowed
+        self.tokens.take().is_ok()
     }
 
     /// The n-th copy answered before those that were sent earlier: each hedge up to it answered a stall, and costs nothing.
     pub(crate) fn refund(&self, hedges: u32) {
         if hedges > 0 {
-            self.add(hedges.into());
+            self.tokens.add(hedges.into(), HEDGE_BURST);
         }
-    }
-
-    fn add(&self, amount: f64) {
-        let mut tokens = super::lock(&self.tokens);
-        *tokens = (*tokens + amount).min(HEDGE_BURST);
     }
 }
 
@@ -172,5 +185,20 @@ mod tests {
             assert!(budget.try_take());
             budget.refund(1);
         }
+    }
+
+    #[test]
+    fn what_several_threads_pay_in_at_once_adds_up_to_the_most_there_may_be() {
+        let (tokens, most) = (Tokens::new(0.0), 999.5);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..900).for_each(|_| tokens.add(0.25, most)));
+            }
+        });
+        assert_eq!(tokens.left(), 900.0);
+        tokens.add(100.0, most);
+        assert_eq!(tokens.left(), most);
+        let taken = (0..2_000).filter(|_| tokens.take().is_ok()).count();
+        assert_eq!((taken, tokens.take()), (999, Err(0.5)));
     }
 }

@@ -20,6 +20,7 @@
 //!    ([`RequesterConfig::wait_for_first`](super::RequesterConfig)): its address may be wrong, and that is to be heard.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -54,6 +55,13 @@ pub(crate) struct Circuit {
     state: Mutex<State>,
     /// Whether it is open; sent anew whenever who waits should look again.
     open: watch::Sender<bool>,
+    /// The same, for who only looks.
+    is_open: AtomicBool,
+    /// One more success changes nothing but the count: the circuit is closed, nothing failed since the last success, and
+    /// there is a witness.
+    quiet: AtomicBool,
+    served: AtomicU64,
+    in_vain: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -65,7 +73,6 @@ struct State {
     /// How often it has opened.
     opened: u64,
     witness: Option<(Url, Get)>,
-    count: Count,
 }
 
 #[derive(Debug)]
@@ -116,8 +123,15 @@ pub(crate) enum Look {
 impl Circuit {
     pub(crate) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let state = State { random, row: None, open: None, opened: 0, witness: None, count: Count::default() };
-        Self { state: Mutex::new(state), open: watch::Sender::new(false) }
+        let state = State { random, row: None, open: None, opened: 0, witness: None };
+        Self {
+            state: Mutex::new(state),
+            open: watch::Sender::new(false),
+            is_open: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
+            served: AtomicU64::new(0),
+            in_vain: AtomicU64::new(0),
+        }
     }
 
     /// Notes what came of a request; `get` is what a GET was for.
@@ -140,15 +154,21 @@ impl Circuit {
     }
 
     fn served(&self, get: Option<(&Url, Get)>) -> Option<News> {
+        let is_turn = self.served.fetch_add(1, Ordering::Relaxed).is_multiple_of(WITNESS_FOR);
+        // A failure that is noted just now comes after this success.
+        if self.quiet.load(Ordering::Acquire) && (get.is_none() || !is_turn) {
+            return None;
+        }
         let mut state = super::lock(&self.state);
         let row = state.row.take();
         if let Some((url, kind)) = get
-            && (state.witness.is_none() || state.count.served.is_multiple_of(WITNESS_FOR))
+            && (state.witness.is_none() || is_turn)
         {
             state.witness = Some((url.clone(), kind));
         }
-        state.count.served += 1;
+        self.quiet.store(state.witness.is_some(), Ordering::Release);
         let open = state.open.take()?;
+        self.is_open.store(false, Ordering::Release);
         self.open.send_replace(false);
         (open.outage).then(|| News::Up(row.map_or(Duration::ZERO, |row| row.since.elapsed())))
     }
@@ -156,6 +176,7 @@ impl Circuit {
     fn failed(&self, weight: u32, reason: String) {
         let now = Instant::now();
         let mut state = super::lock(&self.state);
+        self.quiet.store(false, Ordering::Release);
         let row = state.row.get_or_insert(Row { since: now, weight: 0, last: String::new() });
         row.weight = row.weight.saturating_add(weight);
         row.last = reason;
@@ -174,6 +195,8 @@ impl Circuit {
             state.opened += 1;
             let number = state.opened;
             state.open = Some(Open { number, outage: false, asking: false, next: now, questions: 0 });
+            self.quiet.store(false, Ordering::Release);
+            self.is_open.store(true, Ordering::Release);
             self.open.send_replace(true);
         }
     }
@@ -181,8 +204,8 @@ impl Circuit {
     /// `every`: of so many questions one is what the request itself wants, when there is a witness.
     pub(crate) fn look(&self, every: u32) -> Look {
         let mut state = super::lock(&self.state);
-        let witness = state.witness.clone();
-        let Some(open) = &mut state.open else { return Look::Closed };
+        let State { open, witness, .. } = &mut *state;
+        let Some(open) = open else { return Look::Closed };
         if open.asking {
             return Look::Wait(None);
         }
@@ -191,8 +214,8 @@ impl Circuit {
         }
         open.asking = true;
         open.questions += 1;
-        let number = open.number;
-        Look::Ask { witness: witness.filter(|_| !open.questions.is_multiple_of(every)), number }
+        let is_own = open.questions.is_multiple_of(every);
+        Look::Ask { witness: witness.clone().filter(|_| !is_own), number: open.number }
     }
 
     /// The question is over: it was asked and failed, unless the circuit is closed by now; or it was never asked. One of
@@ -200,12 +223,12 @@ impl Circuit {
     pub(crate) fn answered(&self, asked: bool, number: u64) -> Option<News> {
         let mut state = super::lock(&self.state);
         let pause = QUESTIONS_EVERY.mul_f64(0.5 + state.random.f64());
-        let State { open, row, count, .. } = &mut *state;
+        let State { open, row, .. } = &mut *state;
         let open = open.as_mut().filter(|open| open.number == number)?;
         open.asking = false;
         let mut news = None;
         if asked {
-            count.in_vain += 1;
+            self.in_vain.fetch_add(1, Ordering::Relaxed);
             open.next = Instant::now() + pause;
             if !std::mem::replace(&mut open.outage, true) {
                 news = Some(News::Down(row.as_ref().map(|row| row.last.clone()).unwrap_or_default()));
@@ -217,6 +240,9 @@ impl Circuit {
 
     /// Waits while a request that is not a question must not go out.
     pub(crate) async fn enter(&self, every: u32) -> Look {
+        if !self.is_open() {
+            return Look::Closed;
+        }
         let mut open = self.open.subscribe();
         loop {
             open.mark_unchanged();
@@ -238,7 +264,7 @@ impl Circuit {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        *self.open.borrow()
+        self.is_open.load(Ordering::Acquire)
     }
 
     /// Waits until it opens.
@@ -246,7 +272,91 @@ impl Circuit {
         drop(self.open.subscribe().wait_for(|open| *open).await);
     }
 
+    /// What the host has done so far. The two numbers may be of moments that lie a little apart: each only grows.
     pub(crate) fn count(&self) -> Count {
-        super::lock(&self.state).count
+        Count { served: self.served.load(Ordering::Relaxed), in_vain: self.in_vain.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use http::{HeaderMap, StatusCode};
+
+    use super::super::transport::BodyEnd;
+    use super::*;
+
+    fn serve(circuit: &Circuit, path: &str) -> Option<News> {
+        let url = Url::parse("http://host.test/").unwrap().join(path).unwrap();
+        let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), Bytes::new());
+        circuit.saw(Some((&url, Get::Detail)), &Ok(Answer { status, headers, body, end: BodyEnd::Whole }))
+    }
+
+    fn fail(circuit: &Circuit, times: u32) {
+        (0..times).for_each(|_| circuit.failed(1, "reset".to_owned()));
+    }
+
+    fn witness(circuit: &Circuit) -> String {
+        circuit.suspect();
+        match circuit.look(2) {
+            Look::Ask { witness: Some((url, _)), .. } => url.path().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_witness_is_exchanged_after_so_many_successes() {
+        let circuit = Circuit::new(7);
+        for number in 0..WITNESS_FOR {
+            serve(&circuit, &number.to_string());
+        }
+        assert_eq!(witness(&circuit), "/0");
+        assert!(!circuit.quiet.load(Ordering::Relaxed));
+        serve(&circuit, "64");
+        assert_eq!(witness(&circuit), "/64");
+        assert_eq!(circuit.count(), Count { served: WITNESS_FOR + 1, in_vain: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_success_ends_a_row_of_failures_and_what_fails_after_it_is_another() {
+        let circuit = Circuit::new(7);
+        serve(&circuit, "1");
+        fail(&circuit, ENOUGH - 1);
+        tokio::time::advance(PATIENCE).await;
+        serve(&circuit, "2");
+        fail(&circuit, ENOUGH - 1);
+        assert!(!circuit.is_open());
+        tokio::time::advance(PATIENCE).await;
+        fail(&circuit, 1);
+        assert!(circuit.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_go_through_a_closed_circuit_and_one_asks_while_it_is_open() {
+        let circuit = Circuit::new(7);
+        serve(&circuit, "1");
+        assert!(matches!(circuit.enter(2).now_or_never(), Some(Look::Closed)));
+        circuit.suspect();
+        let Some(Look::Ask { number, .. }) = circuit.enter(2).now_or_never() else { panic!("nobody asks") };
+        let mut waiting = Box::pin(circuit.enter(2));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert!(matches!(circuit.answered(true, number), Some(News::Down(_))));
+        assert_eq!(circuit.count(), Count { served: 1, in_vain: 1 });
+        assert!(circuit.is_open() && (&mut waiting).now_or_never().is_none());
+        assert_eq!(serve(&circuit, "2"), Some(News::Up(Duration::ZERO)));
+        assert!(matches!(waiting.now_or_never(), Some(Look::Closed)));
+        assert!(!circuit.is_open() && circuit.quiet.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn successes_of_several_threads_are_all_counted() {
+        let circuit = Circuit::new(7);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| assert_eq!(serve(&circuit, "1"), None)));
+            }
+        });
+        assert_eq!(circuit.count().served, 2_000);
     }
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::RequesterStats;
 
+// On a line of the processor's cache of its own: every request writes to it, and only reads what would stand beside it.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Counters {
     pub(super) requests: AtomicU64,
     pub(super) retries: AtomicU64,

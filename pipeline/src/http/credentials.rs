@@ -16,6 +16,10 @@ use super::access::{Access, Process, Purpose, Side};
 use super::redact::Redactor;
 use super::token::{Client, Token};
 
+/// Room for what else stands in the headers of a request when it is sent. It is made once: each copy of headers without it
+/// would be laid out anew several times while they are added.
+const ROOM: usize = 5;
+
 /// `Basic …` (RFC 7617).
 pub(crate) fn basic(user: &str, password: &str) -> SecretString {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))).into()
@@ -68,7 +72,8 @@ pub(crate) struct Pass {
 
 impl Pass {
     fn plain(side: Side) -> Self {
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut headers = HeaderMap::with_capacity(1 + ROOM);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let proven = AtomicBool::new(false);
         Self { side, number: 0, since: Instant::now(), headers, query: None, proven }
     }
@@ -112,6 +117,19 @@ fn without(url: &Url, name: &str) -> Url {
     rest
 }
 
+/// Whether this is the origin of a URL; that is not made for it, since it would have a copy of the host.
+fn goes_to(url: &Url, origin: &Origin) -> bool {
+    match origin {
+        Origin::Tuple(scheme, host, port) => {
+            url.scheme() == scheme
+                && url.port_or_known_default() == Some(*port)
+                && url.host().is_some_and(|known| known == *host)
+        }
+        // Equal to itself alone.
+        Origin::Opaque(_) => false,
+    }
+}
+
 /// The credentials of one process for one pipeline.
 pub(crate) struct Credentials {
     source: Keys,
@@ -122,6 +140,8 @@ pub(crate) struct Credentials {
 /// One side's credentials.
 pub(crate) struct Keys {
     side: Side,
+    /// What a request carries that tells nothing of who asks.
+    plain: Arc<Pass>,
     /// Where secrets are looked up again; nothing for a requester that asks as nobody.
     access: Option<(Arc<Access>, Process)>,
     state: Mutex<State>,
@@ -141,7 +161,13 @@ struct State {
 impl Credentials {
     /// Of somebody who says nothing of who it is.
     pub(crate) fn nobody() -> Self {
-        let keys = |side| Keys { side, access: None, state: Mutex::default(), fetching: tokio::sync::Mutex::default() };
+        let keys = |side| Keys {
+            side,
+            plain: Arc::new(Pass::plain(side)),
+            access: None,
+            state: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        };
         Self { source: keys(Side::Source), target: keys(Side::Target), redactor: Redactor::default() }
     }
 
@@ -168,12 +194,15 @@ impl Credentials {
     /// nothing.
     pub(crate) fn pass(&self, purpose: Purpose, url: &Url) -> Option<Arc<Pass>> {
         let keys = self.keys(purpose.side());
+        let plain = || Some(Arc::clone(&keys.plain));
+        // Who asks as nobody has no state that could change.
+        if keys.access.is_none() {
+            return plain();
+        }
         let state = super::lock(&keys.state);
-        let Some((_, origin, _)) = state.resolved.requests.iter().find(|(known, ..)| *known == purpose) else {
-            return Some(Arc::new(Pass::plain(keys.side)));
-        };
-        if *origin != url.origin() {
-            return Some(Arc::new(Pass::plain(keys.side)));
+        let own = state.resolved.requests.iter().find(|(known, ..)| *known == purpose);
+        if own.is_none_or(|(_, origin, _)| !goes_to(url, origin)) {
+            return plain();
         }
         if state.renew_at.is_some_and(|at| at <= Instant::now()) {
             return None;
@@ -188,7 +217,7 @@ impl Credentials {
 
     /// What a question carries whether a host is back: as things are, for it must wait for nothing.
     pub(crate) fn as_known(&self, purpose: Purpose, url: &Url) -> Arc<Pass> {
-        self.pass(purpose, url).unwrap_or_else(|| Arc::new(Pass::plain(purpose.side())))
+        self.pass(purpose, url).unwrap_or_else(|| Arc::clone(&self.keys(purpose.side()).plain))
     }
 
     /// The host refused a request of somebody who is known to it by this pass: is there another, or can there be one?
@@ -280,6 +309,7 @@ impl State {
         let (number, since) = (self.number, Instant::now());
         let passes = self.resolved.requests.iter().map(|(purpose, _, headers)| {
             let mut headers = headers.clone();
+            headers.reserve(ROOM);
             if let Some((name, value)) = header {
                 headers.insert(name.clone(), value.clone());
             }
@@ -288,5 +318,46 @@ impl State {
             (*purpose, Arc::new(pass))
         });
         self.passes = passes.collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Get;
+    use super::*;
+
+    #[test]
+    fn a_url_goes_to_the_origin_that_it_has() {
+        let urls = [
+            "http://host.test/a?b#c",
+            "http://HOST.test:80/",
+            "http://host.test:8080/",
+            "https://host.test/",
+            "https://host.test:443/",
+            "http://other.test/",
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://[::1]:80/",
+            "http://me:secret@host.test/",
+            "data:text/plain,x",
+            "file:///host.test/",
+        ]
+        .map(|url| Url::parse(url).unwrap());
+        for one in &urls {
+            for other in &urls {
+                assert_eq!(goes_to(one, &other.origin()), one.origin() == other.origin(), "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_asks_as_nobody_carries_the_same_each_time_and_has_room_for_what_is_added() {
+        let (credentials, url) = (Credentials::nobody(), Url::parse("http://host.test/").unwrap());
+        let pass = |purpose| credentials.pass(purpose, &url).unwrap();
+        let (one, other) = (pass(Purpose::Get(Get::Detail)), pass(Purpose::Get(Get::List)));
+        assert!(Arc::ptr_eq(&one, &other));
+        assert!(!Arc::ptr_eq(&one, &pass(Purpose::Load)), "that is another side");
+        assert!(one.headers().capacity() > ROOM);
+        assert!(!credentials.refused(&one, StatusCode::UNAUTHORIZED, Instant::now()));
     }
 }

@@ -1,6 +1,7 @@
 //! What is known about a host: how much it bears, how fast it answers, and whether it asked to be left alone.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,6 +20,24 @@ use super::shared::SharedRate;
 use super::transport::{Answer, TransportError};
 use super::{Fleet, Get};
 use crate::spec::Limits;
+
+/// The hosts that were asked so far: one, and those after it. None is ever forgotten, so who looks for one locks nothing.
+#[derive(Default)]
+pub(crate) struct Hosts(OnceLock<(Arc<Host>, Box<Hosts>)>);
+
+impl Hosts {
+    /// The host that serves a URL; the first who asks for one makes it.
+    pub(crate) fn of(&self, url: &Url, make: impl Fn() -> Arc<Host>) -> &Arc<Host> {
+        let mut rest = self;
+        loop {
+            let (host, others) = rest.0.get_or_init(|| (make(), Box::default()));
+            if host.serves(url) {
+                return host;
+            }
+            rest = others;
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -39,6 +58,8 @@ pub(crate) struct Host {
     down: Arc<watch::Sender<usize>>,
     counted: Mutex<bool>,
     closed_until: Mutex<Option<Instant>>,
+    /// Whether there is such a time.
+    is_closed: AtomicBool,
 }
 
 /// Who says when one more request may go out.
@@ -90,11 +111,14 @@ impl Host {
             down: Arc::clone(down),
             counted: Mutex::new(false),
             closed_until: Mutex::new(None),
+            is_closed: AtomicBool::new(false),
         }
     }
 
+    /// Whether a URL is of this host, as that which it was made of is.
     pub(crate) fn serves(&self, url: &Url) -> bool {
-        url.host_str() == Some(&self.name) && url.port_or_known_default() == self.port && url.scheme() == self.scheme
+        let name = url.host_str().unwrap_or_default();
+        name == self.name && url.port_or_known_default() == self.port && url.scheme() == self.scheme
     }
 
     /// Notes what came of a request; `get` is what a GET was for.
@@ -144,14 +168,19 @@ impl Host {
         let until = Instant::now() + time;
         let mut closed = super::lock(&self.closed_until);
         *closed = Some(closed.map_or(until, |before| before.max(until)));
+        self.is_closed.store(true, Ordering::Release);
     }
 
     /// How much longer the host wants to be left alone.
     pub(crate) fn closed_for(&self) -> Option<Duration> {
         let told = self.fleet.as_ref().and_then(|fleet| fleet.closed_until(&self.origin));
+        if told.is_none() && !self.is_closed.load(Ordering::Acquire) {
+            return None;
+        }
         let mut closed = super::lock(&self.closed_until);
         let now = Instant::now();
         *closed = closed.filter(|until| *until > now);
+        self.is_closed.store(closed.is_some(), Ordering::Release);
         let until = closed.into_iter().chain(told).max()?;
         Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
@@ -189,9 +218,30 @@ impl Host {
         self.closed_for().is_none() && self.hedges.try_take()
     }
 
+    /// Whether it is taken to serve requests, and does not want to be left alone.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.circuit.is_open() && self.closed_for().is_none()
+    }
+
     /// Waits for a place among the requests in flight, at a time when the host may be asked, and for the rate: nothing
     /// else is waited for after it. Adds to `waited` all but the wait for a place.
     pub(crate) async fn place(&self, waited: &mut Duration) -> Place<'_> {
+        if let Some(place) = self.place_at_once() {
+            return place;
+        }
+        // In a box: else the future of each request would have room for all that may be waited for.
+        Box::pin(self.place_in_turn(waited)).await
+    }
+
+    /// Where there is nothing to wait for.
+    fn place_at_once(&self) -> Option<Place<'_>> {
+        match self.rate {
+            Permission::Free if self.closed_for().is_none() => self.limiter.place_at_once(),
+            _ => None,
+        }
+    }
+
+    async fn place_in_turn(&self, waited: &mut Duration) -> Place<'_> {
         loop {
             held_back(waited, self.until_open()).await;
             let place = self.measures.waiting(Wait::Concurrency, self.limiter.place()).await;
@@ -252,5 +302,97 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         self.host.tell(self.host.circuit.answered(self.asked, self.number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// A fleet that was told of one wish.
+    #[derive(Debug)]
+    struct Told(Instant);
+
+    impl Fleet for Told {
+        fn reserve(&self, _: &str, _: u32, _: Duration) -> BoxFuture<'static, Vec<Instant>> {
+            std::future::pending().boxed()
+        }
+
+        fn pressed(&self, _: &str, _: Duration) {}
+
+        fn closed_until(&self, _: &str) -> Option<Instant> {
+            Some(self.0).filter(|until| *until > Instant::now())
+        }
+    }
+
+    fn host(url: &str, fleet: Option<&Arc<dyn Fleet>>) -> Host {
+        let limits = Limits { concurrency: 1, ..Limits::default() };
+        Host::new(&Url::parse(url).unwrap(), &limits, fleet, 7, &Arc::new(watch::Sender::new(0)))
+    }
+
+    #[test]
+    fn a_host_is_made_once_however_many_look_for_it_at_once() {
+        let (hosts, made) = (Hosts::default(), Mutex::new(Vec::new()));
+        let urls = ["http://a.test/", "http://b.test/", "https://a.test/", "http://a.test:81/", "data:,x"];
+        let find = |text: &str| {
+            let make = || {
+                super::super::lock(&made).push(text.to_owned());
+                Arc::new(host(text, None))
+            };
+            Arc::clone(hosts.of(&Url::parse(text).unwrap(), make))
+        };
+        let found: Vec<Vec<Arc<Host>>> = std::thread::scope(|scope| {
+            let looking: Vec<_> = (0..4).map(|_| scope.spawn(|| urls.map(find).to_vec())).collect();
+            looking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for (at, url) in urls.into_iter().enumerate() {
+            let host = find(url);
+            assert!(found.iter().all(|found| Arc::ptr_eq(&found[at], &host)), "{url}");
+        }
+        let mut made = made.into_inner().unwrap();
+        made.sort();
+        assert_eq!(made, ["data:,x", "http://a.test/", "http://a.test:81/", "http://b.test/", "https://a.test/"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_left_alone_as_long_as_it_wished_by_what_it_or_the_fleet_was_told() {
+        let seconds = Duration::from_secs;
+        let own = host("http://a.test/", None);
+        assert_eq!(own.closed_for(), None);
+        own.close_for(seconds(5));
+        own.close_for(seconds(3));
+        assert_eq!(own.closed_for(), Some(seconds(5)));
+        tokio::time::advance(seconds(5)).await;
+        assert_eq!(own.closed_for(), None);
+        own.close_for(seconds(2));
+        assert_eq!(own.closed_for(), Some(seconds(2)));
+
+        let fleet: Arc<dyn Fleet> = Arc::new(Told(Instant::now() + seconds(4)));
+        let told = host("http://a.test/", Some(&fleet));
+        assert_eq!(told.closed_for(), Some(seconds(4)));
+        told.close_for(seconds(6));
+        assert_eq!(told.closed_for(), Some(seconds(6)));
+        tokio::time::advance(seconds(6)).await;
+        assert_eq!(told.closed_for(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_had_at_once_where_nothing_is_to_be_waited_for() {
+        let host = host("http://a.test/", None);
+        let mut waited = Duration::ZERO;
+        let place = host.place(&mut waited).now_or_never();
+        assert!(place.is_some() && host.place_at_once().is_none());
+        drop(place);
+        host.close_for(Duration::from_secs(5));
+        assert!(host.place_at_once().is_none() && !host.is_free());
+        drop(host.place(&mut waited).await);
+        // A timer rings at the end of its millisecond.
+        assert!((5_000..=5_001).contains(&waited.as_millis()), "{waited:?}");
+        assert!(host.is_free());
+        host.circuit.suspect();
+        assert!(!host.is_free());
     }
 }

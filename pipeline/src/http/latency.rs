@@ -1,7 +1,7 @@
 //! How long a host takes to answer: the 95th percentile of what was seen lately, and how that is against its best.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::pace::{Pace, Watch};
@@ -18,28 +18,32 @@ pub(crate) struct Latency {
     seen: Mutex<Seen>,
     /// Microseconds; 0 while there were too few answers.
     p95: AtomicU64,
-    watch: Watch,
+    /// As a [`Pace`] has it.
+    pace: AtomicU16,
 }
 
 #[derive(Debug)]
 struct Seen {
     counts: [u32; BUCKETS],
     total: u32,
+    watch: Watch,
 }
 
 impl Latency {
     pub(crate) fn new() -> Self {
-        Self { seen: Mutex::new(Seen { counts: [0; BUCKETS], total: 0 }), p95: AtomicU64::new(0), watch: Watch::new() }
+        let seen = Seen { counts: [0; BUCKETS], total: 0, watch: Watch::new() };
+        Self { seen: Mutex::new(seen), p95: AtomicU64::new(0), pace: AtomicU16::new(Pace::Good.code()) }
     }
 
     /// An answer took so long, while there may be so many in flight. A refusal, which is `served: false`, says nothing of how
     /// fast the host can serve.
     pub(crate) fn record(&self, took: Duration, served: bool, in_flight: usize) {
-        if served {
-            self.watch.record(took, in_flight);
-        }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut seen = super::lock(&self.seen);
+        if served {
+            seen.watch.record(u32::try_from(micros).unwrap_or(u32::MAX), in_flight);
+            self.pace.store(seen.watch.pace().code(), Ordering::Relaxed);
+        }
         seen.counts[bucket(micros)] += 1;
         seen.total += 1;
         if seen.total.is_multiple_of(STEP) {
@@ -53,12 +57,14 @@ impl Latency {
 
     /// Forgets what it was at best: the host has become another.
     pub(crate) fn start_anew(&self) {
-        self.watch.start_anew();
+        let mut seen = super::lock(&self.seen);
+        seen.watch = Watch::new();
+        self.pace.store(seen.watch.pace().code(), Ordering::Relaxed);
     }
 
     /// How fast it answers against how fast it can.
     pub(crate) fn pace(&self) -> Pace {
-        self.watch.pace()
+        Pace::of(self.pace.load(Ordering::Relaxed))
     }
 
     /// `None` until enough was seen.
@@ -130,5 +136,21 @@ mod tests {
         }
         let late = latency.p95().unwrap();
         assert!((Duration::from_millis(200)..Duration::from_millis(250)).contains(&late), "{late:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pace_is_that_of_what_was_served_and_is_forgotten_with_it() {
+        let latency = Latency::new();
+        let answers = |millis, served| (0..64).for_each(|_| latency.record(Duration::from_millis(millis), served, 1));
+        answers(20, true);
+        answers(60, false);
+        assert_eq!(latency.pace(), Pace::Good, "a refusal says nothing");
+        answers(60, true);
+        answers(60, true);
+        assert_eq!(latency.pace(), Pace::Overrun(700));
+        latency.start_anew();
+        assert_eq!(latency.pace(), Pace::Good);
+        answers(60, true);
+        assert_eq!(latency.pace(), Pace::Good, "this is its best now");
     }
 }

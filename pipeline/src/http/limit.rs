@@ -26,6 +26,9 @@ pub(crate) struct Limiter {
     state: Mutex<State>,
     /// The limit, for who only looks.
     limit: AtomicUsize,
+    /// Places to be taken away as soon as they are given back. It changes only while the state is locked, and hardly ever is
+    /// there one: so who gives a place back looks before it locks.
+    debt: AtomicUsize,
     max: usize,
     /// The number does not adapt.
     fixed: bool,
@@ -34,8 +37,6 @@ pub(crate) struct Limiter {
 #[derive(Debug)]
 struct State {
     limit: usize,
-    /// Places to be taken away as soon as they are given back.
-    debt: usize,
     successes: usize,
     answers: u32,
     lost: u32,
@@ -58,7 +59,7 @@ enum Enough {
 
 impl State {
     fn new(limit: usize) -> Self {
-        Self { limit, debt: 0, successes: 0, answers: 0, lost: 0, lowered: None, eased: None, enough: Enough::No }
+        Self { limit, successes: 0, answers: 0, lost: 0, lowered: None, eased: None, enough: Enough::No }
     }
 
     fn found_out(&mut self, enough: Enough) {
@@ -110,7 +111,8 @@ impl Limiter {
 
     fn with(limit: usize, max: usize, fixed: bool) -> Self {
         let state = Mutex::new(State::new(limit));
-        Self { places: Semaphore::new(limit), state, limit: AtomicUsize::new(limit), max, fixed }
+        let places = Semaphore::new(limit);
+        Self { places, state, limit: AtomicUsize::new(limit), debt: AtomicUsize::new(0), max, fixed }
     }
 
     /// How many requests there may be in flight.
@@ -121,6 +123,12 @@ impl Limiter {
     pub(crate) async fn place(&self) -> Place<'_> {
         // The semaphore is never closed, so there always is a permit in the end.
         Place { limiter: self, permit: self.places.acquire().await.ok() }
+    }
+
+    /// A place, if one is free. Nobody who waits is passed by: what is given back is theirs.
+    pub(crate) fn place_at_once(&self) -> Option<Place<'_>> {
+        let permit = self.places.try_acquire().ok()?;
+        Some(Place { limiter: self, permit: Some(permit) })
     }
 
     pub(crate) fn learn(&self, signal: Signal) {
@@ -149,13 +157,13 @@ impl Limiter {
     /// Forgets that the host was found out once: it was not the load that it could not bear.
     pub(crate) fn start_anew(&self) {
         let mut state = super::lock(&self.state);
-        *state = State { debt: state.debt, ..State::new(state.limit) };
+        *state = State::new(state.limit);
     }
 
     /// How many requests there are at the moment.
     pub(crate) fn taken(&self) -> usize {
         let state = super::lock(&self.state);
-        (state.limit + state.debt).saturating_sub(self.places.available_permits())
+        (state.limit + self.debt.load(Ordering::Relaxed)).saturating_sub(self.places.available_permits())
     }
 
     /// Two places more for each answer as long as the host bears everything at ease, one while it is crowded, and one for
@@ -170,8 +178,8 @@ impl Limiter {
         state.successes = 0;
         state.limit += more;
         self.limit.store(state.limit, Ordering::Relaxed);
-        let paid = more.min(state.debt);
-        state.debt -= paid;
+        let paid = more.min(self.debt.load(Ordering::Relaxed));
+        self.debt.fetch_sub(paid, Ordering::Relaxed);
         self.places.add_permits(more - paid);
     }
 
@@ -196,7 +204,7 @@ impl Limiter {
         let fewer = state.limit - limit;
         state.limit = limit;
         self.limit.store(limit, Ordering::Relaxed);
-        state.debt += fewer - self.places.forget_permits(fewer);
+        self.debt.fetch_add(fewer - self.places.forget_permits(fewer), Ordering::Relaxed);
     }
 }
 
@@ -212,11 +220,15 @@ fn is_over(before: &mut Option<Instant>) -> bool {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = super::lock(&self.limiter.state);
-        if state.debt > 0
+        let debt = &self.limiter.debt;
+        if debt.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let _state = super::lock(&self.limiter.state);
+        if debt.load(Ordering::Relaxed) > 0
             && let Some(permit) = self.permit.take()
         {
-            state.debt -= 1;
+            debt.fetch_sub(1, Ordering::Relaxed);
             permit.forget();
         }
     }
@@ -229,7 +241,7 @@ mod tests {
     use super::*;
 
     fn all_that_are_free(limiter: &Limiter) -> impl Iterator<Item = Place<'_>> {
-        std::iter::from_fn(|| Some(Place { limiter, permit: Some(limiter.places.try_acquire().ok()?) }))
+        std::iter::from_fn(move || limiter.place_at_once())
     }
 
     #[tokio::test(start_paused = true)]
@@ -360,5 +372,18 @@ mod tests {
             limiter.learn(Signal::Answered(Pace::Good));
         }
         assert_eq!(limiter.limit(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_given_back_is_had_by_who_waits_and_not_by_who_comes() {
+        let limiter = Limiter::fixed(1);
+        let place = limiter.place_at_once();
+        assert!(place.is_some() && limiter.place_at_once().is_none());
+        let mut waiting = Box::pin(limiter.place());
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(place);
+        assert!(limiter.place_at_once().is_none());
+        drop(waiting.now_or_never().unwrap());
+        assert!(limiter.place_at_once().is_some());
     }
 }

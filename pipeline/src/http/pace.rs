@@ -5,8 +5,6 @@
 //! before it costs anything, because a process that stood still for a moment finds all answers late that came meanwhile.
 
 use std::ops::RangeInclusive;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,7 +36,8 @@ impl Pace {
     const CROWDED: u16 = 1;
     const LATE: u16 = 2;
 
-    fn code(self) -> u16 {
+    /// As a number, for an atomic.
+    pub(crate) fn code(self) -> u16 {
         match self {
             Pace::Good => Self::GOOD,
             Pace::Crowded => Self::CROWDED,
@@ -47,7 +46,7 @@ impl Pace {
         }
     }
 
-    fn of(code: u16) -> Self {
+    pub(crate) fn of(code: u16) -> Self {
         match code {
             Self::GOOD => Pace::Good,
             Self::CROWDED => Pace::Crowded,
@@ -60,12 +59,6 @@ impl Pace {
 /// What answers take, now and at best.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    state: Mutex<State>,
-    pace: AtomicU16,
-}
-
-#[derive(Debug)]
-struct State {
     /// Of the answers since the last median, in microseconds.
     window: Vec<u32>,
     /// The best medians of this span and of the one before.
@@ -73,38 +66,25 @@ struct State {
     span_began: Instant,
     /// The last median was more than twice the best.
     late: bool,
+    pace: Pace,
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::new()), pace: AtomicU16::new(Pace::GOOD) }
+        Self { window: Vec::new(), best: [None; 2], span_began: Instant::now(), late: false, pace: Pace::Good }
     }
 
-    /// Forgets all.
-    pub(crate) fn start_anew(&self) {
-        *super::lock(&self.state) = State::new();
-        self.pace.store(Pace::GOOD, Ordering::Relaxed);
-    }
-
-    /// An answer took so long, while there may be so many in flight.
-    pub(crate) fn record(&self, took: Duration, in_flight: usize) {
-        let mut state = super::lock(&self.state);
-        state.window.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        if state.window.len() >= in_flight.clamp(*WINDOW.start(), *WINDOW.end()) {
-            let pace = state.judge(Instant::now());
-            self.pace.store(pace.code(), Ordering::Relaxed);
+    /// An answer took so many microseconds, while there may be so many in flight.
+    pub(crate) fn record(&mut self, micros: u32, in_flight: usize) {
+        self.window.push(micros);
+        if self.window.len() >= in_flight.clamp(*WINDOW.start(), *WINDOW.end()) {
+            self.pace = self.judge(Instant::now());
         }
     }
 
     /// By the last median.
     pub(crate) fn pace(&self) -> Pace {
-        Pace::of(self.pace.load(Ordering::Relaxed))
-    }
-}
-
-impl State {
-    fn new() -> Self {
-        Self { window: Vec::new(), best: [None; 2], span_began: Instant::now(), late: false }
+        self.pace
     }
 
     fn judge(&mut self, now: Instant) -> Pace {
@@ -137,47 +117,47 @@ mod tests {
 
     const ROUND: usize = *WINDOW.start();
 
-    fn answers(watch: &Watch, count: usize, millis: u64) -> Pace {
+    fn answers(watch: &mut Watch, count: usize, millis: u32) -> Pace {
         for at in 0..count {
             // One of ten stalls.
-            watch.record(Duration::from_millis(if at % 10 == 9 { 5_000 } else { millis }), 1);
+            watch.record(1_000 * if at % 10 == 9 { 5_000 } else { millis }, 1);
         }
         watch.pace()
     }
 
     #[tokio::test(start_paused = true)]
     async fn slower_answers_are_noticed_and_stalls_are_not() {
-        let watch = Watch::new();
-        assert_eq!(answers(&watch, ROUND - 1, 500), Pace::Good, "too few to say");
-        assert_eq!(answers(&watch, 1 + 5 * ROUND, 20), Pace::Good);
-        assert_eq!(answers(&watch, ROUND, 29), Pace::Good);
-        assert_eq!(answers(&watch, ROUND, 35), Pace::Crowded);
-        assert_eq!(answers(&watch, ROUND, 60), Pace::Late);
-        assert_eq!(answers(&watch, ROUND, 20), Pace::Good, "it was a moment");
-        assert_eq!(answers(&watch, ROUND, 60), Pace::Late);
-        assert_eq!(answers(&watch, ROUND, 60), Pace::Overrun(700));
-        assert_eq!(answers(&watch, ROUND, 600), Pace::Overrun(500));
-        assert_eq!(answers(&watch, ROUND, 20), Pace::Good);
+        let mut watch = Watch::new();
+        assert_eq!(answers(&mut watch, ROUND - 1, 500), Pace::Good, "too few to say");
+        assert_eq!(answers(&mut watch, 1 + 5 * ROUND, 20), Pace::Good);
+        assert_eq!(answers(&mut watch, ROUND, 29), Pace::Good);
+        assert_eq!(answers(&mut watch, ROUND, 35), Pace::Crowded);
+        assert_eq!(answers(&mut watch, ROUND, 60), Pace::Late);
+        assert_eq!(answers(&mut watch, ROUND, 20), Pace::Good, "it was a moment");
+        assert_eq!(answers(&mut watch, ROUND, 60), Pace::Late);
+        assert_eq!(answers(&mut watch, ROUND, 60), Pace::Overrun(700));
+        assert_eq!(answers(&mut watch, ROUND, 600), Pace::Overrun(500));
+        assert_eq!(answers(&mut watch, ROUND, 20), Pace::Good);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_has_become_slower_for_good_is_not_held_to_its_past() {
-        let watch = Watch::new();
-        answers(&watch, ROUND, 20);
-        assert!(matches!(answers(&watch, 2 * ROUND, 90), Pace::Overrun(_)));
+        let mut watch = Watch::new();
+        answers(&mut watch, ROUND, 20);
+        assert!(matches!(answers(&mut watch, 2 * ROUND, 90), Pace::Overrun(_)));
         for _ in 0..2 {
             tokio::time::advance(SPAN).await;
-            answers(&watch, ROUND, 90);
+            answers(&mut watch, ROUND, 90);
         }
         assert_eq!(watch.pace(), Pace::Good);
     }
 
     #[tokio::test(start_paused = true)]
     async fn noise_of_a_fast_network_is_none() {
-        let watch = Watch::new();
+        let mut watch = Watch::new();
         for micros in [150, 600, 1_100] {
             for _ in 0..ROUND {
-                watch.record(Duration::from_micros(micros), 1);
+                watch.record(micros, 1);
             }
             assert_eq!(watch.pace(), Pace::Good, "{micros}");
         }
@@ -185,16 +165,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_judgement_takes_as_many_answers_as_there_are_in_flight() {
-        let watch = Watch::new();
-        answers(&watch, ROUND, 20);
+        let mut watch = Watch::new();
+        answers(&mut watch, ROUND, 20);
         for _ in 0..300 {
-            watch.record(Duration::from_millis(60), 301);
+            watch.record(60_000, 301);
         }
         assert_eq!(watch.pace(), Pace::Good);
-        watch.record(Duration::from_millis(60), 301);
+        watch.record(60_000, 301);
         assert_eq!(watch.pace(), Pace::Late);
         for _ in 0..=*WINDOW.end() {
-            watch.record(Duration::from_millis(20), usize::MAX);
+            watch.record(20_000, usize::MAX);
         }
         assert_eq!(watch.pace(), Pace::Good, "however many there are");
     }

@@ -1,11 +1,12 @@
 //! One try of a GET: up to a few copies in flight, the first answer wins and the others are dropped.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::classify;
@@ -29,6 +30,8 @@ pub(crate) struct Race {
     pub(crate) hedge_won: bool,
     /// Whether all there is to say is that none of them was answered in time.
     pub(crate) silent: bool,
+    /// How long it took.
+    pub(crate) took: Duration,
 }
 
 struct Finish {
@@ -37,16 +40,35 @@ struct Finish {
     result: Result<Answer, TransportError>,
 }
 
-/// Sends a GET, and copies of it when it is slow; `exchange` makes one. Each is noted in `sent`, where there is such.
+/// An answer that a transport waits for.
+type Answering = <Transport as Service<Exchange>>::Future;
+
+/// A try whose first copy is slow.
+struct Slow<'a> {
+    host: &'a Host,
+    /// The most copies in flight.
+    most: u32,
+    start: Instant,
+    deadline: Instant,
+    /// How long a copy is given before it counts as slow.
+    patience: Duration,
+    /// Whether that is by what the host usually takes.
+    is_known: bool,
+    noted: Noted<'a>,
+}
+
+/// Sends a GET, and up to `most` copies of it when it is slow; `exchange` makes one. Each is noted in `sent`, where there is
+/// such.
 pub(crate) async fn run(
     transport: &mut Transport,
     host: &Host,
     limits: &Limits,
+    most: u32,
     exchange: impl Fn() -> Exchange,
     sent: Option<&mut Vec<Sent>>,
 ) -> Race {
     let start = Instant::now();
-    let mut deadline = start + limits.get_timeout;
+    let deadline = start + limits.get_timeout;
     let usual = host.latency.p95();
     let patience = usual.unwrap_or(UNKNOWN).max(limits.hedge_after);
     host.hedges.deposit();
@@ -60,13 +82,26 @@ pub(crate) async fn run(
         biased;
         result = &mut first => {
             noted.ended(0, &result);
-            return ended(host, Finish { copy: 0, sent: start, result }, 0);
+            return ended(host, start, Finish { copy: 0, sent: start, result }, 0);
         }
         () = &mut timer => {}
     }
+    let slow = Slow { host, most, start, deadline, patience, is_known: usual.is_some(), noted };
+    // In a box: else the future of each request would have room for the copies of the few that are slow.
+    Box::pin(with_copies(slow, transport, first, timer, exchange)).await
+}
 
+/// Goes on with a try whose first copy is slow. `timer` is one that has rung.
+async fn with_copies(
+    Slow { host, most, start, mut deadline, patience, is_known, mut noted }: Slow<'_>,
+    transport: &mut Transport,
+    first: Answering,
+    mut timer: Pin<&mut Sleep>,
+    exchange: impl Fn() -> Exchange,
+) -> Race {
     let mut copies = FuturesUnordered::new();
-    let follow = |copy: u32, sent: Instant, answering| async move { Finish { copy, sent, result: answering.await } };
+    let follow =
+        |copy: u32, sent: Instant, answering: Answering| async move { Finish { copy, sent, result: answering.await } };
     copies.push(follow(0, start, first));
     let mut hedges = 0;
     let mut next = Next::new(host, start + patience);
@@ -78,19 +113,19 @@ pub(crate) async fn run(
             noted.silent();
             let silent = failed.is_none();
             let silence = || Finish { copy: 0, sent: start, result: Err(silence_of(now - start)) };
-            return Race { silent, ..ended(host, failed.unwrap_or_else(silence), hedges) };
+            return Race { silent, ..ended(host, start, failed.unwrap_or_else(silence), hedges) };
         }
-        let more = hedges + 1 < limits.hedge_copies;
+        let more = hedges + 1 < most;
         if more && next.waits.is_none() && now >= next.due {
             // The next copy, or another look whether there may be one.
             next.due = now + patience;
             if host.may_hedge() {
                 next.waits = Some(host.rate().boxed());
             } else if let Some(failed) = failed.take() {
-                return ended(host, failed, hedges);
+                return ended(host, start, failed, hedges);
             }
         }
-        if !more && hedges > 0 && usual.is_some() {
+        if !more && hedges > 0 && is_known {
             deadline = deadline.min(now + patience * LAST_COPY);
         }
         timer.as_mut().reset(if more && next.waits.is_none() { deadline.min(next.due) } else { deadline });
@@ -100,7 +135,7 @@ pub(crate) async fn run(
                 noted.ended(finish.copy, &finish.result);
                 let good = matches!(&finish.result, Ok(answer) if !answer.status.is_server_error());
                 if good || !more || copies.is_empty() {
-                    return ended(host, finish, hedges);
+                    return ended(host, start, finish, hedges);
                 }
                 failed = Some(finish);
             }
@@ -211,15 +246,17 @@ impl Drop for Next<'_> {
     }
 }
 
-/// The end of a race, and what it teaches about the host.
-fn ended(host: &Host, finish: Finish, hedges: u32) -> Race {
+/// The end of a race that began at `start`, and what it teaches about the host.
+fn ended(host: &Host, start: Instant, finish: Finish, hedges: u32) -> Race {
     let Finish { copy, sent, result } = finish;
+    let now = Instant::now();
     if let Ok(answer) = &result {
         let served = !answer.status.is_server_error() && !classify::is_overload(answer);
-        host.latency.record(sent.elapsed(), served, host.limiter.limit());
+        host.latency.record(now.duration_since(sent), served, host.limiter.limit());
         host.hedges.refund(copy);
     }
-    Race { hedge_won: copy > 0 && result.is_ok(), result, hedges, silent: false }
+    let hedge_won = copy > 0 && result.is_ok();
+    Race { result, hedges, hedge_won, silent: false, took: now.duration_since(start) }
 }
 
 pub(crate) fn silence_of(time: Duration) -> TransportError {

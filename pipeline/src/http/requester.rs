@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::classify::{self, GetOutcome, ProbeOutcome};
 use super::counters::Counters;
 use super::credentials::Credentials;
 use super::held::held_back;
-use super::host::{Host, Question};
+use super::host::{Host, Hosts, Question};
 use super::limit::Signal;
 use super::measures::{self, Request};
 use super::notes::{Notes, Sent};
@@ -62,7 +62,7 @@ pub(super) struct Shared {
     wait_for_first: bool,
     fleet: Option<Arc<dyn Fleet>>,
     random: Mutex<fastrand::Rng>,
-    hosts: RwLock<Vec<Arc<Host>>>,
+    hosts: Hosts,
     /// How many of the hosts are down.
     down: Arc<watch::Sender<usize>>,
     pub(super) counters: Counters,
@@ -106,7 +106,7 @@ impl Requester {
             wait_for_first: config.wait_for_first,
             fleet: config.fleet.clone(),
             random: Mutex::new(fastrand::Rng::with_seed(config.seed)),
-            hosts: RwLock::default(),
+            hosts: Hosts::default(),
             down: Arc::new(watch::Sender::new(0)),
             counters: Counters::default(),
         };
@@ -167,21 +167,20 @@ impl Requester {
     ) -> Result<T, FetchError> {
         let shared = &*self.shared;
         let url = wanted.url;
-        let host = shared.host(url);
-        let limits = Limits { hedge_copies: wanted.copies, ..shared.limits.clone() };
+        let host = shared.host_at(url);
         let get = wanted.get.map(|kind| (url, kind));
         let mut transport = self.transport.clone();
         let mut tries = Tries::new(host.circuit.count());
         host.retries.deposit();
         loop {
-            let mut question = self.admitted(&host, OWN_GET, cost).await;
+            let mut question = self.admitted(host, OWN_GET, cost).await;
             tries.count_anew(host.circuit.count(), shared.wait_for_first);
             // Whoever may ask whether the host is back does so before it gives up.
             let waits = question.is_some() && (shared.wait_for_first || host.circuit.count().served > 0);
             if !waits && tries.count >= shared.limits.get_attempts {
                 return Err(tries.given_up());
             }
-            if question.is_none() && tries.count > 0 && !shared.pause(&host, tries.count, cost).await {
+            if question.is_none() && tries.count > 0 && !Box::pin(shared.pause(host, tries.count, cost)).await {
                 continue;
             }
             let place = host.place(&mut cost.waited).await;
@@ -190,15 +189,15 @@ impl Requester {
             }
             cost.attempts += 1;
             tries.count += 1;
-            let began = Instant::now();
-            let race = race::run(&mut transport, &host, &limits, wanted.exchange, sent.as_mut()).await;
+            let (limits, exchange) = (&shared.limits, wanted.exchange);
+            let race = race::run(&mut transport, host, limits, wanted.copies, exchange, sent.as_mut()).await;
             let request = wanted.get.map_or(Request::Token, Request::Get);
             let method = if wanted.get.is_some() { Method::GET } else { Method::POST };
-            host.measures.tried(request, &method, began.elapsed(), &race.result);
+            host.measures.tried(request, &method, race.took, &race.result);
             drop(place);
-            shared.count(&host, &race, cost);
+            shared.count(host, &race, cost);
             tries.silent = race.silent;
-            let outcome = shared.judge(&host, get, race.result, &meaning);
+            let outcome = shared.judge(host, get, race.result, &meaning);
             if let Some(question) = &mut question {
                 question.asked();
             }
@@ -216,7 +215,7 @@ impl Requester {
                 http.request.resend_count = cost.attempts, "http.get.again"
             );
             if tries.count >= shared.limits.get_attempts {
-                if !shared.may_be_down(&host, tries.since) {
+                if !shared.may_be_down(host, tries.since) {
                     return Err(tries.given_up());
                 }
                 host.circuit.suspect();
@@ -227,6 +226,14 @@ impl Requester {
     /// Waits until a request may go out. While the host serves nothing, asks whether it is back when it is this one's
     /// turn; gives the right to ask when the request itself is the question.
     pub(super) async fn admitted(&self, host: &Arc<Host>, every: u32, cost: &mut Cost) -> Option<Question> {
+        if host.is_free() {
+            return None;
+        }
+        // In a box, like all that seldom happens: else the future of each request would have room for it.
+        Box::pin(self.admitted_in_turn(host, every, cost)).await
+    }
+
+    async fn admitted_in_turn(&self, host: &Arc<Host>, every: u32, cost: &mut Cost) -> Option<Question> {
         let shared = &*self.shared;
         loop {
             let mut question = held_back(&mut cost.waited, Question::or_pass(host, every)).await?;
@@ -262,20 +269,16 @@ impl Requester {
 
 impl Shared {
     pub(super) fn host(&self, url: &Url) -> Arc<Host> {
-        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = known.iter().find(|host| host.serves(url)) {
-            return Arc::clone(host);
-        }
-        drop(known);
-        let mut known = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = known.iter().find(|host| host.serves(url)) {
-            return Arc::clone(host);
-        }
-        let seed = super::lock(&self.random).u64(..);
-        let host = Arc::new(Host::new(url, &self.limits, self.fleet.as_ref(), seed, &self.down));
-        known.push(Arc::clone(&host));
-        measures::show(&host);
-        host
+        Arc::clone(self.host_at(url))
+    }
+
+    fn host_at(&self, url: &Url) -> &Arc<Host> {
+        self.hosts.of(url, || {
+            let seed = super::lock(&self.random).u64(..);
+            let host = Arc::new(Host::new(url, &self.limits, self.fleet.as_ref(), seed, &self.down));
+            measures::show(&host);
+            host
+        })
     }
 
     /// Counts a try of a GET, its hedges included.
