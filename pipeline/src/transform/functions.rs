@@ -176,7 +176,7 @@ fn range(from: Val, to: Val, by: Val) -> impl Iterator<Item = ValR<Val>> {
     })
 }
 
-fn add(left: Val, right: Val) -> ValR<Val> {
+pub(super) fn add(left: Val, right: Val) -> ValR<Val> {
     let (size, most) = match (&left, &right) {
         (Val::TStr(left), Val::TStr(right)) => (left.len() + right.len(), MAX_TEXT),
         (Val::Arr(left), Val::Arr(right)) => (left.len() + right.len(), MAX_ENTRIES),
@@ -194,7 +194,7 @@ fn add(left: Val, right: Val) -> ValR<Val> {
     left + right
 }
 
-fn subtract(left: Val, right: Val) -> ValR<Val> {
+pub(super) fn subtract(left: Val, right: Val) -> ValR<Val> {
     if let (Val::Arr(_), Val::Arr(_)) = (&left, &right) {
         look(&right)?;
         look(&left)?;
@@ -205,14 +205,14 @@ fn subtract(left: Val, right: Val) -> ValR<Val> {
     left - right
 }
 
-fn divide(left: Val, right: Val) -> ValR<Val> {
+pub(super) fn divide(left: Val, right: Val) -> ValR<Val> {
     spend(len(&left))?;
     let made = (left / right)?;
     look(&made)?;
     Ok(made)
 }
 
-fn multiply(left: Val, right: Val) -> ValR<Val> {
+pub(super) fn multiply(left: Val, right: Val) -> ValR<Val> {
     let fits = match (&left, &right) {
         (Val::TStr(text), Val::Num(times)) | (Val::Num(times), Val::TStr(text)) => {
             let times = match times {

@@ -16,6 +16,7 @@ use crate::spec::field::Field;
 
 mod bounds;
 mod clock;
+mod direct;
 mod functions;
 mod guard;
 mod output;
@@ -96,8 +97,7 @@ impl Transform {
             output::write(&mut json, &input)?;
             return Ok(json);
         };
-        if let Some(made) = self.shape.as_ref().and_then(|shape| shaped(shape, &input)) {
-            output::write(&mut json, &made)?;
+        if self.shape.as_ref().is_some_and(|shape| shaped(shape, &input, &mut json)) {
             return Ok(json);
         }
         let first = match run(filter, input.clone()) {
@@ -123,11 +123,14 @@ impl Transform {
     }
 }
 
-/// What the short cut makes of a record, within its steps.
-fn shaped(shape: &shape::Shape, input: &Val) -> Option<Val> {
+/// Whether the short cut makes something of a record, within its steps: that is then in `json`, and else nothing is.
+fn shaped(shape: &shape::Shape, input: &Val, json: &mut Vec<u8>) -> bool {
     functions::start_record();
-    let made = shape.apply(input)?;
-    functions::check_record().ok().map(|()| made)
+    let made = shape.write(json, input).is_some() && functions::check_record().is_ok();
+    if !made {
+        json.clear();
+    }
+    made
 }
 
 /// Runs a program on one record, for exactly one output.

@@ -14,7 +14,8 @@ pub(super) fn write(json: &mut Vec<u8>, value: &Val) -> Result<(), String> {
     write_at(json, value, 0)
 }
 
-fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), String> {
+/// The same for a value that stands this deep in the output.
+pub(super) fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), String> {
     if depth > MAX_DEPTH {
         return Err(format!("the output is nested deeper than {MAX_DEPTH} levels"));
     }
@@ -28,6 +29,8 @@ fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<(), String>
         Val::Num(Num::Float(number)) if !number.is_finite() => {
             return Err(format!("the output holds {number}, which JSON cannot carry"));
         }
+        Val::Num(Num::Int(number)) => serde_json::to_writer(json, number).map_err(|error| error.to_string())?,
+        Val::Num(Num::Dec(digits)) => json.extend_from_slice(digits.as_bytes()),
         Val::Num(number) => write!(json, "{number}").map_err(|error| error.to_string())?,
         Val::TStr(bytes) => text(json, bytes)?,
         Val::BStr(_) => return Err("the output holds bytes, which JSON cannot carry".to_owned()),

@@ -131,7 +131,7 @@ fn each(value: &Val) -> Spent {
     spend(GIVEN + steps)
 }
 
-fn made(value: &Val) -> Spent {
+pub(super) fn made(value: &Val) -> Spent {
     match value {
         Val::TStr(text) | Val::BStr(text) if text.len() > MAX_TEXT => Err(too_long()),
         Val::TStr(text) | Val::BStr(text) => spend(1 + text.len() as u64 / 8),
@@ -368,10 +368,21 @@ pub(super) fn all() -> [Fun<Data>; 13] {
 
 /// What it costs to have a value to append to: nothing where nobody else has it.
 pub(super) fn copied(value: &Val) -> u64 {
+    let shared = match value {
+        Val::Arr(items) => Rc::strong_count(items) > 1,
+        Val::Obj(entries) => Rc::strong_count(entries) > 1,
+        Val::TStr(text) => !text.is_unique(),
+        _ => false,
+    };
+    if shared { copy(value) } else { 0 }
+}
+
+/// What it costs to copy a value in order to append to it.
+pub(super) fn copy(value: &Val) -> u64 {
     match value {
-        Val::Arr(items) if Rc::strong_count(items) > 1 => len(value),
-        Val::Obj(entries) if Rc::strong_count(entries) > 1 => 4 * len(value),
-        Val::TStr(text) if !text.is_unique() => len(value) / 8,
+        Val::Arr(_) => len(value),
+        Val::Obj(_) => 4 * len(value),
+        Val::TStr(_) => len(value) / 8,
         _ => 0,
     }
 }
