@@ -18,19 +18,20 @@ use crate::probe::{self, Answers};
 use crate::ready::ReadyPipeline;
 use crate::report::{Book, End, settle};
 use crate::session::Session;
-use crate::slots::Slot;
+use crate::slots::{BatchSlots, Slot};
 
 /// What all steps of a batch need.
 pub(crate) struct Work {
     pub(crate) session: Arc<Session>,
     pub(crate) lease: Arc<HeldLease>,
     pub(crate) pipeline: Arc<ReadyPipeline>,
+    slots: BatchSlots,
 }
 
 impl Work {
     /// A slot for one of the batch's records, with which work on it has begun. Never there when the batch is given back.
     pub(crate) async fn slot(&self) -> Slot<'_> {
-        let slot = self.session.slots.take(self.lease.run_id(), self.lease.batch()).await;
+        let slot = self.slots.take().await;
         if self.lease.begin() {
             return slot;
         }
@@ -39,26 +40,16 @@ impl Work {
         std::future::pending().await
     }
 
-    /// Reads one of the batch's records with a slot, which is for others while source or target are down. The reading goes on
-    /// meanwhile: it may be what asks whether the host is back.
-    pub(crate) async fn in_slot<T>(&self, reading: impl Future<Output = T>) -> T {
-        let mut reading = std::pin::pin!(reading);
-        let mut slot = self.slot().await;
+    /// Leaves the batch's slots to others while source or target are down, and ends when they have been for too long. The
+    /// reading of its records goes on meanwhile: it may be what asks whether the host is back.
+    async fn outage(&self) {
         loop {
-            tokio::select! {
-                biased;
-                read = &mut reading => return read,
-                () = self.pipeline.until(true) => drop(slot),
+            self.pipeline.until(true).await;
+            self.slots.rest();
+            if tokio::time::timeout(MAX_OUTAGE, self.pipeline.until_up()).await.is_err() {
+                return;
             }
-            let again = async {
-                self.pipeline.until_up().await;
-                self.slot().await
-            };
-            slot = tokio::select! {
-                biased;
-                read = &mut reading => return read,
-                slot = again => slot,
-            };
+            self.slots.resume();
         }
     }
 }
@@ -81,8 +72,11 @@ async fn until_known(session: Arc<Session>, granted: Granted) {
     let mut book = Book::default();
     let end = match prepare(&session, &lease, &granted.run).await {
         Ok(pipeline) => {
+            // In this order: whoever waits for room hears of the second, and looks at the limit then.
+            session.saw_limit(pipeline.concurrency());
             lease.needs(&pipeline);
-            let work = Work { session: Arc::clone(&session), lease: Arc::clone(&lease), pipeline };
+            let slots = session.slots.of_batch(lease.run_id());
+            let work = Work { session: Arc::clone(&session), lease: Arc::clone(&lease), pipeline, slots };
             // Boxed: a batch's state is large, and most of the time it waits.
             Box::pin(fetch_and_deliver(&work, granted, &mut book)).await
         }
@@ -135,13 +129,12 @@ async fn prepare(session: &Session, lease: &HeldLease, run: &LeasedRun) -> Resul
 }
 
 async fn fetch_and_deliver(work: &Work, granted: Granted, book: &mut Book) -> End {
-    work.session.saw_limit(work.pipeline.concurrency());
     let (parts, answers) = (&granted.lease.parts[..], Answers::default());
     let reading = async { tokio::try_join!(fetch::fetch(work, parts, book), probe::ask(work, parts, &answers)) };
     let read = tokio::select! {
         biased;
         read = reading => read,
-        () = work.pipeline.down_for(MAX_OUTAGE) => Err(Interrupted::Down),
+        () = work.outage() => Err(Interrupted::Down),
     };
     let (probes, ask_again) = answers.into_reports();
     book.note_probes(probes);

@@ -20,6 +20,20 @@ pub(crate) struct Load {
     pub(crate) unfetched: usize,
 }
 
+impl Load {
+    /// After how many more fetches more batches are wanted for `slots`, when none are now. Nothing, where only the end of a
+    /// lease makes room for more. `others_want` as below.
+    pub(crate) fn fetches_to_go(self, slots: usize, others_want: bool) -> Option<u64> {
+        let to_go = (self.unfetched + 1).checked_sub(stock(slots, others_want))?;
+        (to_go > 0).then_some(to_go as u64)
+    }
+}
+
+/// Records that are to wait for so many slots.
+fn stock(slots: usize, others_want: bool) -> usize {
+    slots * if others_want { WITHOUT_STOCK } else { RECORDS_PER_SLOT }
+}
+
 /// What a worker can take.
 #[derive(Debug)]
 pub(crate) struct Capacity {
@@ -42,8 +56,7 @@ impl Capacity {
     /// limit. Leases that wait for a source or target that is down take no other run's place, up to as many as that limit.
     /// `others_want`: other workers have nothing to do.
     pub(crate) fn wanted(&self, slots: usize, load: Load, others_want: bool) -> usize {
-        let per_slot = if others_want { WITHOUT_STOCK } else { RECORDS_PER_SLOT };
-        let missing = (slots * per_slot).saturating_sub(load.unfetched);
+        let missing = stock(slots, others_want).saturating_sub(load.unfetched);
         let all = (2 * self.max_leases).min(MAX_TOKENS);
         let room = self.max_leases.saturating_sub(load.leases).min(all.saturating_sub(load.leases + load.waiting));
         missing.div_ceil(self.batch_size).min(room)
@@ -64,6 +77,20 @@ mod tests {
         capacity.saw_batch(10);
         let wanted = |unfetched| capacity.wanted(64, Load { leases: 1, unfetched, waiting: 0 }, true);
         assert_eq!((wanted(0), wanted(63), wanted(64), wanted(100)), (7, 1, 0, 0));
+    }
+
+    #[test]
+    fn batches_are_wanted_after_as_many_fetches_as_was_said() {
+        let capacity = Capacity::new(32);
+        for (unfetched, others_want) in [(128, false), (200, false), (64, true), (200, true)] {
+            let load = |unfetched| Load { leases: 1, unfetched, waiting: 0 };
+            let to_go = usize::try_from(load(unfetched).fetches_to_go(64, others_want).unwrap()).unwrap();
+            let wanted = |fetched| capacity.wanted(64, load(unfetched - fetched), others_want);
+            assert_eq!((wanted(to_go - 1), wanted(to_go)), (0, 1), "{unfetched}");
+        }
+        // None are wanted now, so it is the lease limit.
+        assert_eq!(Load { leases: 32, unfetched: 127, waiting: 0 }.fetches_to_go(64, false), None);
+        assert_eq!(Load { leases: 32, unfetched: 0, waiting: 0 }.fetches_to_go(64, false), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use muster_pipeline::{Cost, Processed, RecordId};
+use muster_pipeline::{Processed, RecordId};
 use muster_proto::v1::{LeasedPart, RecordOutcome};
 use muster_telemetry::names;
 use tracing::warn;
@@ -12,7 +12,7 @@ use crate::held::Stop;
 use crate::items::{self, Item, Items};
 use crate::plan::{Chunk, MAX_TRIES, ReadyRecord};
 use crate::ready::{FETCH, Fetched};
-use crate::report::{Book, Failure};
+use crate::report::{Book, Failure, Spent};
 use crate::trace::RecordNotes;
 
 /// Why not all records were fetched.
@@ -52,9 +52,9 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
             _ = &mut stopped => return Err(Interrupted::Stopped),
             next = fetching.next() => next,
         };
-        let Some((spot, id, fetched, costs)) = next else { break };
+        let Some((spot, id, fetched, spent)) = next else { break };
         work.lease.record_fetched();
-        costs.into_iter().for_each(|cost| book.add_cost(cost));
+        book.spent.add_all(spent);
         match fetched {
             Fetched::Record(Processed { body, unknown }) => {
                 if let (Some(id), Some(part)) = (id, ready.get_mut(spot.part)) {
@@ -103,9 +103,7 @@ pub(crate) async fn fetch(work: &Work, parts: &[LeasedPart], book: &mut Book) ->
 /// themselves. Where none did, more likely the source answers everybody so: nobody is judged.
 async fn still_sound(work: &Work, book: &mut Book) -> bool {
     let Some((id, item)) = work.pipeline.last_sound() else { return false };
-    let (again, costs) = read(work, &id, item.as_ref()).await;
-    costs.into_iter().for_each(|cost| book.add_cost(cost));
-    matches!(again, Fetched::Record(_))
+    matches!(read(work, &id, item.as_ref(), &mut book.spent).await, Fetched::Record(_))
 }
 
 fn spots(parts: &[LeasedPart]) -> impl Iterator<Item = Spot<'_>> {
@@ -127,27 +125,30 @@ fn chunks(parts: &[LeasedPart], ready: Vec<Vec<ReadyRecord>>) -> Vec<Chunk> {
     filled.map(|(part, records)| Chunk::new(records, part.retry_of)).collect()
 }
 
-async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>, Option<RecordId>, Fetched, Vec<Cost>) {
+async fn fetch_one<'a>(work: &Work, spot: Spot<'a>, items: &Items) -> (Spot<'a>, Option<RecordId>, Fetched, Spent) {
+    let mut spent = Spent::default();
     let id = match RecordId::from_text(spot.text) {
         Ok(id) => id,
         Err(error) => {
             let reason = error.to_string();
             let failure = Failure { stage: FETCH, reason, http_status: 0, body: String::new() };
-            return (spot, None, Fetched::Failed(failure), Vec::new());
+            return (spot, None, Fetched::Failed(failure), spent);
         }
     };
-    let (fetched, costs) = work.in_slot(read(work, &id, items.get(&spot.position))).await;
-    (spot, Some(id), fetched, costs)
+    let slot = work.slot().await;
+    let fetched = read(work, &id, items.get(&spot.position), &mut spent).await;
+    drop(slot);
+    (spot, Some(id), fetched, spent)
 }
 
-/// Reads a record, and tells the batch's trace of it where there is one.
-async fn read(work: &Work, id: &RecordId, item: Option<&Item>) -> (Fetched, Vec<Cost>) {
+/// Reads a record, adds to `spent` what that cost, and tells the batch's trace of it where there is one.
+async fn read(work: &Work, id: &RecordId, item: Option<&Item>, spent: &mut Spent) -> Fetched {
     let mut notes = work.lease.trace().map(|_| RecordNotes::default());
-    let answer = work.pipeline.fetch(id, item, &mut notes).await;
+    let fetched = work.pipeline.fetch(id, item, &mut notes, spent).await;
     if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {
         trace.note_record(id, notes);
     }
-    answer
+    fetched
 }
 
 /// Notes a record that is not sent.

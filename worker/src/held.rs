@@ -1,13 +1,16 @@
 //! The leases this worker holds, and what it was told about them.
 
+mod changes;
+
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use changes::Changes;
 use muster_proto::v1::{Lease, LeasedRun};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::capacity::Load;
@@ -57,7 +60,7 @@ pub(crate) struct HeldLease {
     /// Where this process exports traces.
     trace: Option<Arc<BatchTrace>>,
     ending: AtomicBool,
-    changed: Arc<Notify>,
+    changes: Arc<Changes>,
 }
 
 impl HeldLease {
@@ -128,19 +131,19 @@ impl HeldLease {
     pub(crate) fn needs(&self, pipeline: &Arc<ReadyPipeline>) {
         // A lease has one run, and a run one pipeline.
         let _ = self.pipeline.set(Arc::clone(pipeline));
-        self.changed.notify_one();
+        self.changes.tell();
     }
 
     /// The fetch of one record is over.
     pub(crate) fn record_fetched(&self) {
         let _ = self.unfetched.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        self.changed.notify_one();
+        self.changes.one_fetched();
     }
 
     /// No record of this lease will be fetched any more.
     pub(crate) fn fetch_over(&self) {
         self.unfetched.store(0, Ordering::Relaxed);
-        self.changed.notify_one();
+        self.changes.tell();
     }
 
     /// The lease is being reported or given back: that it ends is no news any more.
@@ -179,7 +182,7 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct HeldLeases {
     inner: Mutex<Inner>,
-    changed: Arc<Notify>,
+    changes: Arc<Changes>,
 }
 
 impl HeldLeases {
@@ -210,7 +213,7 @@ impl HeldLeases {
             pipeline: OnceLock::new(),
             trace: BatchTrace::begin(lease, run, sent_at),
             ending: AtomicBool::new(false),
-            changed: Arc::clone(&self.changed),
+            changes: Arc::clone(&self.changes),
         });
         if inner.drains_until.is_some() {
             held.raise(Stop::Draining);
@@ -230,7 +233,7 @@ impl HeldLeases {
     /// The lease came to its end and the coordinator knows.
     pub(crate) fn remove(&self, lease: &HeldLease) {
         self.lock().leases.remove(&lease.token);
-        self.changed.notify_one();
+        self.changes.tell();
     }
 
     /// The coordinator refuses the report of this lease for good. It still counts the lease as this session's, and
@@ -350,9 +353,15 @@ impl HeldLeases {
         Standing::now(runs)
     }
 
-    /// Waits for the next change of what is held, also one since the last wait. For one waiter.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+    /// Records whose fetch is over, of all leases that there were.
+    pub(crate) fn fetched(&self) -> u64 {
+        self.changes.fetched()
+    }
+
+    /// Waits for the next change of what is held, also one since the last wait. That a record is fetched is one only if all
+    /// that are fetched are so many then. For one waiter.
+    pub(crate) async fn changed(&self, fetched: Option<u64>) {
+        self.changes.wait(fetched).await;
     }
 
     fn raise_one(&self, token: &str, stop: Stop) -> Option<Arc<HeldLease>> {

@@ -82,17 +82,23 @@ pub(crate) async fn acquire(session: &Session, granted: &UnboundedSender<Granted
 /// those over, none are at all.
 async fn wait_for_room(session: &Session, capacity: &Capacity) -> (usize, Standing) {
     loop {
+        // First, so that whatever is fetched from here on counts below.
+        let fetched = session.leases.fetched();
         let standing = session.leases.standing();
         let without_stock = session.leases.without_stock_until(Instant::now());
         let load = session.leases.load(&standing);
+        // Which coordinator answers next, nobody says: looked at again after each record.
+        let mut to_go = Some(1);
         if load.waiting == 0 || session.coordinator.passes_over() {
-            let wanted = capacity.wanted(session.useful_slots(), load, without_stock.is_some());
+            let (slots, others_want) = (session.useful_slots(), without_stock.is_some());
+            let wanted = capacity.wanted(slots, load, others_want);
             if wanted > 0 {
                 return (wanted, standing);
             }
+            to_go = load.fetches_to_go(slots, others_want);
         }
         tokio::select! {
-            () = session.leases.changed() => {}
+            () = session.leases.changed(to_go.map(|to_go| fetched + to_go)) => {}
             () = standing.changed() => {}
             () = passed(without_stock) => {}
         }
@@ -183,7 +189,48 @@ fn refuses_worker(status: &Status) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use muster_proto::v1::LeasedPart;
+
     use super::*;
+    use crate::{WorkerConfig, connect};
+
+    /// A session of four slots, and its two leases of six records each.
+    fn session() -> (Session, Vec<Arc<HeldLease>>) {
+        let config = WorkerConfig { concurrency: Some(4), ..WorkerConfig::default() };
+        let session = Session::new(config, &connect("http://127.0.0.1:1").unwrap()).unwrap();
+        let adopt = |number: u8| {
+            let parts = vec![LeasedPart { record_ids: vec!["7".to_owned(); 6], ..LeasedPart::default() }];
+            let lease = Lease { lease_token: format!("token-{number}"), parts, ..Lease::default() };
+            session.leases.adopt(&lease, &LeasedRun::default(), Instant::now()).unwrap()
+        };
+        let held = (0..2).map(adopt).collect();
+        (session, held)
+    }
+
+    #[tokio::test]
+    async fn batches_are_asked_for_as_soon_as_the_stock_runs_low() {
+        let (session, held) = session();
+        let capacity = Capacity::new(3);
+        let mut room = std::pin::pin!(wait_for_room(&session, &capacity));
+        assert!(room.as_mut().now_or_never().is_none());
+        (0..4).for_each(|at| held[at % 2].record_fetched());
+        assert!(room.as_mut().now_or_never().is_none(), "eight are left for four slots");
+        held[0].record_fetched();
+        assert_eq!(room.as_mut().now_or_never().map(|(wanted, _)| wanted), Some(1));
+    }
+
+    #[tokio::test]
+    async fn at_the_lease_limit_only_the_end_of_a_lease_makes_room() {
+        let (session, held) = session();
+        let capacity = Capacity::new(2);
+        let mut room = std::pin::pin!(wait_for_room(&session, &capacity));
+        assert!(room.as_mut().now_or_never().is_none());
+        (0..12).for_each(|at| held[at % 2].record_fetched());
+        assert!(room.as_mut().now_or_never().is_none());
+        session.leases.remove(&held[0]);
+        assert_eq!(room.as_mut().now_or_never().map(|(wanted, _)| wanted), Some(1));
+    }
 
     #[test]
     fn an_answer_that_cannot_be_taken_is_news_once_for_each_change() {

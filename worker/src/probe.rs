@@ -115,7 +115,9 @@ async fn ask_one<'a>(work: &Work, spot: Spot<'a>) -> (Spot<'a>, ProbeOutcome) {
         return (spot, ProbeOutcome::Unknown { reason: "this is not a record ID".to_owned() });
     };
     let mut notes = work.lease.trace().map(|_| RecordNotes::default());
-    let asked = work.in_slot(work.pipeline.probe(&id, &mut notes)).await;
+    let slot = work.slot().await;
+    let asked = work.pipeline.probe(&id, &mut notes).await;
+    drop(slot);
     if let (Some(trace), Some(notes)) = (work.lease.trace(), notes) {
         trace.note_record(&id, notes);
     }

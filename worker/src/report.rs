@@ -1,13 +1,12 @@
 //! What a batch came to, and telling the coordinator until it knows.
 
+mod spent;
 mod trouble;
 
 use std::time::Duration;
 
-use muster_pipeline::Cost;
 use muster_proto::v1::{
     CompleteBatchRequest, CompletionState, DeliveryOutcome, DeliveryReport, ProbeReport, RecordOutcome, RecordReport,
-    WorkStats,
 };
 use muster_telemetry::{crash, names};
 use tonic::Status;
@@ -17,6 +16,7 @@ use crate::coordinator::is_final;
 use crate::held::{HeldLease, Stop};
 use crate::measures::{self, BatchEnd};
 use crate::session::{Session, count};
+pub(crate) use spent::Spent;
 use trouble::trouble;
 
 /// The longest text that goes into a report, in bytes.
@@ -41,9 +41,8 @@ pub(crate) struct Book {
     told: usize,
     records: Vec<RecordReport>,
     probes: Vec<ProbeReport>,
-    stats: WorkStats,
-    /// How long requests were held back, all together.
-    waited: Duration,
+    /// What fetching its records cost, whether it succeeded or not.
+    pub(crate) spent: Spent,
 }
 
 impl Book {
@@ -86,15 +85,6 @@ impl Book {
         self.told = self.deliveries.len();
     }
 
-    /// Adds what fetching a record cost, whether it succeeded or not.
-    pub(crate) fn add_cost(&mut self, cost: Cost) {
-        self.stats.requests += i64::from(cost.attempts) + i64::from(cost.hedges) + i64::from(cost.questions);
-        self.stats.retries += i64::from(cost.attempts.saturating_sub(1));
-        self.stats.hedges += i64::from(cost.hedges);
-        self.stats.bytes_received += i64::try_from(cost.bytes).unwrap_or(i64::MAX);
-        self.waited += cost.waited;
-    }
-
     /// Notes a record that is not sent.
     pub(crate) fn note_record(&mut self, position: u32, outcome: RecordOutcome, failure: Failure) {
         self.records.push(RecordReport {
@@ -108,7 +98,7 @@ impl Book {
     }
 
     fn into_request(self, session_id: &str, lease: &HeldLease, end: &End) -> CompleteBatchRequest {
-        let Self { mut deliveries, mut records, probes, stats, waited, .. } = self;
+        let Self { mut deliveries, mut records, probes, spent, .. } = self;
         let places: usize = deliveries.iter().map(|delivery| delivery.present.len()).sum();
         let frames = RECORD_FRAME * records.len() + DELIVERY_FRAME * deliveries.len() + PLACE * places;
         let texts = 2 * records.len() + deliveries.len();
@@ -126,7 +116,7 @@ impl Book {
             deliveries,
             records,
             pause_reason: end.pause_reason.as_deref().map(|text| clip(text, MAX_TEXT).to_owned()).unwrap_or_default(),
-            stats: Some(WorkStats { waited: prost_types::Duration::try_from(waited).ok(), ..stats }),
+            stats: Some(spent.stats()),
             retry_after: end.retry_after.and_then(|after| prost_types::Duration::try_from(after).ok()),
             probes,
             trace_id: lease.trace().and_then(|trace| trace.id_if_kept()).map(Vec::from).unwrap_or_default(),

@@ -1,47 +1,87 @@
 //! Fetch slots, shared fairly among the runs that a worker has batches of.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::oneshot;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// So many records are fetched at the same time. A free slot goes to the run that has the fewest for the batches that it has
 /// here: how many these are, the coordinator has decided by the runs' shares. So a run whose source is slow, or whose batches
 /// came first, holds up no other for longer than one fetch takes, which is long while its source wants to be left alone; while
 /// that is down, it has none. Within a run who came first is served first: old batches end first.
 #[derive(Debug)]
-pub(crate) struct Slots(Mutex<State>);
+pub(crate) struct Slots(Arc<Mutex<State>>);
+
+/// A batch's part in the slots, for as long as it is there. Its records have their slots in common: one that is over gives
+/// back any of them.
+#[derive(Debug)]
+pub(crate) struct BatchSlots {
+    slots: Slots,
+    at: At,
+}
+
+/// On the way to a slot; gives its place up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Take<'a> {
+    batch: &'a BatchSlots,
+    /// Its number among those that wait.
+    came: Option<u64>,
+}
+
+/// A record that is worked on, with a slot unless its batch rests; over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot<'a>(&'a BatchSlots);
+
+/// Where a batch is found, by numbers that the slots gave.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    run: u64,
+    batch: u64,
+}
 
 #[derive(Debug, Default)]
 struct State {
     free: usize,
-    runs: BTreeMap<String, OfRun>,
-    /// How many times somebody came for a slot.
+    /// Those with a batch here: few.
+    runs: BTreeMap<u64, OfRun>,
+    /// Places in all queues. None while a slot is free.
+    waiting: usize,
+    /// The last number that was given: to a run, a batch, or somebody who waits.
     came: u64,
 }
 
 #[derive(Debug, Default)]
 struct OfRun {
-    taken: u64,
-    /// Records that have a slot or wait for one, by batch.
-    records: BTreeMap<i64, usize>,
-    /// Since when, and whom to tell.
-    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    id: String,
+    taken: usize,
+    batches: BTreeMap<u64, OfBatch>,
+    /// Batches that have slots or wait for some.
+    busy: usize,
+    queue: VecDeque<Waiting>,
 }
 
-/// A slot, or the place of somebody who waits for one; given back when it is dropped.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfBatch {
+    taken: usize,
+    /// Records that are worked on without a slot: their hosts are down, or were.
+    slotless: usize,
+    /// Its places in the queue.
+    waiting: usize,
+    rests: bool,
+}
+
+/// A place in the queue of a run.
 #[derive(Debug)]
-pub(crate) struct Slot<'a> {
-    slots: &'a Slots,
-    run_id: &'a str,
-    batch: i64,
-    /// Until it is there.
-    on_its_way: Option<oneshot::Receiver<()>>,
+struct Waiting {
+    came: u64,
+    batch: u64,
+    /// Whom to tell: nobody, where one of the batch's records without a slot is to have one again.
+    waker: Option<Waker>,
 }
 
 impl Slots {
     pub(crate) fn new(slots: usize) -> Self {
-        Self(Mutex::new(State { free: slots, ..State::default() }))
+        Self(Arc::new(Mutex::new(State { free: slots, ..State::default() })))
     }
 
     /// So many more.
@@ -54,29 +94,18 @@ impl Slots {
     /// How many are taken, and how many are not.
     pub(crate) fn busy_and_free(&self) -> (usize, usize) {
         let state = self.lock();
-        let busy: u64 = state.runs.values().map(|of_run| of_run.taken).sum();
-        (usize::try_from(busy).unwrap_or(usize::MAX), state.free)
+        (state.runs.values().map(|of_run| of_run.taken).sum(), state.free)
     }
 
-    /// A slot to fetch a record of this batch with.
-    pub(crate) async fn take<'a>(&'a self, run_id: &'a str, batch: i64) -> Slot<'a> {
-        let (tell, told) = oneshot::channel();
-        {
-            let mut state = self.lock();
-            state.came += 1;
-            let since = state.came;
-            let of_run = state.runs.entry(run_id.to_owned()).or_default();
-            *of_run.records.entry(batch).or_default() += 1;
-            of_run.waiting.push_back((since, tell));
-            state.hand_out();
-        }
-        let mut slot = Slot { slots: self, run_id, batch, on_its_way: Some(told) };
-        if let Some(told) = &mut slot.on_its_way {
-            // Nobody drops the other end without a word but this, by being dropped.
-            let _ = told.await;
-        }
-        slot.on_its_way = None;
-        slot
+    /// The part of a batch of this run.
+    pub(crate) fn of_batch(&self, run_id: &str) -> BatchSlots {
+        let mut state = self.lock();
+        let known = state.runs.iter().find(|(_, of_run)| of_run.id == run_id).map(|(run, _)| *run);
+        let run = known.unwrap_or_else(|| state.number());
+        let batch = state.number();
+        let new = || OfRun { id: run_id.to_owned(), ..OfRun::default() };
+        state.runs.entry(run).or_insert_with(new).batches.insert(batch, OfBatch::default());
+        BatchSlots { slots: Self(Arc::clone(&self.0)), at: At { run, batch } }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,125 +114,208 @@ impl Slots {
     }
 }
 
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
+impl BatchSlots {
+    /// A slot to fetch a record with.
+    pub(crate) fn take(&self) -> Take<'_> {
+        Take { batch: self, came: None }
+    }
+
+    /// The batch's hosts are down: its slots are for others. Work on its records goes on, and those that come to their turn
+    /// begin without a slot.
+    pub(crate) fn rest(&self) {
+        let at = self.at;
         let mut state = self.slots.lock();
-        // Closed first: from then on nobody hands it a slot.
-        let has_it = self.on_its_way.take().is_none_or(|mut told| {
-            told.close();
-            told.try_recv().is_ok()
+        state.change(at, |of_batch, queue| {
+            of_batch.rests = true;
+            of_batch.slotless += std::mem::take(&mut of_batch.taken);
+            let all = queue.len();
+            queue.retain(|waiting| waiting.batch != at.batch || waiting.waker.is_some());
+            of_batch.waiting -= all - queue.len();
         });
-        if let Some(of_run) = state.runs.get_mut(self.run_id) {
-            of_run.leave(self.batch, has_it);
-            if of_run.records.is_empty() {
-                state.runs.remove(self.run_id);
-            }
-        }
-        state.free += usize::from(has_it);
+        state.hand_out();
+    }
+
+    /// They are up again: its records without a slot wait for one.
+    pub(crate) fn resume(&self) {
+        let At { batch, .. } = self.at;
+        let mut state = self.slots.lock();
+        let came = state.number();
+        state.change(self.at, |of_batch, queue| {
+            of_batch.rests = false;
+            of_batch.waiting += of_batch.slotless;
+            queue.extend((0..of_batch.slotless).map(|_| Waiting { came, batch, waker: None }));
+        });
         state.hand_out();
     }
 }
 
-impl OfRun {
-    fn leave(&mut self, batch: i64, had_a_slot: bool) {
-        self.taken -= u64::from(had_a_slot);
-        if let Some(left) = self.records.get_mut(&batch) {
-            *left -= 1;
-            if *left == 0 {
-                self.records.remove(&batch);
+impl Drop for BatchSlots {
+    fn drop(&mut self) {
+        // None of its records is left: each borrows it.
+        let At { run, batch } = self.at;
+        let mut state = self.slots.lock();
+        if let Some(of_run) = state.runs.get_mut(&run) {
+            of_run.batches.remove(&batch);
+            if of_run.batches.is_empty() {
+                state.runs.remove(&run);
             }
         }
     }
+}
 
-    /// Since when its first one waits.
-    fn since(&self) -> Option<u64> {
-        self.waiting.front().map(|(since, _)| *since)
+impl<'a> Future for Take<'a> {
+    type Output = Slot<'a>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Slot<'a>> {
+        let batch = self.batch;
+        let mut state = batch.slots.lock();
+        match self.came {
+            None if state.free > 0 => {
+                state.change(batch.at, |of_batch, _| of_batch.begin());
+            }
+            None => {
+                self.came = Some(state.wait(batch.at, context.waker()));
+                return Poll::Pending;
+            }
+            Some(came) => {
+                if let Some(waiting) = state.waiting(batch.at, came) {
+                    waiting.waker = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.came = None;
+        Poll::Ready(Slot(batch))
+    }
+}
+
+impl Drop for Take<'_> {
+    fn drop(&mut self) {
+        let Some(came) = self.came else { return };
+        let at = self.batch.at;
+        let mut state = self.batch.slots.lock();
+        state.change(at, |of_batch, queue| match place(queue, came) {
+            Some(place) => {
+                queue.remove(place);
+                of_batch.waiting -= 1;
+            }
+            // It was given one and did not learn of it.
+            None => of_batch.end(queue, at.batch),
+        });
+        state.hand_out();
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let at = self.0.at;
+        let mut state = self.0.slots.lock();
+        state.change(at, |of_batch, queue| of_batch.end(queue, at.batch));
+        state.hand_out();
+    }
+}
+
+impl OfBatch {
+    fn is_busy(&self) -> bool {
+        self.taken + self.waiting > 0
+    }
+
+    /// It is a record's turn.
+    fn begin(&mut self) {
+        match self.rests {
+            true => self.slotless += 1,
+            false => self.taken += 1,
+        }
+    }
+
+    /// A record is over. It gives back a slot if the batch has any, so that other runs need not wait until all of a batch that
+    /// rested have one again.
+    fn end(&mut self, queue: &mut VecDeque<Waiting>, batch: u64) {
+        if self.taken > 0 {
+            self.taken -= 1;
+            return;
+        }
+        self.slotless -= 1;
+        let last = queue.iter().rposition(|waiting| waiting.batch == batch && waiting.waker.is_none());
+        if let Some(place) = last {
+            queue.remove(place);
+            self.waiting -= 1;
+        }
+    }
+
+    /// The first in the queue is of this batch, and it is its turn. Gives whom to tell.
+    fn serve(&mut self, queue: &mut VecDeque<Waiting>) -> Option<Waker> {
+        let first = queue.pop_front()?;
+        self.waiting -= 1;
+        match first.waker {
+            Some(_) => self.begin(),
+            None => {
+                self.slotless -= 1;
+                self.taken += 1;
+            }
+        }
+        first.waker
     }
 }
 
 impl State {
+    fn number(&mut self) -> u64 {
+        self.came += 1;
+        self.came
+    }
+
+    /// Changes what a batch has, and counts what follows from that. Gives nothing when there is no such batch.
+    fn change<T>(&mut self, at: At, change: impl FnOnce(&mut OfBatch, &mut VecDeque<Waiting>) -> T) -> Option<T> {
+        let of_run = self.runs.get_mut(&at.run)?;
+        let of_batch = of_run.batches.get_mut(&at.batch)?;
+        let before = *of_batch;
+        let changed = change(of_batch, &mut of_run.queue);
+        self.free = self.free + before.taken - of_batch.taken;
+        self.waiting = self.waiting + of_batch.waiting - before.waiting;
+        of_run.taken = of_run.taken + of_batch.taken - before.taken;
+        of_run.busy = of_run.busy + usize::from(of_batch.is_busy()) - usize::from(before.is_busy());
+        Some(changed)
+    }
+
+    /// A record of the batch waits from now on. Gives its number.
+    fn wait(&mut self, at: At, waker: &Waker) -> u64 {
+        let came = self.number();
+        self.change(at, |of_batch, queue| {
+            of_batch.waiting += 1;
+            queue.push_back(Waiting { came, batch: at.batch, waker: Some(waker.clone()) });
+        });
+        came
+    }
+
+    /// The place of the record with this number, while it waits.
+    fn waiting(&mut self, at: At, came: u64) -> Option<&mut Waiting> {
+        let queue = &mut self.runs.get_mut(&at.run)?.queue;
+        let place = place(queue, came)?;
+        queue.get_mut(place)
+    }
+
     /// Gives free slots to those that wait.
     fn hand_out(&mut self) {
-        while self.free > 0 {
-            let waiting = self.runs.values_mut().filter(|of_run| !of_run.waiting.is_empty());
-            // taken/batches without fractions.
-            let next = waiting.min_by(|a, b| {
-                let (batches_a, batches_b) = (a.records.len() as u64, b.records.len() as u64);
-                (a.taken * batches_b).cmp(&(b.taken * batches_a)).then_with(|| a.since().cmp(&b.since()))
+        while self.free > 0 && self.waiting > 0 {
+            let firsts = self.runs.iter().filter_map(|(run, of_run)| Some((*run, of_run, of_run.queue.front()?)));
+            // taken/busy without fractions.
+            let next = firsts.min_by(|(_, a, first_a), (_, b, first_b)| {
+                (a.taken * b.busy).cmp(&(b.taken * a.busy)).then_with(|| first_a.came.cmp(&first_b.came))
             });
-            let Some(of_run) = next else { return };
-            // Who does not wait any more takes none.
-            if let Some((_, tell)) = of_run.waiting.pop_front()
-                && tell.send(()).is_ok()
-            {
-                of_run.taken += 1;
-                self.free -= 1;
+            let Some((run, _, first)) = next else { return };
+            let at = At { run, batch: first.batch };
+            let Some(told) = self.change(at, OfBatch::serve) else { return };
+            if let Some(waker) = told {
+                waker.wake();
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    fn is_there<T>(take: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-        take.now_or_never()
-    }
-
-    #[test]
-    fn a_free_slot_goes_to_the_run_that_has_the_fewest() {
-        let slots = Slots::new(2);
-        let first = slots.take("large", 1).now_or_never().expect("free");
-        let _second = slots.take("large", 1).now_or_never().expect("free");
-        let mut large: Vec<_> = (0..3).map(|_| Box::pin(slots.take("large", 1))).collect();
-        large.iter_mut().for_each(|take| assert!(is_there(take).is_none()));
-        let mut small = Box::pin(slots.take("small", 1));
-        assert!(is_there(&mut small).is_none());
-        drop(first);
-        assert!(is_there(&mut large[0]).is_none());
-        drop(is_there(&mut small).expect("it has fewer"));
-        assert!(is_there(&mut large[0]).is_some(), "nobody else waits");
-    }
-
-    #[test]
-    fn a_run_has_slots_for_the_batches_that_it_has() {
-        let slots = Slots::new(0);
-        let mut one: Vec<_> = (0..20).map(|_| Box::pin(slots.take("one", 7))).collect();
-        let mut three: Vec<_> = (0..60).map(|number| Box::pin(slots.take("three", number / 20))).collect();
-        one.iter_mut().chain(&mut three).for_each(|take| assert!(is_there(take).is_none()));
-        slots.add(40);
-        let state = slots.lock();
-        let taken = |run: &str| state.runs[run].taken;
-        assert_eq!((taken("one"), taken("three")), (10, 30));
-    }
-
-    #[test]
-    fn who_came_first_is_first_within_a_run() {
-        let slots = Slots::new(1);
-        let held = slots.take("a", 1).now_or_never().expect("free");
-        let (mut one, mut two) = (Box::pin(slots.take("a", 1)), Box::pin(slots.take("a", 2)));
-        assert!(is_there(&mut one).is_none() && is_there(&mut two).is_none());
-        drop(held);
-        assert!(is_there(&mut two).is_none());
-        drop(is_there(&mut one).expect("its turn"));
-        assert!(is_there(&mut two).is_some());
-    }
-
-    #[test]
-    fn a_slot_is_not_lost_with_who_was_to_have_it() {
-        let slots = Slots::new(1);
-        let held = slots.take("a", 1).now_or_never().expect("free");
-        let (mut gone, mut given) = (Box::pin(slots.take("a", 2)), Box::pin(slots.take("a", 3)));
-        assert!(is_there(&mut gone).is_none() && is_there(&mut given).is_none());
-        drop(gone);
-        drop(held);
-        // Handed its slot, but it never asked for it.
-        drop(given);
-        assert!(slots.take("b", 1).now_or_never().is_some());
-        let state = slots.lock();
-        assert!(state.free == 1 && state.runs.is_empty(), "{state:?}");
-    }
+/// Where in a queue the one with this number stands.
+fn place(queue: &VecDeque<Waiting>, came: u64) -> Option<usize> {
+    queue.binary_search_by_key(&came, |waiting| waiting.came).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What is given back, and what is named.
 
+use futures::FutureExt;
 use muster_proto::v1::LeasedPart;
 
 use super::*;
@@ -73,4 +74,44 @@ async fn a_lease_whose_report_was_refused_is_named_until_its_time_has_passed() {
     assert!(leases.adopt(&lease, &run, Instant::now()).is_none());
     tokio::time::advance(Duration::from_secs(15) + CALL_DEADLINE).await;
     assert!(leases.tokens().is_empty());
+}
+
+#[test]
+fn of_the_records_that_are_fetched_only_the_awaited_one_is_told() {
+    let leases = HeldLeases::default();
+    let held = holding(&leases, &[10, 10]);
+    let is_told = |fetched| leases.changed(fetched).now_or_never().is_some();
+    let fetch = || held[0].record_fetched();
+    (0..3).for_each(|_| fetch());
+    assert!(!is_told(None) && !is_told(Some(4)), "three are fetched, and nobody waited for one");
+    let mut waits = Box::pin(leases.changed(Some(leases.fetched() + 2)));
+    assert!(waits.as_mut().now_or_never().is_none());
+    fetch();
+    assert!(waits.as_mut().now_or_never().is_none());
+    held[1].record_fetched();
+    assert!(waits.as_mut().now_or_never().is_some(), "whose it is does not matter");
+    fetch();
+    assert!(!is_told(None), "nor any after it");
+    assert!(is_told(Some(5)) && is_told(Some(6)), "so many are fetched already");
+    held[1].fetch_over();
+    assert!(is_told(None) && !is_told(None), "all else is told, once");
+}
+
+/// Whichever is first, the one or the other: nobody waits for what has been.
+#[test]
+fn a_record_that_is_fetched_just_when_the_wait_begins_is_not_missed() {
+    for _ in 0..2_000 {
+        let leases = HeldLeases::default();
+        let held = holding(&leases, &[1]);
+        let waits = Box::pin(leases.changed(Some(1)));
+        let waits = std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                let mut waits = waits;
+                waits.as_mut().now_or_never().is_none().then_some(waits)
+            });
+            held[0].record_fetched();
+            waiting.join().unwrap()
+        });
+        assert!(waits.is_none_or(|waits| waits.now_or_never().is_some()));
+    }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{ReadyPipeline, without_query};
 use crate::items::Item;
-use crate::report::{Failure, clip};
+use crate::report::{Failure, Spent, clip};
 use crate::trace::{Processing, RecordNotes};
 
 /// The most of a record's body that goes into a dead letter, in bytes.
@@ -39,49 +39,48 @@ pub(crate) enum Fetched {
 }
 
 impl ReadyPipeline {
-    /// Reads a record with all its parts, validates and transforms it; and says what that cost. `item` is what came of it
-    /// with the list, where that is the record itself. What is in `notes` wants to know all about it.
+    /// Reads a record with all its parts, validates and transforms it; and adds to `spent` what that cost. `item` is what came
+    /// of it with the list, where that is the record itself. What is in `notes` wants to know all about it.
     pub(crate) async fn fetch(
         &self,
         id: &RecordId,
         item: Option<&Item>,
         notes: &mut Option<RecordNotes>,
-    ) -> (Fetched, Vec<Cost>) {
+        spent: &mut Spent,
+    ) -> Fetched {
         let note = notes.is_some();
-        let (body, cost) = match self.compiled.detail_url(id) {
+        let body = match self.compiled.detail_url(id) {
             Some(url) => {
                 let (answer, cost, sent) = self.requester.get_noting(&url, Get::Detail, note).await;
+                spent.add(cost);
                 take_down(notes, Get::Detail, sent);
                 match answer {
-                    Ok(body) => (body, Some(cost)),
-                    Err(error) => return (fetch_failed(error, url.as_str()), vec![cost]),
+                    Ok(body) => body,
+                    Err(error) => return fetch_failed(error, url.as_str()),
                 }
             }
             None => match taken(item) {
-                Ok(body) => (body, None),
-                Err(failure) => return (Fetched::Failed(self.redacted(failure)), Vec::new()),
+                Ok(body) => body,
+                Err(failure) => return Fetched::Failed(self.redacted(failure)),
             },
         };
         if self.compiled.enrich().is_empty() {
-            return (self.process(&body, notes), cost.into_iter().collect());
+            return self.process(&body, notes);
         }
         let reading = self.compiled.enrich().iter().enumerate().map(|(index, part)| self.part(index, part, id, note));
         // All are awaited, so that what they cost is known whichever fails.
-        let count = self.compiled.enrich().len();
-        let (mut costs, mut parts) = (Vec::with_capacity(count + 1), Vec::with_capacity(count));
-        costs.extend(cost);
+        let mut parts = Vec::with_capacity(self.compiled.enrich().len());
         for (index, (part, cost, sent)) in join_all(reading).await.into_iter().enumerate() {
-            costs.push(cost);
+            spent.add(cost);
             parts.push(part);
             take_down(notes, Get::Enrich(index), sent);
         }
         let parts: Result<Vec<_>, Fetched> = parts.into_iter().collect();
-        let fetched = match parts.map(|parts| self.compiled.join(&body, &parts)) {
+        match parts.map(|parts| self.compiled.join(&body, &parts)) {
             Ok(Ok(joined)) => self.process(&joined, notes),
             Ok(Err(error)) => Fetched::Failed(self.redacted(invalid(error, &body))),
             Err(failed) => failed,
-        };
-        (fetched, costs)
+        }
     }
 
     /// Fetches a further part of a record; nothing where there need be none.
