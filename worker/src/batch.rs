@@ -31,6 +31,9 @@ pub(crate) struct Work {
 impl Work {
     /// A slot for one of the batch's records, with which work on it has begun. Never there when the batch is given back.
     pub(crate) async fn slot(&self) -> Slot<'_> {
+        // Records that came with the list wait for nothing else: without this a whole batch of them would be one turn, in which
+        // this thread hears of no pause and renews no lease.
+        tokio::task::coop::consume_budget().await;
         let slot = self.slots.take().await;
         if self.lease.begin() {
             return slot;

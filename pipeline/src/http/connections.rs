@@ -75,7 +75,7 @@ struct Shared {
 pub(super) enum Connection {
     /// Of this request alone.
     Own(Box<Own>),
-    /// Of all requests to the host, and whether it was there before.
+    /// Of all requests to the host, and whether it was kept for some time.
     Shared(http2::SendRequest<Full<Bytes>>, bool),
 }
 
@@ -86,8 +86,8 @@ pub(super) struct Own {
     driven: Option<http1::Connection<Stream, Full<Bytes>>>,
     /// A proxy at its other end reads the requests, and wants whole URLs in them.
     pub(super) is_proxied: bool,
-    /// Another request went over it before.
-    pub(super) is_used: bool,
+    /// It was kept for some time, in which it may have been closed.
+    pub(super) was_kept: bool,
 }
 
 impl Host {
@@ -161,7 +161,7 @@ impl Host {
             return Ok(Connection::Shared(sender, false));
         }
         let (sender, driven) = http1::handshake(stream).await?;
-        let own = Own { sender, driven: Some(driven), is_proxied: connected.is_proxied(), is_used: false };
+        let own = Own { sender, driven: Some(driven), is_proxied: connected.is_proxied(), was_kept: false };
         Ok(Connection::Own(Box::new(own)))
     }
 
@@ -190,7 +190,7 @@ impl Host {
     pub(super) fn give_back(self: &Arc<Self>, mut own: Box<Own>) {
         // One that is not ready has been closed, or an answer was not read to its end.
         if own.driven.is_some() && own.sender.is_ready() {
-            own.is_used = true;
+            own.was_kept = true;
             self.keep(&mut super::lock(&self.state), own);
         }
     }
@@ -204,9 +204,10 @@ impl Host {
                 Err(back) => connection = back,
             }
         }
-        if let Ok(Connection::Own(own)) = connection
+        if let Ok(Connection::Own(mut own)) = connection
             && state.idle.len() < self.most
         {
+            own.was_kept = true;
             state.idle.push_back((Instant::now(), own));
             self.watch(state);
         }
@@ -214,13 +215,13 @@ impl Host {
 
     fn share(self: &Arc<Self>, state: &mut State, sender: http2::SendRequest<Full<Bytes>>) {
         // Several may have been made before it was known that one is enough.
-        let shared = match state.shared.take() {
-            Some(shared) if shared.sender.is_ready() => shared.sender,
-            _ => sender,
+        let (shared, was_kept) = match state.shared.take() {
+            Some(shared) if shared.sender.is_ready() => (shared.sender, true),
+            _ => (sender, false),
         };
         for tell in state.waiting.drain(..) {
             // One that waits no more needs none.
-            let _ = tell.send(Ok(Connection::Shared(shared.clone(), false)));
+            let _ = tell.send(Ok(Connection::Shared(shared.clone(), was_kept)));
         }
         state.shared = Some(Shared { sender: shared, used: Instant::now() });
         self.watch(state);
@@ -252,6 +253,8 @@ async fn watch(host: Weak<Host>, mut next: Instant) {
 
 impl State {
     fn at_once(&mut self) -> Option<Connection> {
+        // Where this process stood still, nothing has closed what is too old meanwhile.
+        self.close(Instant::now());
         if let Some(shared) = self.shared.as_mut().filter(|shared| shared.sender.is_ready()) {
             shared.used = Instant::now();
             return Some(Connection::Shared(shared.sender.clone(), true));

@@ -123,6 +123,23 @@ async fn what_meets_a_connection_that_was_closed_meanwhile_goes_over_another() {
 }
 
 #[tokio::test]
+async fn one_that_no_request_went_over_before_it_was_closed_is_no_failure_either() {
+    let (url, accepted) = server(OK, Ends::Accepted).await;
+    let connector = Connector::new(None, Duration::from_secs(5)).unwrap();
+    let host = Arc::new(Host::of(&url, connector, 8).unwrap());
+    let Ok(Connection::Own(own)) = host.connection().await else { panic!("no connection") };
+    assert!(!own.was_kept, "what fails over a new one is a failure");
+    host.keep(&mut super::super::lock(&host.state), own);
+    let Ok(Connection::Own(mut kept)) = host.connection().await else { panic!("no connection") };
+    assert!(kept.was_kept && accepted.load(Ordering::Relaxed) == 1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut request = Request::new(Full::new(Bytes::new()));
+    *request.uri_mut() = host.uri(&url, false).unwrap();
+    let mut error = kept.send(request).await.unwrap_err();
+    assert!(error.take_message().is_some(), "nothing of it was sent");
+}
+
+#[tokio::test]
 async fn a_connection_is_not_used_again_when_the_answer_says_so_or_was_not_read_to_its_end() {
     for (answer, limit, ends) in [(LAST, 100, BodyEnd::Whole), (OK, 1, BodyEnd::TooLarge)] {
         let (url, accepted) = server(answer, Ends::Never).await;
@@ -170,13 +187,13 @@ async fn a_request_that_waits_takes_what_is_given_back_first() {
     host.give_back(own);
     // Nothing else has run meanwhile: the connection that is being made cannot be there yet.
     let std::task::Poll::Ready(Ok(Connection::Own(own))) = futures::poll!(&mut waits) else { panic!("it waits") };
-    assert!(own.is_used);
+    assert!(own.was_kept);
     // The one that is being made for it is there for the next.
     while super::super::lock(&host.state).idle.is_empty() {
         tokio::task::yield_now().await;
     }
     let next = host.connection().now_or_never();
-    assert!(matches!(next, Some(Ok(Connection::Own(next))) if !next.is_used));
+    assert!(matches!(next, Some(Ok(Connection::Own(next))) if next.was_kept));
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ impl Inner {
         let names_host = request.headers().contains_key(HOST);
         loop {
             let connection = host.connection().await.map_err(|error| TransportError::NotSent(reason_of(&*error)))?;
-            let (sent, is_used) = match connection {
+            let (sent, was_kept) = match connection {
                 Connection::Own(mut own) => {
                     *request.uri_mut() = host.uri(&url, own.is_proxied).map_err(unasked)?;
                     request.headers_mut().entry(HOST).or_insert_with(|| host.header.clone());
@@ -159,9 +159,9 @@ impl Inner {
                         }
                         Err(error) => error,
                     };
-                    (sent, own.is_used)
+                    (sent, own.was_kept)
                 }
-                Connection::Shared(mut sender, is_used) => {
+                Connection::Shared(mut sender, was_kept) => {
                     *request.uri_mut() = host.uri(&url, true).map_err(unasked)?;
                     if !names_host {
                         // It is a part of the URL there.
@@ -169,22 +169,22 @@ impl Inner {
                     }
                     match sender.try_send_request(request).await {
                         Ok(response) => return Ok(read(response, limit).await),
-                        Err(error) => (error, is_used),
+                        Err(error) => (error, was_kept),
                     }
                 }
             };
-            request = unsent(sent, is_used)?;
+            request = unsent(sent, was_kept)?;
         }
     }
 }
 
-/// A request that did not go out because its connection, which was used before, had been closed meanwhile: it goes over another.
+/// A request that did not go out because its connection, which was kept, had been closed meanwhile: it goes over another.
 /// Only what had not begun is certain not to have been sent: a reset of a connection that was used before says nothing.
-fn unsent(mut error: TrySendError<Sending>, is_used: bool) -> Result<Sending, TransportError> {
+fn unsent(mut error: TrySendError<Sending>, was_kept: bool) -> Result<Sending, TransportError> {
     let request = error.take_message();
     let reason = || reason_of(error.error());
     match request {
-        Some(request) if is_used => Ok(request),
+        Some(request) if was_kept => Ok(request),
         Some(_) => Err(TransportError::NotSent(reason())),
         None => Err(TransportError::Broken(reason())),
     }
