@@ -58,7 +58,7 @@ pub(crate) struct Circuit {
     /// The same, for who only looks.
     is_open: AtomicBool,
     /// One more success changes nothing but the count: the circuit is closed, nothing failed since the last success, and
-    /// there is a witness.
+    /// there is a witness, which a host that is only posted to never has.
     quiet: AtomicBool,
     served: AtomicU64,
     in_vain: AtomicU64,

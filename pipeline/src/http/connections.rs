@@ -3,6 +3,9 @@
 //! Over HTTP/1.1 whoever asks drives the connection itself until its answer is there: no task of its own stands between a request
 //! and the socket, so that nothing has to be handed over and nobody be woken for it. Over HTTP/2 all share one connection, which a
 //! task drives.
+//!
+//! A connection that is not kept is dropped as it is, without a last word of TLS: whoever was at its other end has said all that was
+//! wanted, or is not listened to any more.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,7 +25,7 @@ use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
-use tower::{BoxError, Service};
+use tower::{BoxError, ServiceExt};
 use url::{Position, Url};
 
 use super::connect::{Connector, Line};
@@ -41,7 +44,7 @@ type Sent = Result<Response<Incoming>, TrySendError<Sending>>;
 type Stream = MaybeHttpsStream<Line>;
 
 /// The connections to one host.
-pub(super) struct Host {
+pub(super) struct Connections {
     scheme: Scheme,
     authority: Authority,
     /// The same as a header.
@@ -90,12 +93,12 @@ pub(super) struct Own {
     pub(super) was_kept: bool,
 }
 
-impl Host {
-    /// The host of this URL.
+impl Connections {
+    /// To the host of this URL.
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub(super) fn of(url: &Url, connector: Connector, most: usize) -> Result<Self, http::Error> {
+    pub(super) fn to(url: &Url, connector: Connector, most: usize) -> Result<Self, http::Error> {
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Self {
             scheme: url.scheme().parse()?,
@@ -130,27 +133,23 @@ impl Host {
     pub(super) async fn connection(self: &Arc<Self>) -> Result<Connection, BoxError> {
         let told = {
             let mut state = super::lock(&self.state);
-            if let Some(connection) = state.at_once() {
+            if let Some(connection) = state.at_once(Instant::now()) {
                 return Ok(connection);
             }
             let (tell, told) = oneshot::channel();
             state.waiting.push_back(tell);
             // By a task of its own: when one is given back earlier, this one is there for the next.
             state.connecting += 1;
-            let host = Arc::clone(self);
-            tokio::spawn(async move {
-                let made = host.connect().await;
-                host.made(made);
-            });
+            tokio::spawn(Making { of: Arc::clone(self), made: None }.make());
             told
         };
-        // Whoever waits is told, unless the program ends.
-        told.await.unwrap_or_else(|_| Err("the program ends".into()))
+        // Whatever becomes of those that are made, each that waits is told.
+        told.await.unwrap_or_else(|_| Err(broken_off()))
     }
 
     async fn connect(&self) -> Result<Connection, BoxError> {
         let to = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query("/");
-        let stream = self.connector.clone().call(to.build()?).await?;
+        let stream = self.connector.clone().oneshot(to.build()?).await?;
         let connected = stream.connected();
         if connected.is_negotiated_h2() {
             let mut speaking = http2::Builder::new(TokioExecutor::new());
@@ -167,57 +166,51 @@ impl Host {
 
     /// A connection was made, or could not be.
     fn made(self: &Arc<Self>, made: Result<Connection, BoxError>) {
-        let mut state = super::lock(&self.state);
-        state.connecting -= 1;
-        match made {
-            Ok(Connection::Own(own)) => self.keep(&mut state, own),
-            Ok(Connection::Shared(sender, _)) => self.share(&mut state, sender),
-            // Each that waits has one that is being made: this error is for the one that has none any more.
-            Err(error) => {
-                let mut error = Err(error);
-                while state.connecting < state.waiting.len() {
-                    let Some(tell) = state.waiting.pop_front() else { return };
-                    match tell.send(error) {
-                        Ok(()) => return,
-                        Err(back) => error = back,
-                    }
-                }
+        // What is left over is closed when the state is locked no more.
+        let left_over = {
+            let mut state = super::lock(&self.state);
+            state.connecting -= 1;
+            match made {
+                Ok(Connection::Own(own)) => self.keep(&mut state, own),
+                Ok(Connection::Shared(sender, _)) => Some(self.share(&mut state, sender)),
+                // Each that waits has one that is being made: this error is for the one that has none any more.
+                Err(error) if state.connecting < state.waiting.len() => state.tell(Err(error)).and_then(Result::ok),
+                Err(_) => None,
             }
-        }
+        };
+        drop(left_over);
     }
 
     /// An answer is there: its connection is for the next.
     pub(super) fn give_back(self: &Arc<Self>, mut own: Box<Own>) {
-        // One that is not ready has been closed, or an answer was not read to its end.
+        // One that is not ready has been closed, or a request was not written, or an answer not read, to its end.
         if own.driven.is_some() && own.sender.is_ready() {
             own.was_kept = true;
-            self.keep(&mut super::lock(&self.state), own);
+            let left_over = self.keep(&mut super::lock(&self.state), own);
+            drop(left_over);
         }
     }
 
-    fn keep(self: &Arc<Self>, state: &mut State, own: Box<Own>) {
-        let mut connection = Ok(Connection::Own(own));
-        while let Some(tell) = state.waiting.pop_front() {
-            match tell.send(connection) {
-                Ok(()) => return,
-                // It waits no more.
-                Err(back) => connection = back,
+    /// Gives a connection to who waits for one, or keeps it; gives it back when there are enough.
+    fn keep(self: &Arc<Self>, state: &mut State, own: Box<Own>) -> Option<Connection> {
+        match state.tell(Ok(Connection::Own(own)))?.ok()? {
+            Connection::Own(mut own) if state.idle.len() < self.most => {
+                own.was_kept = true;
+                state.idle.push_back((Instant::now(), own));
+                self.watch(state);
+                None
             }
-        }
-        if let Ok(Connection::Own(mut own)) = connection
-            && state.idle.len() < self.most
-        {
-            own.was_kept = true;
-            state.idle.push_back((Instant::now(), own));
-            self.watch(state);
+            left_over => Some(left_over),
         }
     }
 
-    fn share(self: &Arc<Self>, state: &mut State, sender: http2::SendRequest<Full<Bytes>>) {
+    /// Gives a connection to all who wait, and keeps it; gives back the one that is not needed any more.
+    fn share(self: &Arc<Self>, state: &mut State, sender: http2::SendRequest<Full<Bytes>>) -> Connection {
         // Several may have been made before it was known that one is enough.
-        let (shared, was_kept) = match state.shared.take() {
-            Some(shared) if shared.sender.is_ready() => (shared.sender, true),
-            _ => (sender, false),
+        let (shared, left_over, was_kept) = match state.shared.take() {
+            Some(shared) if shared.sender.is_ready() => (shared.sender, sender, true),
+            Some(shared) => (sender, shared.sender, false),
+            None => (sender.clone(), sender, false),
         };
         for tell in state.waiting.drain(..) {
             // One that waits no more needs none.
@@ -225,6 +218,7 @@ impl Host {
         }
         state.shared = Some(Shared { sender: shared, used: Instant::now() });
         self.watch(state);
+        Connection::Shared(left_over, was_kept)
     }
 
     /// Sees to it that what is unused for too long is closed.
@@ -235,40 +229,88 @@ impl Host {
     }
 }
 
+/// A connection that is being made, and what came of that; told whatever ends it.
+struct Making {
+    of: Arc<Connections>,
+    made: Option<Result<Connection, BoxError>>,
+}
+
+impl Making {
+    async fn make(mut self) {
+        self.made = Some(self.of.connect().await);
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let made = self.made.take().unwrap_or_else(|| Err(broken_off()));
+        self.of.made(made);
+    }
+}
+
+/// The error of a connection whose making ended before it was there or failed: by a bug, or because its runtime ends.
+fn broken_off() -> BoxError {
+    "connecting was broken off".into()
+}
+
 /// Closes what is unused for too long, for as long as there is anything.
-async fn watch(host: Weak<Host>, mut next: Instant) {
+async fn watch(connections: Weak<Connections>, mut next: Instant) {
     loop {
         sleep_until(next).await;
-        let Some(host) = host.upgrade() else { return };
-        let mut state = super::lock(&host.state);
-        match state.close(Instant::now()) {
-            Some(time) => next = time,
-            None => {
-                state.is_watched = false;
-                return;
-            }
-        }
+        let Some(connections) = connections.upgrade() else { return };
+        // Closed when the state is locked no more.
+        let (_old, left) = {
+            let mut state = super::lock(&connections.state);
+            let (old, left) = state.take_old(Instant::now());
+            state.is_watched = left.is_some();
+            (old, left)
+        };
+        let Some(left) = left else { return };
+        next = left;
     }
 }
 
 impl State {
-    fn at_once(&mut self) -> Option<Connection> {
-        // Where this process stood still, nothing has closed what is too old meanwhile.
-        self.close(Instant::now());
-        if let Some(shared) = self.shared.as_mut().filter(|shared| shared.sender.is_ready()) {
-            shared.used = Instant::now();
+    /// A connection that is there. None that is too old: where this process stood still, nothing has closed it meanwhile.
+    fn at_once(&mut self, now: Instant) -> Option<Connection> {
+        if let Some(shared) = self.shared.as_mut().filter(|shared| shared.is_good(now)) {
+            shared.used = now;
             return Some(Connection::Shared(shared.sender.clone(), true));
         }
-        self.idle.pop_back().map(|(_, own)| Connection::Own(own))
+        self.idle.pop_back_if(|(since, _)| *since + IDLE > now).map(|(_, own)| Connection::Own(own))
     }
 
-    /// Closes what is unused for too long; gives when the next will be.
-    fn close(&mut self, now: Instant) -> Option<Instant> {
-        while self.idle.pop_front_if(|(since, _)| *since + IDLE <= now).is_some() {}
-        self.shared = self.shared.take().filter(|shared| shared.sender.is_ready() && shared.used + IDLE > now);
-        let unused =
-            self.idle.front().map(|(since, _)| *since).into_iter().chain(self.shared.as_ref().map(|it| it.used));
-        unused.min().map(|since| since + IDLE)
+    /// Tells the first who waits; gives back what nobody waits for.
+    fn tell(&mut self, made: Result<Connection, BoxError>) -> Option<Result<Connection, BoxError>> {
+        let mut made = made;
+        while let Some(tell) = self.waiting.pop_front() {
+            match tell.send(made) {
+                Ok(()) => return None,
+                // It waits no more.
+                Err(back) => made = back,
+            }
+        }
+        Some(made)
+    }
+
+    /// Takes out what is unused for too long; gives when the next will be.
+    fn take_old(&mut self, now: Instant) -> (Vec<Connection>, Option<Instant>) {
+        let mut old = Vec::new();
+        while let Some((_, own)) = self.idle.pop_front_if(|(since, _)| *since + IDLE <= now) {
+            old.push(Connection::Own(own));
+        }
+        if let Some(shared) = self.shared.take_if(|shared| !shared.is_good(now)) {
+            old.push(Connection::Shared(shared.sender, true));
+        }
+        let idle = self.idle.front().map(|(since, _)| *since);
+        let unused = idle.into_iter().chain(self.shared.as_ref().map(|shared| shared.used));
+        (old, unused.min().map(|since| since + IDLE))
+    }
+}
+
+impl Shared {
+    fn is_good(&self, now: Instant) -> bool {
+        self.sender.is_ready() && self.used + IDLE > now
     }
 }
 

@@ -16,8 +16,8 @@ use super::access::{Access, Process, Purpose, Side};
 use super::redact::Redactor;
 use super::token::{Client, Token};
 
-/// Room for what else stands in the headers of a request when it is sent. It is made once: each copy of headers without it
-/// would be laid out anew several times while they are added.
+/// Room for what else stands in the headers of a request when it is sent, in their index: a copy keeps its size, and would be
+/// indexed anew several times while they are added.
 const ROOM: usize = 5;
 
 /// `Basic …` (RFC 7617).

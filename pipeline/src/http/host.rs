@@ -1,7 +1,7 @@
 //! What is known about a host: how much it bears, how fast it answers, and whether it asked to be left alone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,24 +20,6 @@ use super::shared::SharedRate;
 use super::transport::{Answer, TransportError};
 use super::{Fleet, Get};
 use crate::spec::Limits;
-
-/// The hosts that were asked so far: one, and those after it. None is ever forgotten, so who looks for one locks nothing.
-#[derive(Default)]
-pub(crate) struct Hosts(OnceLock<(Arc<Host>, Box<Hosts>)>);
-
-impl Hosts {
-    /// The host that serves a URL; the first who asks for one makes it.
-    pub(crate) fn of(&self, url: &Url, make: impl Fn() -> Arc<Host>) -> &Arc<Host> {
-        let mut rest = self;
-        loop {
-            let (host, others) = rest.0.get_or_init(|| (make(), Box::default()));
-            if host.serves(url) {
-                return host;
-            }
-            rest = others;
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -334,27 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_made_once_however_many_look_for_it_at_once() {
-        let (hosts, made) = (Hosts::default(), Mutex::new(Vec::new()));
+    fn a_host_serves_its_urls_and_no_others() {
         let urls = ["http://a.test/", "http://b.test/", "https://a.test/", "http://a.test:81/", "data:,x"];
-        let find = |text: &str| {
-            let make = || {
-                super::super::lock(&made).push(text.to_owned());
-                Arc::new(host(text, None))
-            };
-            Arc::clone(hosts.of(&Url::parse(text).unwrap(), make))
-        };
-        let found: Vec<Vec<Arc<Host>>> = std::thread::scope(|scope| {
-            let looking: Vec<_> = (0..4).map(|_| scope.spawn(|| urls.map(find).to_vec())).collect();
-            looking.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        for (at, url) in urls.into_iter().enumerate() {
-            let host = find(url);
-            assert!(found.iter().all(|found| Arc::ptr_eq(&found[at], &host)), "{url}");
+        for (at, url) in urls.iter().enumerate() {
+            let host = host(url, None);
+            for (other_at, other) in urls.iter().enumerate() {
+                assert_eq!(host.serves(&Url::parse(other).unwrap()), at == other_at, "{url} {other}");
+            }
         }
-        let mut made = made.into_inner().unwrap();
-        made.sort();
-        assert_eq!(made, ["data:,x", "http://a.test/", "http://a.test:81/", "http://b.test/", "https://a.test/"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ mod credentials;
 mod fleet;
 mod held;
 mod host;
+mod hosts;
 mod latency;
 mod limit;
 mod look;

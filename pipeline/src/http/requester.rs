@@ -19,7 +19,8 @@ use super::classify::{self, GetOutcome, ProbeOutcome};
 use super::counters::Counters;
 use super::credentials::Credentials;
 use super::held::held_back;
-use super::host::{Host, Hosts, Question};
+use super::host::{Host, Question};
+use super::hosts::Hosts;
 use super::limit::Signal;
 use super::measures::{self, Request};
 use super::notes::{Notes, Sent};
@@ -62,7 +63,7 @@ pub(super) struct Shared {
     wait_for_first: bool,
     fleet: Option<Arc<dyn Fleet>>,
     random: Mutex<fastrand::Rng>,
-    hosts: Hosts,
+    hosts: Hosts<Host>,
     /// How many of the hosts are down.
     down: Arc<watch::Sender<usize>>,
     pub(super) counters: Counters,
@@ -273,12 +274,13 @@ impl Shared {
     }
 
     fn host_at(&self, url: &Url) -> &Arc<Host> {
-        self.hosts.of(url, || {
+        let make = || {
             let seed = super::lock(&self.random).u64(..);
             let host = Arc::new(Host::new(url, &self.limits, self.fleet.as_ref(), seed, &self.down));
             measures::show(&host);
             host
-        })
+        };
+        self.hosts.find_or_make(|host| host.serves(url), make)
     }
 
     /// Counts a try of a GET, its hedges included.

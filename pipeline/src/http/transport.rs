@@ -1,7 +1,7 @@
 //! One exchange on the wire, behind a [`tower::Service`], so that another transport can take its place.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use url::Url;
 
 use super::RequesterError;
 use super::connect::{Connector, Proxy};
-use super::connections::{Connection, Host, Sending};
+use super::connections::{Connection, Connections, Sending};
+use super::hosts::Hosts;
 use super::reading::read;
 
 /// A request and how much of its answer is wanted.
@@ -85,7 +86,7 @@ pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, Requ
         .map_err(|_| RequesterError(format!("{:?} cannot be sent as a User-Agent", config.user_agent)))?;
     let proxy_authorization = proxy.as_ref().and_then(Proxy::authorization);
     let connector = Connector::new(proxy, config.connect_timeout)?;
-    let hosts = RwLock::default();
+    let hosts = Hosts::default();
     let inner = Inner { hosts, connector, connections: config.connections, user_agent, proxy_authorization };
     Ok(BoxCloneSyncService::new(OverHyper(Arc::new(inner))))
 }
@@ -94,7 +95,7 @@ pub(crate) fn over_hyper(config: &TransportConfig<'_>) -> Result<Transport, Requ
 struct OverHyper(Arc<Inner>);
 
 struct Inner {
-    hosts: RwLock<Vec<Arc<Host>>>,
+    hosts: Hosts<Connections>,
     connector: Connector,
     /// The most unused connections to a host.
     connections: usize,
@@ -104,19 +105,12 @@ struct Inner {
 }
 
 impl Inner {
-    fn host(&self, url: &Url) -> Result<Arc<Host>, http::Error> {
-        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = known.iter().find(|host| host.serves(url)) {
-            return Ok(Arc::clone(host));
+    fn host(&self, url: &Url) -> Result<&Arc<Connections>, http::Error> {
+        if let Some(known) = self.hosts.find(|host| host.serves(url)) {
+            return Ok(known);
         }
-        drop(known);
-        let mut known = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = known.iter().find(|host| host.serves(url)) {
-            return Ok(Arc::clone(host));
-        }
-        let host = Arc::new(Host::of(url, self.connector.clone(), self.connections)?);
-        known.push(Arc::clone(&host));
-        Ok(host)
+        let new = Arc::new(Connections::to(url, self.connector.clone(), self.connections)?);
+        Ok(self.hosts.find_or_make(|host| host.serves(url), || Arc::clone(&new)))
     }
 
     /// The request, without where it goes.
@@ -217,9 +211,7 @@ pub(crate) fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
             text if NO_HTTP.contains(&text.as_str()) => format!("what answers there does not speak HTTP ({text})"),
             text => text,
         };
-        // Which of its steps failed, hyper's client says for programmers; the cause below it is for everybody.
-        let internal = text.starts_with("client error (") && error.source().is_some();
-        if !internal && !reason.ends_with(&text) {
+        if !reason.ends_with(&text) {
             if !reason.is_empty() {
                 reason.push_str(": ");
             }
