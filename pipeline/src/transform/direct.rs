@@ -1,6 +1,7 @@
 //! Expressions with exactly one output, worked out by hand on jaq's values.
 //!
-//! Each gives what jaq gives, by the functions that [`super::guard`] has it call, and counts no less work than it does.
+//! Each gives what jaq gives, by jaq's own operators or the counting ones that [`super::guard`] has in their place, and never
+//! counts less work.
 //! Where jaq fails there is no answer: only jaq says why. What may have no output or several is not among them, nor is
 //! what binds a name: so a function that is called here is the one that jq knows under that name.
 
@@ -15,9 +16,9 @@ use jaq_json::{Map, Rc, Val};
 
 use super::clock::iso8601_of;
 use super::functions::{add, divide, multiply, subtract};
-use super::work::{compare, copy, json, made, spend};
+use super::work::{compare, copy_cost, json, made, spend};
 
-/// The deepest nesting of such an expression.
+/// The deepest nesting of such an expression, and of the objects around it.
 pub(super) const MAX_LEVELS: usize = 64;
 
 /// What an object has under a key that it does not have.
@@ -200,9 +201,9 @@ fn found<'v>(input: &'v Val, keys: &[Val]) -> Option<&'v Val> {
     Some(at)
 }
 
-/// `+`, counted as if the left were always copied: jaq may have it in more places at this time.
+/// `+`, counted as if the left were copied, once more where it is: jaq may have it in more places at this time.
 fn sum(left: Val, right: Val) -> ValR<Val> {
-    spend(copy(&left))?;
+    spend(copy_cost(&left))?;
     add(left, right)
 }
 

@@ -6,7 +6,7 @@ use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Error, ValR};
 use jaq_json::{Num, Val};
 
-use super::work::{compare, copied, json, len, look, readable, spend};
+use super::work::{compare, copy_cost_if_shared, json, len, look, readable, spend};
 use super::{Data, clock, places, work};
 
 /// The steps of all `range`s together that one record may take.
@@ -186,7 +186,7 @@ pub(super) fn add(left: Val, right: Val) -> ValR<Val> {
     if size > most {
         return Err(too_large("+"));
     }
-    spend(copied(&left))?;
+    spend(copy_cost_if_shared(&left))?;
     match &right {
         Val::TStr(right) => spend(right.len() as u64 / 8)?,
         right => look(right)?,

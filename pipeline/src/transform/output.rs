@@ -1,8 +1,10 @@
 //! Writing jaq's values as strict, compact JSON. jaq's own writer may write what is no JSON.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use jaq_json::{Num, Val};
+use serde_json::value::RawValue;
 
 /// The deepest nesting of an output: what serde_json reads back.
 const MAX_DEPTH: usize = 127;
@@ -30,7 +32,7 @@ pub(super) fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<
             return Err(format!("the output holds {number}, which JSON cannot carry"));
         }
         Val::Num(Num::Int(number)) => serde_json::to_writer(json, number).map_err(|error| error.to_string())?,
-        Val::Num(Num::Dec(digits)) => json.extend_from_slice(digits.as_bytes()),
+        Val::Num(Num::Dec(digits)) => json.extend_from_slice(strict(digits)?.as_bytes()),
         Val::Num(number) => write!(json, "{number}").map_err(|error| error.to_string())?,
         Val::TStr(bytes) => text(json, bytes)?,
         Val::BStr(_) => return Err("the output holds bytes, which JSON cannot carry".to_owned()),
@@ -63,7 +65,51 @@ pub(super) fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<
     Ok(())
 }
 
+/// The digits of a number as JSON has them: jq also reads a plus before them, and zeros that count for nothing.
+fn strict(digits: &str) -> Result<Cow<'_, str>, String> {
+    let is_json = |digits: &str| serde_json::from_str::<&RawValue>(digits).is_ok();
+    if is_json(digits) {
+        return Ok(digits.into());
+    }
+    let (sign, rest) = match digits.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", digits.strip_prefix('+').unwrap_or(digits)),
+    };
+    let cut = rest.trim_start_matches('0');
+    let zero = if cut.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "0" };
+    let number = [sign, zero, cut].concat();
+    if rest.starts_with(|first: char| first.is_ascii_digit()) && is_json(&number) {
+        Ok(number.into())
+    } else {
+        Err(format!("the output holds {digits}, which is no number of JSON"))
+    }
+}
+
 fn text(json: &mut Vec<u8>, bytes: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the output holds a text that is not UTF-8".to_owned())?;
     serde_json::to_writer(json, text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_kept_as_far_as_json_has_them() {
+        for (said, written) in [
+            ("1.50", "1.50"),
+            ("-0.0", "-0.0"),
+            ("1e1000", "1e1000"),
+            ("+1.50", "1.50"),
+            ("007.50", "7.50"),
+            ("-00.5", "-0.5"),
+            ("00", "0"),
+            ("+0e7", "0e7"),
+        ] {
+            assert_eq!(strict(said).as_deref(), Ok(written));
+        }
+        for wrong in ["", "+", "1.", "1e", "--1", "-+1.5", "nan"] {
+            assert!(strict(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -61,6 +61,12 @@ pub(super) fn start_record() {
     UPDATES.set(0);
 }
 
+/// The work of this record so far.
+#[cfg(test)]
+pub(super) fn spent() -> u64 {
+    WORK.get()
+}
+
 /// Whether the record stayed within its work, even where the program caught the error.
 pub(super) fn check_record() -> Result<(), String> {
     if WORK.get() > MAX_WORK { Err(too_much()) } else { Ok(()) }
@@ -367,18 +373,18 @@ pub(super) fn all() -> [Fun<Data>; 13] {
 }
 
 /// What it costs to have a value to append to: nothing where nobody else has it.
-pub(super) fn copied(value: &Val) -> u64 {
+pub(super) fn copy_cost_if_shared(value: &Val) -> u64 {
     let shared = match value {
         Val::Arr(items) => Rc::strong_count(items) > 1,
         Val::Obj(entries) => Rc::strong_count(entries) > 1,
         Val::TStr(text) => !text.is_unique(),
         _ => false,
     };
-    if shared { copy(value) } else { 0 }
+    if shared { copy_cost(value) } else { 0 }
 }
 
 /// What it costs to copy a value in order to append to it.
-pub(super) fn copy(value: &Val) -> u64 {
+pub(super) fn copy_cost(value: &Val) -> u64 {
     match value {
         Val::Arr(_) => len(value),
         Val::Obj(_) => 4 * len(value),
