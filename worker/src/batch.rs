@@ -46,14 +46,8 @@ impl Work {
     /// Leaves the batch's slots to others while source or target are down, and ends when they have been for too long. The
     /// reading of its records goes on meanwhile: it may be what asks whether the host is back.
     async fn outage(&self) {
-        loop {
-            self.pipeline.until(true).await;
-            self.slots.rest();
-            if tokio::time::timeout(MAX_OUTAGE, self.pipeline.until_up()).await.is_err() {
-                return;
-            }
-            self.slots.resume();
-        }
+        let heed = |down| if down { self.slots.rest() } else { self.slots.resume() };
+        self.pipeline.down_for(MAX_OUTAGE, heed).await;
     }
 }
 
@@ -173,4 +167,31 @@ fn down(work: &Work, untouched: bool) -> End {
         "source or target are down for too long"
     );
     End { untouched, retry_after: Some(MAX_PAUSE), ..End::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use muster_proto::v1::Lease;
+
+    use super::*;
+    use crate::{WorkerConfig, connect};
+
+    #[tokio::test]
+    async fn many_records_that_wait_for_nothing_let_others_have_their_turn() {
+        let session = Session::new(WorkerConfig::default(), &connect("http://127.0.0.1:1").unwrap()).unwrap();
+        let session = Arc::new(session);
+        let (lease, now) = (Lease::default(), tokio::time::Instant::now());
+        let lease = session.leases.adopt(&lease, &LeasedRun::default(), now).unwrap();
+        let (pipeline, slots) = (Arc::new(crate::ready::animals()), session.slots.of_batch("run"));
+        let work = Work { session, lease, pipeline, slots };
+        let had_its_turn = Arc::new(AtomicBool::new(false));
+        let other = Arc::clone(&had_its_turn);
+        tokio::spawn(async move { other.store(true, Ordering::Relaxed) });
+        for _ in 0..1_000 {
+            drop(work.slot().await);
+        }
+        assert!(had_its_turn.load(Ordering::Relaxed));
+    }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// After how many more fetches more batches are wanted for `slots`, when none are now. Nothing, where only the end of a
-    /// lease makes room for more. `others_want` as below.
+    /// With which of the next fetches [`Capacity::wanted`] is more than it is now, which must be 0. Nothing, where only the end
+    /// of a lease makes room for more.
     pub(crate) fn fetches_to_go(self, slots: usize, others_want: bool) -> Option<u64> {
         let to_go = (self.unfetched + 1).checked_sub(stock(slots, others_want))?;
         (to_go > 0).then_some(to_go as u64)

@@ -131,7 +131,7 @@ async fn until_turn(work: &Work, repeats: bool) -> Result<Turn, Ending> {
         biased;
         turn = work.pipeline.target_turn(repeats) => Ok(turn),
         _ = work.lease.stopped(Stop::Draining) => Err(Ending::Over),
-        () = work.pipeline.down_for(MAX_OUTAGE) => Err(Ending::Down),
+        () = work.pipeline.down_for(MAX_OUTAGE, |_| {}) => Err(Ending::Down),
         () = left_alone => Err(Ending::Later(MAX_PAUSE)),
     }
 }

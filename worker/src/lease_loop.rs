@@ -232,6 +232,30 @@ mod tests {
         assert_eq!(room.as_mut().now_or_never().map(|(wanted, _)| wanted), Some(1));
     }
 
+    #[tokio::test]
+    async fn a_pipeline_that_may_have_more_in_flight_makes_room() {
+        let (session, held) = session();
+        let capacity = Capacity::new(9);
+        let mut room = std::pin::pin!(wait_for_room(&session, &capacity));
+        assert!(room.as_mut().now_or_never().is_none());
+        session.saw_limit(64);
+        held[0].needs(&Arc::new(crate::ready::animals()));
+        assert_eq!(room.as_mut().now_or_never().map(|(wanted, _)| wanted), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stock_is_kept_again_when_others_have_wanted_none_for_a_while() {
+        let (session, held) = session();
+        let capacity = Capacity::new(3);
+        session.leases.give_back(0, 0, Instant::now());
+        // Seven are left: more than the four slots are busy with, fewer than a stock.
+        (0..5).for_each(|at| held[at % 2].record_fetched());
+        let mut room = std::pin::pin!(wait_for_room(&session, &capacity));
+        assert!(room.as_mut().now_or_never().is_none());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(room.await.0, 1);
+    }
+
     #[test]
     fn an_answer_that_cannot_be_taken_is_news_once_for_each_change() {
         let mut trouble = Trouble::default();

@@ -11,6 +11,7 @@ use muster_pipeline::{
     CompiledPipeline, Delivery, Get, ItemTooLarge, Pipeline, ProbeOutcome, Process, RecordId, Requester,
     RequesterConfig, Turn,
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::items::Item;
@@ -155,14 +156,9 @@ impl ReadyPipeline {
         drop(self.requester.hosts_down().wait_for(|hosts| (*hosts > 0) == down).await);
     }
 
-    /// Waits until source or target have served nothing for so long.
-    pub(crate) async fn down_for(&self, time: Duration) {
-        let mut down = self.requester.hosts_down();
-        while down.wait_for(|hosts| *hosts > 0).await.is_ok() {
-            if tokio::time::timeout(time, down.wait_for(|hosts| *hosts == 0)).await.is_err() {
-                return;
-            }
-        }
+    /// Waits until source or target have served nothing for so long. Says whenever they do not serve, and when they do again.
+    pub(crate) async fn down_for(&self, time: Duration, say: impl FnMut(bool)) {
+        down_for(self.requester.hosts_down(), time, say).await;
     }
 
     /// Whether the target can be reached, without sending it anything.
@@ -179,6 +175,16 @@ impl ReadyPipeline {
     }
 }
 
+async fn down_for(mut hosts: watch::Receiver<usize>, time: Duration, mut say: impl FnMut(bool)) {
+    while hosts.wait_for(|hosts| *hosts > 0).await.is_ok() {
+        say(true);
+        if tokio::time::timeout(time, hosts.wait_for(|hosts| *hosts == 0)).await.is_err() {
+            return;
+        }
+        say(false);
+    }
+}
+
 /// How records go to a target.
 #[derive(Debug)]
 pub(crate) struct Wire<'a> {
@@ -190,4 +196,40 @@ pub(crate) struct Wire<'a> {
 /// A URL as it may be shown: what stands in its query may be nobody's business.
 fn without_query(url: &str) -> &str {
     url.split('?').next().unwrap_or_default()
+}
+
+/// That of the animals, with a source that nobody asks.
+#[cfg(test)]
+pub(crate) fn animals() -> ReadyPipeline {
+    let pipeline = Pipeline::from_yaml(muster_pipeline::built_in("animals").unwrap(), "animals.yaml").unwrap();
+    let parameters = BTreeMap::from([("base_url".to_owned(), "http://host.test".to_owned())]);
+    ReadyPipeline::new(&pipeline, &parameters, &RequesterConfig::default()).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_and_only_one_that_lasts_is_too_long() {
+        let (minute, began) = (Duration::from_secs(60), Instant::now());
+        let hosts = watch::Sender::new(1);
+        let mut told = Vec::new();
+        let flapping = async {
+            // Down from the beginning, up for a moment, then two hosts down, of which one stays so.
+            tokio::time::sleep(minute / 2).await;
+            hosts.send_replace(0);
+            tokio::time::sleep(minute).await;
+            hosts.send_replace(2);
+            tokio::time::sleep(minute / 2).await;
+            hosts.send_replace(1);
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = down_for(hosts.subscribe(), minute, |down| told.push((down, began.elapsed().as_secs()))) => {}
+            () = flapping => {}
+        }
+        assert_eq!(told, [(true, 0), (false, 30), (true, 90)]);
+        assert_eq!(began.elapsed().as_secs(), 150, "counted anew each time");
+    }
 }

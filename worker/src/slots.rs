@@ -88,7 +88,7 @@ impl Slots {
     pub(crate) fn add(&self, slots: usize) {
         let mut state = self.lock();
         state.free += slots;
-        state.hand_out();
+        hand_out(state);
     }
 
     /// How many are taken, and how many are not.
@@ -132,7 +132,7 @@ impl BatchSlots {
             queue.retain(|waiting| waiting.batch != at.batch || waiting.waker.is_some());
             of_batch.waiting -= all - queue.len();
         });
-        state.hand_out();
+        hand_out(state);
     }
 
     /// They are up again: its records without a slot wait for one.
@@ -145,7 +145,7 @@ impl BatchSlots {
             of_batch.waiting += of_batch.slotless;
             queue.extend((0..of_batch.slotless).map(|_| Waiting { came, batch, waker: None }));
         });
-        state.hand_out();
+        hand_out(state);
     }
 }
 
@@ -202,7 +202,7 @@ impl Drop for Take<'_> {
             // It was given one and did not learn of it.
             None => of_batch.end(queue, at.batch),
         });
-        state.hand_out();
+        hand_out(state);
     }
 }
 
@@ -211,7 +211,7 @@ impl Drop for Slot<'_> {
         let at = self.0.at;
         let mut state = self.0.slots.lock();
         state.change(at, |of_batch, queue| of_batch.end(queue, at.batch));
-        state.hand_out();
+        hand_out(state);
     }
 }
 
@@ -294,22 +294,29 @@ impl State {
         queue.get_mut(place)
     }
 
-    /// Gives free slots to those that wait.
-    fn hand_out(&mut self) {
-        while self.free > 0 && self.waiting > 0 {
-            let firsts = self.runs.iter().filter_map(|(run, of_run)| Some((*run, of_run, of_run.queue.front()?)));
-            // taken/busy without fractions.
-            let next = firsts.min_by(|(_, a, first_a), (_, b, first_b)| {
-                (a.taken * b.busy).cmp(&(b.taken * a.busy)).then_with(|| first_a.came.cmp(&first_b.came))
-            });
-            let Some((run, _, first)) = next else { return };
-            let at = At { run, batch: first.batch };
-            let Some(told) = self.change(at, OfBatch::serve) else { return };
-            if let Some(waker) = told {
-                waker.wake();
-            }
+    /// Gives a free slot to whoever's turn it is. Gives whom to tell, where it is not one that knows; nothing when none is
+    /// free or nobody waits.
+    fn serve(&mut self) -> Option<Option<Waker>> {
+        if self.free == 0 || self.waiting == 0 {
+            return None;
         }
+        let firsts = self.runs.iter().filter_map(|(run, of_run)| Some((*run, of_run, of_run.queue.front()?)));
+        // taken/busy without fractions.
+        let next = firsts.min_by(|(_, a, first_a), (_, b, first_b)| {
+            (a.taken * b.busy).cmp(&(b.taken * a.busy)).then_with(|| first_a.came.cmp(&first_b.came))
+        });
+        let (run, _, first) = next?;
+        self.change(At { run, batch: first.batch }, OfBatch::serve)
     }
+}
+
+/// Gives free slots to those that wait, and tells them when the state is locked no more: who is woken looks at it at once.
+fn hand_out(mut state: MutexGuard<'_, State>) {
+    // As a rule it is one: no room is made for more.
+    let first = state.serve();
+    let rest: Vec<_> = std::iter::from_fn(|| state.serve()).collect();
+    drop(state);
+    first.into_iter().chain(rest).flatten().for_each(Waker::wake);
 }
 
 /// Where in a queue the one with this number stands.

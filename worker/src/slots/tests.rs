@@ -1,5 +1,7 @@
 //! Whose turn it is, whatever records do and hosts go through.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -154,6 +156,45 @@ fn check(state: &State, slots: usize) {
     }
 }
 
+/// Somebody who comes for a slot, and looks only when told.
+struct Comer<'a> {
+    take: Take<'a>,
+    /// What the last look left to be told by.
+    told: Option<Arc<Told>>,
+}
+
+#[derive(Default)]
+struct Told(AtomicBool);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<'a> Comer<'a> {
+    fn look(&mut self) -> Option<Slot<'a>> {
+        let told = Arc::<Told>::default();
+        let waker = Waker::from(Arc::clone(&told));
+        self.told = Some(told);
+        match Pin::new(&mut self.take).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(slot) => Some(slot),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Whether a look is of use: the first, and one after it was told.
+    fn may_look(&self) -> bool {
+        self.told.as_ref().is_none_or(|told| told.0.load(Ordering::Relaxed))
+    }
+
+    /// Who waits no more was told.
+    fn check(&self, state: &mut State) {
+        let waits = self.take.came.is_some_and(|came| state.waiting(self.take.batch.at, came).is_some());
+        assert_eq!(self.told.is_none() || !waits, self.may_look(), "{state:?}");
+    }
+}
+
 #[test]
 fn no_slot_is_lost_or_made_and_nobody_waits_for_ever_in_whichever_order_all_happens() {
     const SLOTS: usize = 3;
@@ -166,10 +207,10 @@ fn no_slot_is_lost_or_made_and_nobody_waits_for_ever_in_whichever_order_all_happ
         for _ in 0..200 {
             let which = rng.usize(..3);
             match rng.u8(..8) {
-                0..3 => takes.push(batches[which].take()),
+                0..3 => takes.push(Comer { take: batches[which].take(), told: None }),
                 3..5 if !takes.is_empty() => {
                     let at = rng.usize(..takes.len());
-                    if let Some(slot) = is_there(&mut takes[at]) {
+                    if let Some(slot) = takes[at].look() {
                         drop(takes.swap_remove(at));
                         reading.push(slot);
                     }
@@ -182,12 +223,14 @@ fn no_slot_is_lost_or_made_and_nobody_waits_for_ever_in_whichever_order_all_happ
                 }
                 _ => {}
             }
-            check(&slots.lock(), SLOTS);
+            let mut state = slots.lock();
+            check(&state, SLOTS);
+            takes.iter().for_each(|take: &Comer<'_>| take.check(&mut state));
         }
         drop(reading);
         while !takes.is_empty() {
             let before = takes.len();
-            takes.retain_mut(|take| is_there(take).is_none());
+            takes.retain_mut(|take| !take.may_look() || take.look().is_none());
             assert!(takes.len() < before, "{:?}", slots.lock());
             check(&slots.lock(), SLOTS);
         }
