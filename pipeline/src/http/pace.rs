@@ -1,5 +1,4 @@
-//! Whether a host answers slower than it can, or more requests at once bring no more answers: then they only wait in its queue
-//! instead of ours.
+//! Whether a host answers slower than it can: then more requests at once only wait in its queue instead of ours.
 //!
 //! After Netflix's concurrency-limits (Gradient2) and Vector's adaptive request concurrency: what answers take now against what
 //! they took at best. Medians, because a few answers of every API stall; each of a whole round of requests, and of two rounds
@@ -17,11 +16,6 @@ const SPAN: Duration = Duration::from_secs(30);
 /// What a median may be above the best in any case, so that noise on a fast network is none.
 const NOISE: Duration = Duration::from_millis(1);
 
-/// By how much there must be more in flight for it to be seen what that brings, and how much that must be: less than half of it
-/// is a queue.
-const GROWN: f64 = 1.5;
-const BROUGHT: f64 = 1.25;
-
 /// How a host answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -29,9 +23,9 @@ pub(crate) enum Pace {
     Good,
     /// More than half as slow again.
     Crowded,
-    /// More than twice as slow, or no more answers with more in flight, for the first time.
+    /// More than twice as slow, for the first time.
     Late,
-    /// The same once more. With so many thousandths of the requests in flight it would be just twice as slow, if what it
+    /// More than twice as slow once more. With so many thousandths of the requests in flight it would be just twice as slow, if what it
     /// takes is all waiting in a queue; never fewer than half.
     Overrun(u16),
 }
@@ -67,77 +61,37 @@ impl Pace {
 pub(crate) struct Watch {
     /// Of the answers since the last median, in microseconds.
     window: Vec<u32>,
+    /// How many make the next: as many as were in flight when the first of them came. While each adds two, no number of them would
+    /// be as many as there are by then.
+    round: usize,
     /// The best medians of this span and of the one before.
     best: [Option<u32>; 2],
     span_began: Instant,
     /// The last median was more than twice the best.
     late: bool,
-    growth: Growth,
     pace: Pace,
-}
-
-/// What more requests in flight bring, until it is known once what is enough. A first median is no measure of how fast a host can
-/// be: it has all connections in it that were made, and whatever else began at that time.
-#[derive(Debug)]
-struct Growth {
-    window_began: Instant,
-    /// How many there were in flight when more of them last brought more, and the answers a second then.
-    last: Option<(usize, f64)>,
-    /// The last look found that they brought no more.
-    in_vain: bool,
-    is_over: bool,
-}
-
-impl Growth {
-    fn new() -> Self {
-        Self { window_began: Instant::now(), last: None, in_vain: false, is_over: false }
-    }
-
-    /// So many answers came since the last look. Gives what follows where more in flight brought no more.
-    fn judge(&mut self, answers: usize, in_flight: usize, now: Instant) -> Option<Pace> {
-        let took = now.duration_since(std::mem::replace(&mut self.window_began, now));
-        if self.is_over || took.is_zero() {
-            return None;
-        }
-        let rate = answers as f64 / took.as_secs_f64();
-        match self.last {
-            Some((before, _)) if (in_flight as f64) < before as f64 * GROWN => None,
-            Some((before, of_before)) if rate < of_before * BROUGHT => {
-                if !std::mem::replace(&mut self.in_vain, true) {
-                    return Some(Pace::Late);
-                }
-                self.is_over = true;
-                Some(overrun(before as u128 * 1_000 / in_flight as u128))
-            }
-            _ => {
-                (self.last, self.in_vain) = (Some((in_flight, rate)), false);
-                None
-            }
-        }
-    }
-}
-
-fn overrun(thousandths: u128) -> Pace {
-    Pace::Overrun(u16::try_from(thousandths).unwrap_or(u16::MAX).clamp(500, 999))
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        let (best, span_began, growth) = ([None; 2], Instant::now(), Growth::new());
-        Self { window: Vec::new(), best, span_began, late: false, growth, pace: Pace::Good }
+        Self {
+            window: Vec::new(),
+            round: 0,
+            best: [None; 2],
+            span_began: Instant::now(),
+            late: false,
+            pace: Pace::Good,
+        }
     }
 
     /// An answer took so many microseconds, while there may be so many in flight.
     pub(crate) fn record(&mut self, micros: u32, in_flight: usize) {
+        if self.window.is_empty() {
+            self.round = in_flight.clamp(*WINDOW.start(), *WINDOW.end());
+        }
         self.window.push(micros);
-        if self.window.len() >= in_flight.clamp(*WINDOW.start(), *WINDOW.end()) {
-            let now = Instant::now();
-            let grown = self.growth.judge(self.window.len(), in_flight, now);
-            self.pace = match (self.judge(now), grown) {
-                (Pace::Good | Pace::Crowded, Some(grown)) => grown,
-                (pace, _) => pace,
-            };
-            self.growth.is_over |= matches!(self.pace, Pace::Overrun(_));
+        if self.window.len() >= self.round {
+            self.pace = self.judge(Instant::now());
         }
     }
 
@@ -163,7 +117,8 @@ impl Watch {
             return Pace::Late;
         }
         if self.late {
-            return overrun(bearable.as_micros() * 1_000 / median.as_micros());
+            let thousandths = bearable.as_micros() * 1_000 / median.as_micros();
+            return Pace::Overrun(u16::try_from(thousandths).unwrap_or(u16::MAX).clamp(500, 999));
         }
         if median.saturating_sub(best) > best / 2 + NOISE { Pace::Crowded } else { Pace::Good }
     }
@@ -237,37 +192,15 @@ mod tests {
         assert_eq!(watch.pace(), Pace::Good, "however many there are");
     }
 
-    /// A round of so many in flight takes so long.
-    async fn round(watch: &mut Watch, in_flight: usize, millis: u64) -> Pace {
-        tokio::time::advance(Duration::from_millis(millis)).await;
-        // All answers take as long: it is not by that that it is seen.
-        (0..in_flight).for_each(|_| watch.record(20_000, in_flight));
-        watch.pace()
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn more_in_flight_that_bring_no_more_answers_are_too_many() {
-        let mut watch = Watch::new();
-        for (in_flight, millis, pace) in [
-            (64, 40, Pace::Good),
-            (192, 20, Pace::Good),
-            (576, 200, Pace::Late),
-            (576, 22, Pace::Good),
-            (900, 35, Pace::Late),
-            (900, 34, Pace::Overrun(640)),
-            (576, 60, Pace::Good),
-            (900, 60, Pace::Good),
-            (1_000, 100, Pace::Good),
-        ] {
-            assert_eq!(round(&mut watch, in_flight, millis).await, pace, "{in_flight} in {millis} ms");
+    async fn a_start_that_adds_two_for_each_answer_is_judged_round_by_round() {
+        let (mut watch, mut in_flight) = (Watch::new(), 64);
+        for millis in [20, 20, 60, 60] {
+            for _ in 0..in_flight {
+                watch.record(1_000 * millis, in_flight);
+                in_flight += if watch.pace() == Pace::Good { 2 } else { 0 };
+            }
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_in_flight_without_having_become_more_says_nothing() {
-        let mut watch = Watch::new();
-        for (in_flight, millis) in [(64, 20), (64, 500), (90, 30), (64, 500), (64, 500)] {
-            assert_eq!(round(&mut watch, in_flight, millis).await, Pace::Good);
-        }
+        assert_eq!((watch.pace(), in_flight), (Pace::Overrun(700), 1_726));
     }
 }
