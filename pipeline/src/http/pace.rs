@@ -196,7 +196,8 @@ mod tests {
     async fn a_start_that_adds_two_for_each_answer_is_judged_round_by_round() {
         let (mut watch, mut in_flight) = (Watch::new(), 64);
         for millis in [20, 20, 60, 60] {
-            for _ in 0..in_flight {
+            let round = in_flight;
+            for _ in 0..round {
                 watch.record(1_000 * millis, in_flight);
                 in_flight += if watch.pace() == Pace::Good { 2 } else { 0 };
             }
