@@ -138,11 +138,12 @@ impl Connections {
             }
             let (tell, told) = oneshot::channel();
             state.waiting.push_back(tell);
-            // By a task of its own: when one is given back earlier, this one is there for the next.
             state.connecting += 1;
-            tokio::spawn(Making { of: Arc::clone(self), made: None }.make());
             told
         };
+        // By a task of its own: when one is given back earlier, this one is there for the next. Not while the state is locked: a
+        // runtime that ends drops the task at once, which says so there.
+        tokio::spawn(Making { of: Arc::clone(self), made: None }.make());
         // Whatever becomes of those that are made, each that waits is told.
         told.await.unwrap_or_else(|_| Err(broken_off()))
     }
@@ -173,9 +174,13 @@ impl Connections {
             match made {
                 Ok(Connection::Own(own)) => self.keep(&mut state, own),
                 Ok(Connection::Shared(sender, _)) => Some(self.share(&mut state, sender)),
-                // Each that waits has one that is being made: this error is for the one that has none any more.
-                Err(error) if state.connecting < state.waiting.len() => state.tell(Err(error)).and_then(Result::ok),
-                Err(_) => None,
+                Err(error) => {
+                    // Those that wait no more do not count. Each other has one that is being made: this error is for the one that
+                    // has none any more.
+                    state.waiting.retain(|tell| !tell.is_closed());
+                    let is_short = state.connecting < state.waiting.len();
+                    is_short.then(|| state.tell(Err(error))).flatten().and_then(Result::ok)
+                }
             }
         };
         drop(left_over);

@@ -258,17 +258,31 @@ async fn a_request_that_waits_takes_what_is_given_back_first() {
 async fn an_error_is_for_a_request_for_which_no_connection_is_being_made() {
     let server = server(OK, Ends::Never).await;
     let connections = connections(&server.url, 8);
+    let (tell_nobody, gone) = oneshot::channel();
     let (tell, mut told) = oneshot::channel();
     {
         let mut state = lock(&connections.state);
-        state.waiting.push_back(tell);
+        state.waiting.extend([tell_nobody, tell]);
         state.connecting = 2;
     }
+    drop(gone);
     connections.made(Err("one of two".into()));
     assert!(told.try_recv().is_err(), "the other may still come");
     // The other is broken off.
     drop(Making { of: Arc::clone(&connections), made: None });
     assert_eq!(told.try_recv().unwrap().err().unwrap().to_string(), broken_off().to_string());
+}
+
+#[test]
+fn a_request_whose_runtime_has_ended_is_told() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connections = runtime.block_on(async { connections(&server(OK, Ends::Never).await.url, 8) });
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _entered = handle.enter();
+    let told = connections.connection().now_or_never().unwrap();
+    assert_eq!(told.err().unwrap().to_string(), broken_off().to_string());
+    assert_eq!(lock(&connections.state).connecting, 0);
 }
 
 #[tokio::test]
