@@ -65,16 +65,15 @@ pub(super) fn write_at(json: &mut Vec<u8>, value: &Val, depth: usize) -> Result<
     Ok(())
 }
 
-/// The digits of a number as JSON has them: jq also reads a plus before them, and zeros that count for nothing.
+/// The digits of a number as JSON has them: jq also reads a plus before them, which it leaves there when it negates them, and zeros
+/// that count for nothing.
 fn strict(digits: &str) -> Result<Cow<'_, str>, String> {
     let is_json = |digits: &str| serde_json::from_str::<&RawValue>(digits).is_ok();
     if is_json(digits) {
         return Ok(digits.into());
     }
-    let (sign, rest) = match digits.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", digits.strip_prefix('+').unwrap_or(digits)),
-    };
+    let (sign, rest) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
+    let rest = rest.strip_prefix('+').unwrap_or(rest);
     let cut = rest.trim_start_matches('0');
     let zero = if cut.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "0" };
     let number = [sign, zero, cut].concat();
@@ -101,6 +100,7 @@ mod tests {
             ("-0.0", "-0.0"),
             ("1e1000", "1e1000"),
             ("+1.50", "1.50"),
+            ("-+1.50", "-1.50"),
             ("007.50", "7.50"),
             ("-00.5", "-0.5"),
             ("00", "0"),
@@ -108,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(strict(said).as_deref(), Ok(written));
         }
-        for wrong in ["", "+", "1.", "1e", "--1", "-+1.5", "nan"] {
+        for wrong in ["", "+", "1.", "1e", "--1", "-+", "+-1.5", "nan"] {
             assert!(strict(wrong).is_err(), "{wrong}");
         }
     }
