@@ -14,6 +14,7 @@ pub async fn cancelling(backend: &dyn Backend) {
     a_worker_that_vanishes_does_not_hold_it_up(&Bench::new(backend).await).await;
     late_evidence_still_counts(&Bench::new(backend).await).await;
     a_verdict_from_before_the_evidence_is_stale(&Bench::new(backend).await).await;
+    a_verdict_from_before_the_cancel_is_stale(&Bench::new(backend).await).await;
     cancelling_is_repeatable(&Bench::new(backend).await).await;
     a_paused_run_can_be_cancelled(&Bench::new(backend).await).await;
     workers_are_told(&Bench::new(backend).await).await;
@@ -86,6 +87,17 @@ async fn a_verdict_from_before_the_evidence_is_stale(bench: &Bench) {
     assert_eq!(bench.store().conclude(&read, &verdict, &[]).await.unwrap(), Fenced::Stale);
     assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
     assert_eq!(bench.run(&run.id).await.verdict.unwrap().counts.loaded, 4);
+}
+
+async fn a_verdict_from_before_the_cancel_is_stale(bench: &Bench) {
+    let run = bench.one_batch(new_run("one"), 4).await;
+    let (read, verdict) = crate::audit::audit(bench.store().as_ref(), &run.id, None).await.unwrap().unwrap();
+    assert_eq!((verdict.counts.pending, verdict.counts.cancelled), (4, 0));
+    bench.store().cancel_run(&run.id).await.unwrap();
+    assert_eq!(bench.store().conclude(&read, &verdict, &[]).await.unwrap(), Fenced::Stale);
+    assert_eq!(bench.conclude(&run).await, Fenced::Committed(()));
+    let counts = bench.run(&run.id).await.verdict.unwrap().counts;
+    assert_eq!((counts.pending, counts.cancelled), (0, 4));
 }
 
 async fn cancelling_is_repeatable(bench: &Bench) {

@@ -120,6 +120,10 @@ pub(super) fn cancel(tx: &Tx<'_>, id: &RunId) -> SqlResult<Option<Run>> {
 /// Ends a round with its verdict.
 pub(super) fn conclude(tx: &Tx<'_>, run: &Run, verdict: &Verdict, to: &[Destination]) -> SqlResult<Fenced<()>> {
     tx.connection.hold(run.key, Hold::Alone)?;
+    // What is pending in a run that goes on is given up in one that was cancelled since the audit read it.
+    if rows::run_facts(tx.connection, run.key)?.is_none_or(|facts| facts.state != run.state) {
+        return Ok(Fenced::Stale);
+    }
     let row = params![run.key, run.changes, tx.now.as_millis()];
     if tx.connection.execute(sql!("run_conclude"), row)? == 0 {
         return Ok(Fenced::Stale);
