@@ -18,6 +18,7 @@ pub async fn settling(backend: &dyn Backend) {
     a_part_may_have_been_applied_in_a_round_that_is_over(&Bench::new(backend).await).await;
     in_a_cancelled_run_nothing_is_sent(&Bench::new(backend).await).await;
     the_same_word_again_changes_nothing(&Bench::new(backend).await).await;
+    a_list_speaks_of_each_delivery_and_may_be_repeated(&Bench::new(backend).await).await;
     a_word_that_makes_no_sense_is_refused(&Bench::new(backend).await).await;
     all_or_nothing(&Bench::new(backend).await).await;
     an_older_try_is_settled_with_its_repetition(&Bench::new(backend).await).await;
@@ -187,6 +188,24 @@ async fn the_same_word_again_changes_nothing(bench: &Bench) {
         assert_eq!(refused(bench, &run, other).await, SettleRefusal::Otherwise(1));
         bench.store().cancel_run(&run.id).await.unwrap();
     }
+}
+
+async fn a_list_speaks_of_each_delivery_and_may_be_repeated(bench: &Bench) {
+    let run = bench.listed(holding_run("one"), &[&["1", "2", "3", "4", "5", "6"]]).await;
+    for _ in 0..2 {
+        let lease = bench.lease(A).await;
+        bench.deliver(A, &lease, DeliveryState::InDoubt).await;
+    }
+    bench.pass(POST_TIMEOUT).await;
+    let both = Settle { numbers: vec![1, 2], ..partly(&["1"]) };
+    let (_, loaded, to_send) = settled(bench, &run, both.clone()).await;
+    assert_eq!((loaded, to_send), (1, 5), "of the second it names none");
+    let (_, loaded, to_send) = settled(bench, &run, both).await;
+    assert_eq!((loaded, to_send), (0, 0));
+    let second = Settle { numbers: vec![2], ..applied() };
+    assert_eq!(refused(bench, &run, second).await, SettleRefusal::Otherwise(2));
+    let second = Settle { numbers: vec![2], ..partly(&["5"]) };
+    assert_eq!(refused(bench, &run, second).await, SettleRefusal::Otherwise(2));
 }
 
 async fn a_word_that_makes_no_sense_is_refused(bench: &Bench) {

@@ -155,7 +155,8 @@ fn before(fact: &DeliveryFact, by: &str, settle: &Settle, said: &Positions) -> O
     let whole = settle.applied_ids.is_empty();
     let same = match state {
         DeliveryState::InDoubt if withdrawn == 0 => return None,
-        DeliveryState::InDoubt | DeliveryState::NotApplied => !settle.applied,
+        // A list that names none of its records says the same of it.
+        DeliveryState::InDoubt | DeliveryState::NotApplied => !settle.applied || !whole && said.is_empty(),
         DeliveryState::Applied => settle.applied && (whole || *said == fact.positions),
         DeliveryState::PartlyApplied => settle.applied && !whole && said.without(&fact.present).is_empty(),
         DeliveryState::Open => return Some(Err(SettleRefusal::NotInDoubt(number, "open"))),
