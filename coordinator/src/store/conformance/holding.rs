@@ -16,6 +16,7 @@ pub async fn holding(backend: &dyn Backend) {
     tokens_prove_who_holds_a_lease(&Bench::new(backend).await).await;
     releasing_is_not_charged(&Bench::new(backend).await).await;
     releasing_again_gives_the_same_answer(&Bench::new(backend).await).await;
+    releasing_answers_for_each_token(&Bench::new(backend).await).await;
     an_open_delivery_is_not_released(&Bench::new(backend).await).await;
     a_lost_lease_is_not_released(&Bench::new(backend).await).await;
     the_end_of_a_session_frees_what_it_never_heard_of(&Bench::new(backend).await).await;
@@ -112,6 +113,14 @@ async fn releasing_again_gives_the_same_answer(bench: &Bench) {
     let second = bench.lease(B).await;
     assert!(release(bench, A, first.token).await, "whoever has the batch by now");
     assert_eq!(renew(bench, B, second.token).await, Renewal::Held(LEASE_TTL), "and without taking it away");
+}
+
+async fn releasing_answers_for_each_token(bench: &Bench) {
+    bench.listed(new_run("one"), &[&["1", "2", "3", "4", "5", "6", "7", "8"]]).await;
+    let leases = bench.acquire(A, &[], 2).await.leases;
+    bench.announce(A, &leases[0], begin(1, 0..2, 0)).await;
+    let tokens = [leases[1].token, leases[0].token, leases[1].token];
+    assert_eq!(bench.store().release(A, &tokens, false).await.unwrap().unwrap(), [true, false, true]);
 }
 
 async fn an_open_delivery_is_not_released(bench: &Bench) {

@@ -126,25 +126,36 @@ pub(super) fn renew(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken]) -> Result
 /// Gives leases back: back in the queue, the attempt not charged. With the session ends whatever it still holds, also
 /// what it never heard of because an answer was lost.
 pub(super) fn release(tx: &Tx<'_>, session: &str, tokens: &[LeaseToken], end: bool) -> Result<Vec<bool>, Halt> {
+    if end {
+        // First, as acquisitions and renewals do: what one of them is granting or holds just now is seen below.
+        tx.connection.execute(sql!("session_end"), params![session, tx.now.as_millis()])?;
+    }
     let batches: BTreeSet<BatchRef> = tokens.iter().map(|token| token.lease().batch).collect();
     let runs: BTreeSet<i64> = batches.iter().map(|batch| batch.run).collect();
     runs.into_iter().try_for_each(|run| tx.connection.hold(run, Hold::Together))?;
     tx.connection.hold_batches(&batches.into_iter().collect::<Vec<_>>())?;
-    let release = |token: &LeaseToken| {
-        // One after another: the same token again finds what came of it.
-        let Some(held) = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten() else { return Ok(false) };
-        // Released before: the same request again gets the same answer.
-        Ok(held.released || held.current && give_back(tx, &held.row)?)
-    };
-    let released = tokens.iter().map(release).collect::<Result<_, Halt>>()?;
+    // The counters of several runs are held one after another.
+    let mut in_turn: Vec<(usize, &LeaseToken)> = tokens.iter().enumerate().collect();
+    in_turn.sort_by_key(|(_, token)| token.lease().batch);
+    let mut released = in_turn
+        .into_iter()
+        .map(|(at, token)| Ok((at, release_one(tx, session, token)?)))
+        .collect::<Result<Vec<(usize, bool)>, Halt>>()?;
+    released.sort_unstable();
     if end {
         let held = tx.connection.query_each(sql!("batches_held_by_session"), &[], &[params![session].to_vec()])?;
         let mut held = held.iter().map(BatchRow::read).collect::<SqlResult<Vec<_>>>()?;
         held.sort_by_key(|row| row.batch);
         held.iter().try_for_each(|row| give_back(tx, row).map(drop))?;
-        tx.connection.execute(sql!("session_end"), params![session, tx.now.as_millis()])?;
     }
-    Ok(released)
+    Ok(released.into_iter().map(|(_, is_released)| is_released).collect())
+}
+
+/// Looks the token up by itself: where the same one comes again, it finds what came of it.
+fn release_one(tx: &Tx<'_>, session: &str, token: &LeaseToken) -> Result<bool, Halt> {
+    let Some(held) = held_all(tx, session, std::slice::from_ref(token))?.pop().flatten() else { return Ok(false) };
+    // Released before: the same request again gets the same answer.
+    Ok(held.released || held.current && give_back(tx, &held.row)?)
 }
 
 /// Gives back one lease that holds, unless it has an open delivery.

@@ -5,8 +5,9 @@
 //! own, of which there are as many as connections, or in a group, for which `postgres/ahead.rs` reads and writes.
 //!
 //! Where transactions run at the same time, they take what they change in one order, so that they wait for each other and
-//! never in a circle: the run (together with others, or alone), its listing or its batch, then the run's counters. An
-//! acquisition that counts workers holds the granting of these runs before it takes batches, and waits for nothing after that.
+//! never in a circle: the worker's session, the run (together with others, or alone), its listing or its batch, then the run's
+//! counters. An acquisition that counts workers holds the granting of these runs before it takes batches, and waits for nothing
+//! after that.
 
 mod acquire;
 mod batches;

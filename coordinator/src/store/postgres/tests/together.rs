@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::opening::database;
 use super::{backend, server};
 use crate::domain::{DeliveryState, RunState};
+use crate::planted::Planted;
 use crate::store::conformance::Bench;
 use crate::store::conformance::bench::{A, B, LISTING_TTL, begin, dead, new_run, report, run_with, worker};
-use crate::store::postgres::{Options, PostgresStore};
+use crate::store::postgres::{Options, PostgresBackend, PostgresStore};
 use crate::store::{
     Acquire, Begun, Completion, Event, GrantedLease, LEASE_TTL, Queries, Renewal, Report, Session, Started, Store,
     Transitions,
@@ -220,6 +221,34 @@ async fn operators_and_workers_do_not_stand_in_each_others_way_for_ever() {
     soon("the end of all that", all).await;
     let verdict = bench.verdict(&bench.run(&run.id).await).await;
     assert!(verdict.is_balanced(), "{:?}", verdict.discrepancies);
+}
+
+/// What another call of the session still holds, it has when that call is over: it is given back too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_comes_after_what_is_under_way() {
+    let harness = PostgresBackend::new(database(server()), Planted::default()).next().await;
+    let url = harness.url.clone();
+    let bench = Bench::on(Box::new(harness));
+    bench.one_batch(new_run("one"), 4).await;
+    bench.lease(A).await;
+    let mut renewing = PgConnection::connect(&url).await.unwrap();
+    let hold =
+        format!("BEGIN; UPDATE sessions SET seen_at = seen_at WHERE session = '{A}'; SELECT 1 FROM batches FOR UPDATE");
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut renewing).await.unwrap();
+    let store = bench.store();
+    let ending = tokio::spawn(async move { store.release(A, &[], true).await });
+    let name = url.rsplit_once('/').unwrap().1.split_once('?').unwrap().0;
+    let waiting =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event_type = 'Lock'");
+    let begins_to_wait = async {
+        while server().sql(&waiting) == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("the end", begins_to_wait).await;
+    sqlx::raw_sql("COMMIT").execute(&mut renewing).await.unwrap();
+    assert!(soon("its answer", ending).await.unwrap().unwrap().unwrap().is_empty());
+    assert_eq!(bench.lease(B).await.attempt, 1);
 }
 
 #[tokio::test]
