@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -26,6 +26,10 @@ pub fn unfinished(path: &Path) -> Result<NamedTempFile, Failure> {
     if name.is_empty() || path.is_dir() {
         return Err(Failure::usage(format!("{} is a folder: give a file", path.display())));
     }
+    if is_of_database(path) {
+        return Err(Failure::usage(format!("{} is a database or part of one, such as a ledger", path.display()))
+            .help("it would be lost: give another file"));
+    }
     let made = tempfile::Builder::new().prefix(&format!("{name}.")).suffix(".unfinished").tempfile_in(&folder);
     // The kind alone: the error itself names a file that nobody asked for.
     made.map_err(|error| match error.kind() {
@@ -35,6 +39,22 @@ pub fn unfinished(path: &Path) -> Result<NamedTempFile, Failure> {
         kind => Failure::new(format!("cannot write into the folder {}: {kind}", folder.display()))
             .help("it must be a folder that is writable for you; or give a file elsewhere"),
     })
+}
+
+/// Whether this is a file of SQLite, or one that stands beside such a file and belongs to it.
+fn is_of_database(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let beside = ["-wal", "-shm", "-journal", ".lock"].iter().filter_map(|ending| name.strip_suffix(ending));
+    is_database(path) || beside.into_iter().any(|database| is_database(Path::new(database)))
+}
+
+fn is_database(path: &Path) -> bool {
+    // As <https://www.sqlite.org/fileformat.html#magic_header_string> has it. Whatever else there is, a pipe say, is not read.
+    const BEGINS: &[u8; 16] = b"SQLite format 3\0";
+    let mut begins = [0; BEGINS.len()];
+    path.is_file()
+        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut begins).is_ok())
+        && begins == *BEGINS
 }
 
 /// Gives it its name, once it is on the disk.
@@ -63,6 +83,13 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("there"), b"y");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
         assert!(unfinished(folder.path()).is_err());
+        let ledger = folder.path().join("muster.db");
+        std::fs::write(&ledger, b"SQLite format 3\0 and pages").expect("written");
+        for name in ["muster.db", "muster.db-wal", "muster.db-shm", "muster.db.lock"] {
+            let said = write(&folder.path().join(name), b"x").expect_err("the ledger's").to_string();
+            assert!(said.contains(name) && said.contains("it would be lost"), "{said}");
+        }
+        write(&folder.path().join("herd.db"), b"x").expect("a file of whatever name");
         for nowhere in [folder.path().join("none/rows.csv"), path.join("rows.csv")] {
             let said = unfinished(&nowhere).expect_err("no such folder").to_string();
             assert!(!said.contains("unfinished") && said.contains("help: "), "{said}");
