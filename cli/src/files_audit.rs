@@ -198,6 +198,10 @@ fn where_else(folder: &Path) -> String {
     runs.sort();
     match runs.last() {
         Some(run) => format!("each run has a folder of its own: muster verify --files {}", run.display()),
+        None if batch_numbers(folder).is_ok_and(|numbers| !numbers.is_empty()) => {
+            "it is written when the run is over: until then the ledger knows how it stands: muster verify RUN"
+                .to_owned()
+        }
         None => "give the folder of one run, as `muster run --audit DIR` makes it: DIR/RUN".to_owned(),
     }
 }

@@ -149,7 +149,9 @@ pub async fn serve(args: CoordinatorArgs) -> anyhow::Result<()> {
     coordinator.start();
     let stop = stop_on_signal()?;
     let (tls, asks) = (access.has_tls(), access.asks());
-    tracing::info!(listen = %grpc.local_addr()?, database = shown(&database), tls, asks, "the coordinator serves");
+    let http_listen = http.as_ref().map(TcpListener::local_addr).transpose()?.map(tracing::field::display);
+    let listen = grpc.local_addr()?;
+    tracing::info!(%listen, http_listen, database = shown(&database), tls, asks, "the coordinator serves");
     if let Some(metrics) = &metrics {
         coordinator.tell_metrics(metrics);
     }

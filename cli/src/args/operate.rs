@@ -73,6 +73,8 @@ pub struct InDoubtArgs {
 
 /// Flags of `muster settle`.
 #[derive(Args, Debug)]
+#[command(override_usage = "muster settle [OPTIONS] <RUN> <DELIVERY...|--all> \
+                            <--applied|--not-applied|--applied-only <ID>|--ids-file <FILE>>")]
 #[command(group(ArgGroup::new("outcome").required(true).args(["applied", "not_applied", "applied_only", "ids_file"])))]
 #[command(group(ArgGroup::new("which").required(true).args(["deliveries", "all"])))]
 pub struct SettleArgs {

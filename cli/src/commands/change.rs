@@ -15,7 +15,7 @@ pub async fn pause(args: PauseArgs) -> Result<Exit, Failure> {
     let (ledger, run_id, as_json) = open(args.run).await?;
     let request = PauseRunRequest { run_id, reason: args.reason };
     let answer = ledger.client.runs().pause_run(request).await.map_err(|status| ledger.client.failure(status))?;
-    tell(ledger, as_json, answer.into_inner().run, "muster resume lets it go on").await
+    tell(ledger, as_json, answer.into_inner().run, |run| format!("muster resume {run} lets it go on")).await
 }
 
 /// `muster resume RUN`.
@@ -23,7 +23,7 @@ pub async fn resume(args: OneRunArgs) -> Result<Exit, Failure> {
     let (ledger, run_id, as_json) = open(args).await?;
     let answer = ledger.client.runs().resume_run(ResumeRunRequest { run_id }).await;
     let answer = answer.map_err(|status| ledger.client.failure(status))?;
-    tell(ledger, as_json, answer.into_inner().run, "muster watch follows it").await
+    tell(ledger, as_json, answer.into_inner().run, |run| format!("muster watch {run} follows it")).await
 }
 
 /// `muster share RUN`.
@@ -52,7 +52,7 @@ pub async fn cancel(args: OneRunArgs) -> Result<Exit, Failure> {
         ledger.catch_up().await?;
         run = Some(ledger.client.run(&run_id).await?);
     }
-    tell(ledger, as_json, run, "deliveries on their way are awaited").await
+    tell(ledger, as_json, run, |_| "deliveries on their way are awaited".to_owned()).await
 }
 
 async fn open(args: OneRunArgs) -> Result<(Writing, String, bool), Failure> {
@@ -62,17 +62,24 @@ async fn open(args: OneRunArgs) -> Result<(Writing, String, bool), Failure> {
     Ok((ledger, run_id, as_json))
 }
 
-/// The command did what it was asked for when the call was answered: the exit code is 0 whatever the run's state.
-async fn tell(ledger: Writing, as_json: bool, run: Option<Run>, hint: &str) -> Result<Exit, Failure> {
+/// The command did what it was asked for when the call was answered: the exit code is 0 whatever the run's state. `hint` says
+/// what comes next, and is given the run as commands take it.
+async fn tell(
+    ledger: Writing,
+    as_json: bool,
+    run: Option<Run>,
+    hint: impl FnOnce(&str) -> String,
+) -> Result<Exit, Failure> {
     let run = run.unwrap_or_default();
     if as_json {
         output::print_json(&json::run(&run))?;
     } else {
-        let nobody_works = ledger.file().is_some() && run.state() == RunState::Running;
+        let flag = ledger.client.flag();
+        let nobody_works = ledger.file().is_some() && matches!(run.state(), RunState::Running | RunState::Paused);
         let hint = match run.finished_at {
             Some(_) => "it is over".to_owned(),
-            None if nobody_works => format!("muster run PIPELINE --resume{} goes on with it", ledger.client.flag()),
-            None => hint.to_owned(),
+            None if nobody_works => format!("muster run PIPELINE --resume{flag} goes on with it"),
+            None => hint(&format!("{}{flag}", run.run_id)),
         };
         output::remark(&format!("run {} is {} ({hint})\n", run.run_id, run_state(run.state())))?;
     }

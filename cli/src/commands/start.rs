@@ -1,5 +1,7 @@
 //! `start`: a run at a coordinator.
 
+use std::path::Path;
+
 use muster_proto::v1::StartRunRequest;
 use muster_telemetry::Stderr;
 
@@ -57,6 +59,14 @@ pub async fn start(args: StartArgs, stderr: &Stderr) -> Result<Exit, Failure> {
 
 /// Adds the pipeline that was most likely meant, if the coordinator can be asked for it.
 async fn did_you_mean(client: &Client, typed: &str, failure: Failure) -> Failure {
+    if typed.contains('/') || typed.ends_with(".yaml") || typed.ends_with(".yml") {
+        let name = Path::new(typed).file_stem().unwrap_or_default().display();
+        return failure.help_first(format!(
+            "a coordinator starts pipelines by name: put the file into the folder that it was given by --pipelines, then: \
+             muster start {name}{}",
+            client.flag()
+        ));
+    }
     let Ok(known) = lists::all_pipelines(client).await else { return failure };
     match nearest(typed, known.iter().map(|pipeline| pipeline.name.as_str())) {
         Some(name) => failure.help_first(format!("did you mean {name}?")),

@@ -72,6 +72,21 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        what: "a pipeline's file for a coordinator",
+        code: 2,
+        says: &[
+            "knows no pipeline \"own/users.yaml\"",
+            "by --pipelines, then: muster start users --coordinator http://",
+        ],
+        make: |folder| {
+            Box::pin(async move {
+                let cluster = Cluster::start(&folder).await;
+                let url = cluster.url();
+                Scene::of(["start", "own/users.yaml", "--coordinator", &url]).keep(cluster)
+            })
+        },
+    },
+    Case {
         what: "a coordinator that does not know the pipeline",
         code: 2,
         says: &["knows no pipeline \"animal\"; it knows: animals", "did you mean animals?", "muster pipelines"],
